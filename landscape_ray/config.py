@@ -1,0 +1,365 @@
+"""What a user asks for: `SweepConfig`, and how it is read from YAML, the environment and `--set`.
+
+A configuration has two halves. The *science* half (everything but `run`) says what is measured; its hash is the
+`sweep_id`. The `run` half says how: cluster size, retries, memory. It may change between resumes of one sweep.
+"""
+
+import difflib
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from landscape_ray.errors import ConfigError
+
+__all__ = [
+    "AdvBenchPrompts",
+    "AxisConfig",
+    "BenchmarkConfig",
+    "DecodingConfig",
+    "DemoPrompts",
+    "DirectionsConfig",
+    "FilePrompts",
+    "HubPrompts",
+    "ModelConfig",
+    "PromptsConfig",
+    "RandomLandscape",
+    "RunConfig",
+    "SweepConfig",
+    "SyntheticFaults",
+    "load_config",
+]
+
+ENVIRONMENT_PREFIX = "LANDSCAPE_RAY__"
+
+
+class Section(BaseModel):
+    """One frozen section of the configuration; an unknown key is an error that lists the valid ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            valid = list(cls.model_fields)
+            for key in data:
+                if key not in valid:
+                    near = difflib.get_close_matches(str(key), valid, n=1)
+                    hint = f" (did you mean {near[0]!r}?)" if near else ""
+                    msg = f"unknown key {key!r}{hint}; valid keys here: {', '.join(valid)}"
+                    raise ValueError(msg)
+        return data
+
+
+class ModelConfig(Section):
+    """The aligned model at the centre of the landscape."""
+
+    id: str = Field(min_length=1)
+    """A Hub id, a folder with safetensors, or `demo:aligned` / `demo:finetuned` for the embedded models."""
+    revision: str | None = None
+    """Branch, tag or commit on the Hub; resolved to a commit before anything is measured. Null: the default branch."""
+
+
+class AxisConfig(Section):
+    """Evenly spaced coordinates along one direction."""
+
+    start: float = -0.5
+    """First coordinate (alpha is a fraction of each tensor's norm under `layer` normalization)."""
+    stop: float = 0.5
+    """Last coordinate, included."""
+    num: int = Field(default=21, ge=1, le=100_001)
+    """Number of coordinates, odd or even. 0 is measured in any case: the origin is always visited."""
+
+    @model_validator(mode="after")
+    def _check_range(self) -> Self:
+        if not (abs(self.start) < float("inf") and abs(self.stop) < float("inf")):
+            msg = f"axis from {self.start} to {self.stop} is not finite"
+            raise ValueError(msg)
+        if self.num > 1 and self.stop <= self.start:
+            msg = f"axis from {self.start} to {self.stop} is empty; stop must be larger than start"
+            raise ValueError(msg)
+        if self.num == 1 and self.stop != self.start:
+            msg = f"an axis of one point needs start == stop, not {self.start} and {self.stop}"
+            raise ValueError(msg)
+        return self
+
+
+class RandomLandscape(Section):
+    """A landscape along random directions (Peng et al. 2024, Eq. 1 and Eq. 3)."""
+
+    kind: Literal["random"] = "random"
+    """The kind of landscape."""
+    axes: tuple[AxisConfig, ...] = Field(default=(AxisConfig(),), min_length=1, max_length=2)
+    """One axis for a 1-D landscape, two for a 2-D landscape."""
+    origin_repeats: int = Field(default=2, ge=1, le=64)
+    """How often the origin is measured (on different engines where possible); the spread is the noise floor."""
+
+
+class DirectionsConfig(Section):
+    """Random directions in weight space."""
+
+    draws: int = Field(default=3, ge=1, le=10_000)
+    """Independent draws of the direction(s); the paper averages VISAGE over 3."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Root seed. A draw's vector depends on seed, draw and axis only, so more draws extend a sweep."""
+    normalization: Literal["layer", "filter", "none"] = "layer"
+    """`layer`: each tensor of the vector gets the norm of the weight tensor (Eq. 2). `filter`: each output row
+    (Li et al. 2018). `none`: raw standard normals."""
+    excluded: tuple[str, ...] = ("norm",)
+    """Regular expressions searched in checkpoint tensor names; matching tensors are not perturbed."""
+
+
+class DemoPrompts(Section):
+    """Prompts written for the embedded model."""
+
+    source: Literal["demo"] = "demo"
+    """Marks this kind of source."""
+    name: Literal["harmful", "harmless"] = "harmful"
+    """Which of the two shipped sets."""
+
+
+class AdvBenchPrompts(Section):
+    """AdvBench harmful behaviours (Zou et al. 2023, MIT licence, 520 rows), fetched at run time, never shipped."""
+
+    source: Literal["advbench"] = "advbench"
+    """Marks this kind of source."""
+    path: str | None = None
+    """A local copy of harmful_behaviors.csv; null: fetch from the pinned address. Its sha256 is checked either way."""
+
+
+class FilePrompts(Section):
+    """Prompts from a file of the user."""
+
+    source: Literal["file"] = "file"
+    """Marks this kind of source."""
+    path: str = Field(min_length=1)
+    """A .csv, .jsonl or .parquet file; relative to the working directory."""
+    column: str = "prompt"
+    """Column (or JSON key) that holds the prompt text."""
+    id_column: str | None = None
+    """Column with a unique id per prompt; null: the row number."""
+
+
+class HubPrompts(Section):
+    """Prompts from a data set on the Hugging Face Hub."""
+
+    source: Literal["hub"] = "hub"
+    """Marks this kind of source."""
+    id: str = Field(min_length=1)
+    """Data set id, such as `JailbreakBench/JBB-Behaviors`."""
+    config: str = "default"
+    """Configuration (subset) of the data set."""
+    split: str = "train"
+    """Split of the configuration."""
+    revision: str = Field(min_length=1)
+    """Commit of the data set: measurements must not move with a branch."""
+    column: str = "prompt"
+    """Column that holds the prompt text."""
+    id_column: str | None = None
+    """Column with a unique id per prompt; null: the row number."""
+
+
+PromptsConfig = Annotated[DemoPrompts | AdvBenchPrompts | FilePrompts | HubPrompts, Field(discriminator="source")]
+
+
+class DecodingConfig(Section):
+    """How completions are decoded: greedily."""
+
+    max_new_tokens: int = Field(default=512, ge=1, le=1_000_000)
+    """Upper bound on generated tokens per prompt; the paper uses 512."""
+
+
+class BenchmarkConfig(Section):
+    """One named prompt set with everything that decides its completions and verdicts."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,47}$")
+    """Short name used in file names and figures: lower case letters, digits, `-` and `_`."""
+    prompts: PromptsConfig
+    """Where the prompts come from."""
+    limit: int | None = Field(default=None, ge=1)
+    """Use the first so many prompts; the paper uses 80 of AdvBench for landscapes. Null: all."""
+    system_prompt: str | None = None
+    """System message; null: none given, so that a chat template's own default applies."""
+    chat_template: str | None = None
+    """Jinja chat template; null: the tokenizer's own."""
+    decoding: DecodingConfig = DecodingConfig()
+    """Decoding."""
+    metric: Literal["asr"] = "asr"
+    """What is counted: `asr`, the share of prompts that are not refused."""
+    judge: Literal["keyword"] = "keyword"
+    """Who decides: `keyword`, the paper's list of refusal keywords."""
+
+
+class SyntheticFaults(Section):
+    """What goes wrong, on demand, in the synthetic engine; for tests of the sweep itself."""
+
+    delay_s: float = Field(default=0.0, ge=0.0)
+    """Seconds that each visit takes."""
+    start_delay_s: float = Field(default=0.0, ge=0.0)
+    """Seconds that the engine takes to start."""
+    failure_rate: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share of visits that raise an error (pseudo-random in point and attempt)."""
+    death_rate: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share of visits at which the process dies (pseudo-random in point and attempt)."""
+    poison_coordinates: tuple[tuple[float, ...], ...] = ()
+    """Grid coordinates at which every attempt fails."""
+
+
+class RunConfig(Section):
+    """How the sweep is run; nothing here changes a measured number."""
+
+    engines: int | None = Field(default=None, ge=1)
+    """Most engine actors. Null: one per GPU of the cluster, or without any GPU one per `cpus_per_engine` cores."""
+    tensor_parallel: int = Field(default=1, ge=1)
+    """GPUs per engine. Prefer 1, and more engines, when the model fits one GPU."""
+    cpus_per_engine: int = Field(default=1, ge=1)
+    """CPU cores per engine; without a GPU these are the cores the engine computes on."""
+    max_attempts: int = Field(default=3, ge=1)
+    """Attempts at a point before it is given up and reported as failed."""
+    base_location: Literal["device", "host"] = "device"
+    """Where the pristine weights live: on the accelerator (fast) or in pinned host memory (saves one model copy)."""
+    kv_cache_gib: float | None = Field(default=None, gt=0)
+    """Size of vLLM's key-value cache in GiB. A fixed size keeps batching equal on every engine. Null: on a GPU what
+    `gpu_memory_utilization` leaves, on a CPU 1 GiB."""
+    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
+    """Share of GPU memory that vLLM plans with when `kv_cache_gib` is null; the base copy is subtracted from it."""
+    max_num_seqs: int = Field(default=128, ge=1)
+    """Most sequences decoded at once by one engine."""
+    enforce_eager: bool = False
+    """Do without CUDA graphs and compilation (slower; always so on CPU)."""
+    synthetic: SyntheticFaults = SyntheticFaults()
+    """Faults of the synthetic engine."""
+
+
+class SweepConfig(Section):
+    """The whole request."""
+
+    model: ModelConfig
+    """The model at the centre."""
+    engine: Literal["vllm", "transformers", "synthetic"] = "vllm"
+    """Which engine generates. Part of the science: two engines need not agree to the last token."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    """Type the perturbed weights are cast to, and computed in."""
+    landscape: RandomLandscape = RandomLandscape()
+    """Which points."""
+    directions: DirectionsConfig = DirectionsConfig()
+    """Along which directions."""
+    benchmarks: tuple[BenchmarkConfig, ...] = Field(min_length=1)
+    """What is measured at each point, all in one visit."""
+    run: RunConfig = RunConfig()
+    """How it is run; may change between resumes."""
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        names = [benchmark.name for benchmark in self.benchmarks]
+        if doubled := sorted({name for name in names if names.count(name) > 1}):
+            msg = f"benchmark names must differ; used more than once: {', '.join(doubled)}"
+            raise ValueError(msg)
+        return self
+
+    def science(self) -> dict[str, Any]:
+        """Return the part of the configuration that decides what is measured, as plain JSON types."""
+        return self.model_dump(mode="json", exclude={"run"})
+
+    @property
+    def sweep_id(self) -> str:
+        """Hash of the science fields: 16 hexadecimal digits."""
+        canonical = json.dumps(self.science(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def load_config(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> SweepConfig:
+    """Read a configuration; command line beats environment, environment beats the file.
+
+    Args:
+        path: A YAML file.
+        overrides: `key.sub=value` strings; values are YAML, list items are addressed by number
+            (`benchmarks.0.limit=8`).
+        environment: Variables such as `LANDSCAPE_RAY__RUN__ENGINES=4`; the process environment by default.
+
+    Raises:
+        ConfigError: The file cannot be read, is not YAML, or describes no valid sweep.
+    """
+    path = Path(path)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        msg = f"Cannot read the configuration {path}: {error.strerror or error}. Give the path of a YAML file."
+        raise ConfigError(msg) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        msg = f"{path} is not valid YAML: {error}"
+        raise ConfigError(msg) from error
+    if not isinstance(data, dict):
+        msg = f"{path} must hold a YAML mapping with the keys 'model' and 'benchmarks', not {type(data).__name__}."
+        raise ConfigError(msg)
+    variables = os.environ if environment is None else environment
+    for name in sorted(variables):
+        if name.startswith(ENVIRONMENT_PREFIX):
+            keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+            _set(data, keys, variables[name], origin=f"environment variable {name}")
+    for override in overrides:
+        dotted, equals, value = override.partition("=")
+        if not equals:
+            msg = (
+                f"--set {override!r} has no '='; write --set key.sub=value, for example --set landscape.axes.0.num=11."
+            )
+            raise ConfigError(msg)
+        _set(data, dotted.split("."), value, origin=f"--set {override}")
+    try:
+        return SweepConfig.model_validate(data)
+    except ValidationError as error:
+        problems = "\n".join(f"  {_where(e['loc'])}: {_what(e)}" for e in error.errors())
+        msg = f"{path} does not describe a valid sweep:\n{problems}"
+        raise ConfigError(msg) from error
+
+
+def _set(data: dict[str, Any], keys: Sequence[str], value: str, *, origin: str) -> None:
+    """Put a YAML value at a dotted place of nested mappings and lists, in place."""
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        msg = f"{origin}: the value is not valid YAML: {error}"
+        raise ConfigError(msg) from error
+    node: Any = data
+    for depth, key in enumerate(keys):
+        last = depth == len(keys) - 1
+        if isinstance(node, list):
+            if not key.isdigit() or int(key) >= len(node):
+                place = ".".join(keys[:depth])
+                msg = f"{origin}: {place} is a list of {len(node)} items; {key!r} is not one of 0..{len(node) - 1}."
+                raise ConfigError(msg)
+            index: Any = int(key)
+        elif isinstance(node, dict):
+            index = key
+        else:
+            msg = f"{origin}: {'.'.join(keys[:depth])} is {node!r}, which has no parts."
+            raise ConfigError(msg)
+        if last:
+            node[index] = parsed
+        elif isinstance(node, dict):
+            if node.get(index) is None:
+                node[index] = {}
+            node = node[index]
+        else:
+            node = node[index]
+
+
+def _where(loc: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in loc) or "(top level)"
+
+
+def _what(error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] in {"missing", "value_error"}:
+        return message
+    return f"{message} (got {error['input']!r})"

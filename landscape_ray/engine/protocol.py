@@ -1,0 +1,83 @@
+"""The seam between a sweep and whatever generates: `Engine`, and the specification that builds one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from landscape_ray.config import RunConfig
+from landscape_ray.evaluation import Benchmark, Completion
+from landscape_ray.plan import Perturbation
+
+__all__ = ["Engine", "EngineFacts", "EngineSpec"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSpec:
+    """Everything an engine is built from. Plain data: it is sent to the node that runs the engine."""
+
+    engine: Literal["vllm", "transformers", "synthetic"]
+    """Which engine."""
+    model: str
+    """Local folder of the checkpoint, or a Hub id."""
+    revision: str | None
+    """Commit on the Hub; None for a folder."""
+    dtype: Literal["float32", "bfloat16", "float16"]
+    """Type of the placed weights and of the computation."""
+    run: RunConfig
+    """Cluster and memory settings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFacts:
+    """What an engine is and runs on; stored with each result."""
+
+    engine: str
+    """Engine with version, such as `vllm 0.32.0`."""
+    torch_version: str
+    """Version of torch with its build tag; empty for the synthetic engine."""
+    device: str
+    """GPU name, or CPU model."""
+
+
+class Engine(Protocol):
+    """A language model whose weights can be put anywhere in weight space.
+
+    An engine starts at the origin. `place` always starts from the pristine base weights, so the order of visits
+    does not matter and a visit may be repeated.
+    """
+
+    @property
+    def facts(self) -> EngineFacts:
+        """What the engine is and runs on."""
+        ...
+
+    def place(self, perturbation: Perturbation) -> str:
+        """Put `cast(base + sum of coefficient * vector)` into the engine.
+
+        Returns:
+            The digest of the placed weights, 16 hexadecimal digits.
+
+        Raises:
+            CheckpointError: A pattern of the perturbation matches no tensor of the checkpoint.
+            PlacementError: The engine did not take every tensor exactly.
+        """
+        ...
+
+    def generate(self, benchmarks: Sequence[Benchmark]) -> list[tuple[Completion, ...]]:
+        """Complete all prompts of all benchmarks with the weights in place, greedily, as one batch.
+
+        A prompt that leaves no room for a token in the context yields an empty completion with finish reason
+        `PROMPT_TOO_LONG`; it never fails the batch.
+
+        Returns:
+            For each benchmark, one completion per prompt in the benchmark's order.
+
+        Raises:
+            BenchmarkError: A chat template cannot render a prompt.
+            GenerationError: The engine failed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release memory and processes. The engine cannot be used afterwards."""
+        ...

@@ -1,0 +1,88 @@
+"""The exceptions of landscape-ray.
+
+::
+
+    LandscapeError                  exit code 1
+    ├── UserError                   exit code 2: the request cannot be carried out as written
+    │   ├── ConfigError             the configuration
+    │   ├── BenchmarkError          prompts, chat template, judge
+    │   ├── CheckpointError         model files, tensor names
+    │   ├── OutputError             the output folder belongs to another sweep, or cannot be written
+    │   └── ResourceError           no GPU, too few cores, a package that is not installed
+    ├── PlacementError              the engine did not take the perturbed weights exactly
+    ├── GenerationError             the engine failed while generating
+    ├── PartError                   a result file that does not prove itself
+    └── IncompleteError             exit code 3: a score was asked of a landscape with missing points
+
+Every message is one paragraph that says what was wrong, the value, where, and what to do. Exceptions travel
+between Ray processes, so each takes exactly one argument, its message, and therefore pickles.
+"""
+
+from typing import ClassVar
+
+__all__ = [
+    "BenchmarkError",
+    "CheckpointError",
+    "ConfigError",
+    "GenerationError",
+    "IncompleteError",
+    "LandscapeError",
+    "OutputError",
+    "PartError",
+    "PlacementError",
+    "ResourceError",
+    "UserError",
+]
+
+
+class LandscapeError(Exception):
+    """Any failure that landscape-ray itself reports."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class UserError(LandscapeError):
+    """The request cannot be carried out as written; the message says what to change."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """The configuration is not valid."""
+
+
+class BenchmarkError(UserError):
+    """Prompts, a chat template or a judge cannot be had as configured."""
+
+
+class CheckpointError(UserError):
+    """Model files are missing, in a refused format, or do not hold what the configuration names."""
+
+
+class OutputError(UserError):
+    """The output folder belongs to another sweep, or cannot be written."""
+
+
+class ResourceError(UserError):
+    """The machine or cluster lacks something the request needs."""
+
+
+class PlacementError(LandscapeError):
+    """The engine did not take the perturbed weights exactly as computed."""
+
+
+class GenerationError(LandscapeError):
+    """The engine failed while generating."""
+
+
+class PartError(LandscapeError):
+    """A result file does not prove itself: torn, foreign, or with another content than it claims."""
+
+
+class IncompleteError(LandscapeError):
+    """A score was asked of a landscape that still has missing points."""
+
+    exit_code = 3

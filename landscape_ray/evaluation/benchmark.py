@@ -1,0 +1,48 @@
+"""A benchmark: named prompts with everything that decides their completions and verdicts."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+__all__ = ["Benchmark", "Prompt"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """One user message."""
+
+    id: str
+    """Unique in its benchmark."""
+    text: str
+    """What the user says, before the chat template."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """A prompt set, how it is put to the model, and who judges."""
+
+    name: str
+    """As configured."""
+    prompts: tuple[Prompt, ...]
+    """The prompts in a fixed order, at least one."""
+    system_prompt: str | None
+    """System message; None: none is given, and a chat template's own default applies."""
+    chat_template: str | None
+    """Jinja template; None: the tokenizer's own."""
+    max_new_tokens: int
+    """Upper bound on generated tokens per prompt."""
+    metric: str
+    """What is counted: `asr`."""
+    judge: str
+    """Name of the judge."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything that decides the completions: prompts, template, decoding (not name or judge)."""
+        content = [
+            [[prompt.id, prompt.text] for prompt in self.prompts],
+            self.system_prompt,
+            self.chat_template,
+            self.max_new_tokens,
+        ]
+        return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()

@@ -1,0 +1,58 @@
+"""What is added to the weights at a point: named vectors and their coefficients, never values."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+__all__ = ["ORIGIN", "Normalization", "Perturbation", "RandomVector", "VectorSpec", "direction_seed"]
+
+Normalization: TypeAlias = Literal["layer", "filter", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomVector:
+    """A Gaussian direction in weight space, determined by its seed and the checkpoint's tensor names and shapes.
+
+    Source: Peng et al. 2024, Section 3 and Eq. 2 (`layer`); Li et al. 2018, Section 4 (`filter`).
+    """
+
+    seed: int
+    """64-bit seed of this one vector, see `direction_seed`."""
+    normalization: Normalization
+    """How the vector is scaled against the weights."""
+    excluded: tuple[str, ...]
+    """Regular expressions searched in tensor names; the vector is zero on tensors that match."""
+
+
+# The one kind of vector so far. Checkpoint differences (interpolation) join here as a union.
+VectorSpec: TypeAlias = RandomVector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Perturbation:
+    """The sum of coefficients times vectors that is added to the base weights.
+
+    Every landscape kind is such a sum. Terms with coefficient 0 are dropped, so the origin has no terms and is the
+    same perturbation whatever the directions are.
+    """
+
+    terms: tuple[tuple[VectorSpec, float], ...]
+    """Vectors with their non-zero coefficients, in axis order."""
+
+    @classmethod
+    def of(cls, terms: Iterable[tuple[VectorSpec, float]]) -> "Perturbation":
+        """Return the perturbation with the zero terms dropped."""
+        return cls(terms=tuple((vector, coefficient) for vector, coefficient in terms if coefficient != 0))
+
+
+ORIGIN = Perturbation(terms=())
+
+
+def direction_seed(seed: int, draw: int, axis: int) -> int:
+    """Return the 64-bit seed of the vector of one draw along one axis.
+
+    A hash, so that draws are unrelated, and so that adding draws or an axis leaves the others as they are.
+    """
+    digest = hashlib.blake2b(f"landscape-ray/direction/{seed}/{draw}/{axis}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")

@@ -1,0 +1,1 @@
+"""Keyed Parquet parts: published atomically, listed, validated, read."""

@@ -1,0 +1,1 @@
+"""Which engine visits which point: driver, scheduler and actors on Ray."""

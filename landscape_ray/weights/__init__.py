@@ -1,0 +1,1 @@
+"""The perturbation itself: base weights plus coefficients times vectors."""
