@@ -8,6 +8,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -113,6 +114,16 @@ class DirectionsConfig(Section):
     (Li et al. 2018). `none`: raw standard normals."""
     excluded: tuple[str, ...] = ("norm",)
     """Regular expressions searched in checkpoint tensor names; matching tensors are not perturbed."""
+
+    @model_validator(mode="after")
+    def _check_patterns(self) -> Self:
+        for pattern in self.excluded:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                msg = f"excluded has {pattern!r}, which is not a regular expression: {error}"
+                raise ValueError(msg) from error
+        return self
 
 
 class DemoPrompts(Section):
