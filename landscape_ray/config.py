@@ -168,8 +168,8 @@ class HubPrompts(Section):
     """Configuration (subset) of the data set."""
     split: str = "train"
     """Split of the configuration."""
-    revision: str = Field(min_length=1)
-    """Commit of the data set: measurements must not move with a branch."""
+    revision: str = Field(pattern=r"^[0-9a-f]{40}$")
+    """Commit of the data set, 40 hexadecimal digits: measurements must not move with a branch."""
     column: str = "prompt"
     """Column that holds the prompt text."""
     id_column: str | None = None

@@ -138,7 +138,7 @@ def _csv_rows(stream: Iterable[str], where: str) -> Iterator[Row]:
                 raise BenchmarkError(msg)
             yield row
     except csv.Error as error:
-        msg = f"{where} is no valid CSV: {error} in line {reader.line_num}. Correct that line."
+        msg = f"{where} is no valid CSV: {error} in the record after line {reader.line_num}. Correct it."
         raise BenchmarkError(msg) from error
 
 
@@ -199,7 +199,7 @@ def _split_patterns(config: HubPrompts, folder: Path) -> Sequence[str]:
             if isinstance(files, str) or (files and isinstance(files[0], str)):
                 files = [{"split": "train", "path": files}]
             for file in files:
-                if file["split"] == config.split:
+                if file.get("split") == config.split:
                     return [file["path"]] if isinstance(file["path"], str) else list(file["path"])
     if declared:
         known = sorted({str(entry.get("config_name", "default")) for entry in declared})
@@ -236,10 +236,10 @@ def _hub_snapshot(config: HubPrompts, patterns: Sequence[str]) -> Path:
             "with `hf auth login` or set HF_TOKEN."
         )
         raise BenchmarkError(msg) from error
-    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError) as error:
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
         msg = (
-            f"the data set {config.id} at {config.revision} is not in the local cache and the Hub cannot be reached "
-            f"({type(error).__name__}). Check the network and HF_HUB_OFFLINE, or download the file and use "
-            "source: file."
+            f"cannot download the data set {config.id} at {config.revision}: {reason} Check the id, the network and "
+            "HF_HUB_OFFLINE, or download the file yourself and use source: file."
         )
         raise BenchmarkError(msg) from error

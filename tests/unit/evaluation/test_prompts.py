@@ -1,0 +1,247 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from huggingface_hub import constants, errors
+
+from landscape_ray.config import BenchmarkConfig, DecodingConfig, FilePrompts, HubPrompts
+from landscape_ray.errors import BenchmarkError
+from landscape_ray.evaluation import Benchmark, load_benchmark
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def file_benchmark(path: Path, *, limit: int | None = None, **prompts: Any) -> Benchmark:
+    source = FilePrompts(path=str(path), **{"column": "goal", **prompts})
+    return load_benchmark(BenchmarkConfig(name="mine", prompts=source, limit=limit))
+
+
+def texts(benchmark: Benchmark) -> list[str]:
+    return [prompt.text for prompt in benchmark.prompts]
+
+
+def ids(benchmark: Benchmark) -> list[str]:
+    return [prompt.id for prompt in benchmark.prompts]
+
+
+def write_csv(path: Path) -> None:
+    path.write_text('id,goal\na,"one, with a comma"\nb,"two\nlines"\nc, três \n', encoding="utf-8")
+
+
+def write_jsonl(path: Path) -> None:
+    rows = [{"id": "a", "goal": "one, with a comma"}, {"id": "b", "goal": "two\nlines"}, {"id": "c", "goal": " três "}]
+    path.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n", encoding="utf-8")
+
+
+def write_parquet(path: Path) -> None:
+    table = pa.table({"id": ["a", "b", "c"], "goal": ["one, with a comma", "two\nlines", " três "]})
+    pq.write_table(table, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [("p.csv", write_csv), ("p.CSV", write_csv), ("p.jsonl", write_jsonl), ("p.parquet", write_parquet)],
+)
+def test_each_format_yields_the_same_prompts_exactly(tmp_path: Path, name: str, write: Callable[[Path], None]) -> None:
+    write(tmp_path / name)
+    numbered = file_benchmark(tmp_path / name)
+    assert texts(numbered) == ["one, with a comma", "two\nlines", " três "]
+    assert ids(numbered) == ["0", "1", "2"]
+    named = file_benchmark(tmp_path / name, id_column="id")
+    assert texts(named) == texts(numbered)
+    assert ids(named) == ["a", "b", "c"]
+    assert named.digest != numbered.digest
+
+
+def test_limit_takes_the_first_rows_and_does_not_look_further(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("goal\none\ntwo\n   \n")
+    assert texts(file_benchmark(path, limit=2)) == ["one", "two"]
+    with pytest.raises(BenchmarkError, match=r"the prompt in row 2 .* is '   '"):
+        file_benchmark(path, limit=3)
+
+
+def test_a_limit_beyond_the_rows_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("goal\none\ntwo\n")
+    with pytest.raises(BenchmarkError, match="limit is 3, but its source holds only 2 prompts"):
+        file_benchmark(path, limit=3)
+
+
+def test_everything_that_decides_completions_comes_from_the_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("prompt\none\n")
+    config = BenchmarkConfig(
+        name="mine",
+        prompts=FilePrompts(path=str(path)),
+        system_prompt="be kind",
+        chat_template="{{ messages }}",
+        decoding=DecodingConfig(max_new_tokens=7),
+    )
+    benchmark = load_benchmark(config)
+    assert benchmark.name == "mine"
+    assert benchmark.system_prompt == "be kind"
+    assert benchmark.chat_template == "{{ messages }}"
+    assert benchmark.max_new_tokens == 7
+    assert (benchmark.metric, benchmark.judge) == ("asr", "keyword")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_bytes(b"\xef\xbb\xbfgoal\none\n")
+    assert texts(file_benchmark(path)) == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("p.csv", b"prompt,target\none,two\n", r"no column 'goal' in row 0; the columns are 'prompt', 'target'"),
+        ("p.jsonl", b'{"goal": "one"}\n{"text": "two"}\n', r"no column 'goal' in row 1; the columns are 'text'"),
+        ("p.csv", b"", "holds no prompts"),
+        ("p.csv", b"goal\n", "holds no prompts"),
+        ("p.jsonl", b"\n\n", "holds no prompts"),
+        ("p.csv", b"goal,id\none,1\n,2\n", r"the prompt in row 1 .* is ''"),
+        ("p.jsonl", b'{"goal": 17}\n', r"the prompt in row 0 .* is 17"),
+        ("p.jsonl", b'{"goal": null}\n', r"the prompt in row 0 .* is None"),
+        ("p.csv", b"goal\none, with a comma\n", "more fields than column names in the record that ends in line 2"),
+        ("p.csv", b'goal\n"never closed\n', "is no valid CSV.*after line 1"),
+        ("p.jsonl", b'{"goal": "one"}\n{"goal": \n', "line 2 is no JSON"),
+        ("p.jsonl", b'["one"]\n', "line 1 is a list"),
+        ("p.csv", "goal\ncaf\xe9\n".encode("latin-1"), r"p\.csv is not UTF-8 text .* at byte 8"),
+        ("p.jsonl", b'\xff\xfe{"goal"', r"p\.jsonl is not UTF-8 text"),
+        ("p.parquet", b"PAR1 no more", r"p\.parquet is no valid Parquet file"),
+        ("p.txt", b"one\n", r"p\.txt is of no kind that can be read; give one of: \*\.csv, \*\.jsonl, \*\.parquet"),
+        ("p.json", b"[]", "of no kind that can be read"),
+    ],
+)
+def test_bad_files_say_what_is_wrong_where(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(BenchmarkError, match=message) as error:
+        file_benchmark(path)
+    assert str(error.value).startswith("Benchmark 'mine': ")
+
+
+def test_duplicate_ids_name_both_rows(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("id,goal\na,one\nb,two\na,three\n")
+    with pytest.raises(BenchmarkError, match="rows 0 and 2 have the same id 'a' in column 'id'"):
+        file_benchmark(path, id_column="id")
+    with pytest.raises(BenchmarkError, match="no column 'number'"):
+        file_benchmark(path, id_column="number")
+
+
+def test_the_same_text_twice_is_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("goal\none\none\n")
+    assert ids(file_benchmark(path)) == ["0", "1"]
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match=r"cannot read the prompt file .*nowhere\.csv: No such file"):
+        file_benchmark(tmp_path / "nowhere.csv")
+
+
+# --- Hub -------------------------------------------------------------------------------------------------------------
+
+
+def hub_benchmark(**prompts: Any) -> Benchmark:
+    source = HubPrompts(**{"id": "org/set", "revision": COMMIT, "column": "goal", **prompts})
+    return load_benchmark(BenchmarkConfig(name="hub", prompts=source))
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder where the Hub's own cache keeps commit COMMIT of org/set; the network is switched off."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    folder = tmp_path / "datasets--org--set" / "snapshots" / COMMIT
+    folder.mkdir(parents=True)
+    return folder
+
+
+def write_split(path: Path, *rows: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        pq.write_table(pa.table({"goal": list(rows)}), path)
+    else:
+        path.write_text("".join(f"{row}\n" for row in ("goal", *rows)))
+
+
+def test_hub_files_are_those_the_card_declares(snapshot: Path) -> None:
+    (snapshot / "README.md").write_text(
+        "---\nconfigs:\n- config_name: behaviors\n  data_files:\n"
+        "  - split: harmful\n    path: data/harm-*.csv\n  - split: benign\n    path: [data/good.csv]\n"
+        "- config_name: other\n  data_files: other.csv\n---\n# A card\n"
+    )
+    write_split(snapshot / "data" / "harm-2.csv", "three")
+    write_split(snapshot / "data" / "harm-1.csv", "one", "two")
+    write_split(snapshot / "data" / "good.csv", "four")
+    write_split(snapshot / "other.csv", "five")
+    harmful = hub_benchmark(config="behaviors", split="harmful")
+    assert texts(harmful) == ["one", "two", "three"]
+    assert ids(harmful) == ["0", "1", "2"]
+    assert texts(hub_benchmark(config="behaviors", split="benign")) == ["four"]
+    assert texts(hub_benchmark(config="other", split="train")) == ["five"]
+    with pytest.raises(BenchmarkError, match="no files for config 'nothing', split 'train'; its configs are behaviors"):
+        hub_benchmark(config="nothing")
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "split"),
+    [
+        ("train.csv", "default", "train"),
+        ("data/test-00000-of-00001.parquet", "default", "test"),
+        ("all/test-00000-of-00001.parquet", "all", "test"),
+        ("all/test/0000.parquet", "all", "test"),
+    ],
+)
+def test_without_a_declaration_the_hubs_conventions_hold(snapshot: Path, name: str, config: str, split: str) -> None:
+    write_split(snapshot / name, "one", "two")
+    write_split(snapshot / "data" / "other-00000-of-00001.parquet", "no")
+    write_split(snapshot / "latest.csv", "no")  # ends in a split's name, but is none
+    assert texts(hub_benchmark(config=config, split=split)) == ["one", "two"]
+
+
+def test_a_split_without_files_says_what_was_looked_for(snapshot: Path) -> None:
+    write_split(snapshot / "train.csv", "one")
+    with pytest.raises(BenchmarkError, match=r"no files for config 'default', split 'test' \(looked for test\.\*"):
+        hub_benchmark(split="test")
+
+
+def test_a_commit_that_is_not_cached_is_an_error_offline(snapshot: Path) -> None:
+    assert snapshot.exists()
+    with pytest.raises(BenchmarkError, match=r"cannot download the data set org/set at ffff.*HF_HUB_OFFLINE"):
+        hub_benchmark(revision="f" * 40)
+
+
+def test_an_id_that_is_none_is_refused(snapshot: Path) -> None:
+    assert snapshot.exists()
+    with pytest.raises(BenchmarkError, match="cannot download the data set a/b/c"):
+        hub_benchmark(id="a/b/c")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (errors.GatedRepoError, "is gated.*huggingface.co/datasets/org/set.*HF_TOKEN"),
+        (errors.RepositoryNotFoundError, "no data set org/set on the Hub, or it is private.*HF_TOKEN"),
+        (errors.RevisionNotFoundError, f"has no commit {COMMIT}"),
+    ],
+)
+def test_the_hubs_refusals_say_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, error: type[errors.HfHubHTTPError], message: str
+) -> None:
+    refusal = error.__new__(error)  # its constructor wants an HTTP response, of a library that differs by version
+
+    def refuse(*_: object, **__: object) -> str:
+        raise refusal
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(BenchmarkError, match=message):
+        hub_benchmark()
