@@ -329,7 +329,10 @@ def load_config(
     try:
         return SweepConfig.model_validate(data)
     except ValidationError as error:
-        problems = "\n".join(f"  {_where(e['loc'])}: {_what(e)}" for e in error.errors())
+        errors = error.errors()
+        # A list whose items are all invalid is reported as too short as well; that says nothing more.
+        causes = [e for e in errors if not any(_is_inside(other["loc"], e["loc"]) for other in errors)]
+        problems = "\n".join(f"  {_where(e['loc'])}: {_what(e)}" for e in causes)
         msg = f"{path} does not describe a valid sweep:\n{problems}"
         raise ConfigError(msg) from error
 
@@ -359,10 +362,18 @@ def _set(data: dict[str, Any], keys: Sequence[str], value: str, *, origin: str) 
             node[index] = parsed
         elif isinstance(node, dict):
             if node.get(index) is None:
+                if keys[depth + 1].isdigit():
+                    place = ".".join(keys[: depth + 1])
+                    msg = f"{origin}: {place} has no items to change; set the whole list, as in {place}='[...]'."
+                    raise ConfigError(msg)
                 node[index] = {}
             node = node[index]
         else:
             node = node[index]
+
+
+def _is_inside(loc: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+    return len(loc) > len(outer) and loc[: len(outer)] == outer
 
 
 def _where(loc: tuple[int | str, ...]) -> str:

@@ -1,5 +1,6 @@
 """Which points are visited, with which coefficients on which vectors. Pure: no clock, no files, no environment."""
 
+from landscape_ray.plan.estimate import TIME_ASSUMPTIONS, SweepEstimate, estimate
 from landscape_ray.plan.grid import Axis, Grid, GridPoint
 from landscape_ray.plan.perturbation import (
     ORIGIN,
@@ -13,6 +14,7 @@ from landscape_ray.plan.sweep_plan import PlannedPoint, PointTask, SweepPlan
 
 __all__ = [
     "ORIGIN",
+    "TIME_ASSUMPTIONS",
     "Axis",
     "Grid",
     "GridPoint",
@@ -21,7 +23,9 @@ __all__ = [
     "PlannedPoint",
     "PointTask",
     "RandomVector",
+    "SweepEstimate",
     "SweepPlan",
     "VectorSpec",
     "direction_seed",
+    "estimate",
 ]

@@ -1,0 +1,77 @@
+"""What a sweep will cost, before anything is started."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from landscape_ray.config import SweepConfig
+from landscape_ray.plan.sweep_plan import SweepPlan
+
+__all__ = ["TIME_ASSUMPTIONS", "SweepEstimate", "estimate"]
+
+TIME_ASSUMPTIONS = (
+    "a model of 7 to 8 billion parameters in 16 bits and one H100 per engine; from every prompt refused after 30 "
+    "tokens to one running to the token limit. Engine start-up (minutes) comes on top. Other models and GPUs: scale "
+    "by bytes of weights over memory bandwidth."
+)
+"""What the time range of an estimate rests on."""
+
+# Roofline arithmetic for an 8B model in bfloat16 and 80 prompts on one H100, not a measurement: a visit takes 0.44 s
+# when the longest of its outputs has 30 tokens, 4.8 s when it has 512. The line through both is the estimate. (Among
+# published figures, 3.0 s for 64 prompts of 512 tokens on a 7B model lies in its range.)
+TOKENS_OF_A_REFUSAL = 30
+SECONDS_PER_TOKEN = (4.8 - 0.44) / (512 - 30)
+SECONDS_PER_VISIT = 0.44 - 30 * SECONDS_PER_TOKEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepEstimate:
+    """Size of a sweep. Counts are exact but for early endings of generations, times are rough."""
+
+    num_points: int
+    """Distinct points of weight space, the origin included."""
+    num_visits: int
+    """Points with the repeats of the origin."""
+    num_generations: int
+    """Completions in all: prompts of all benchmarks times visits."""
+    max_tokens: int
+    """Upper bound on generated tokens: every completion as long as its limit."""
+    seconds: tuple[float, float] | None
+    """Least and most time of all visits on the engines configured (one when that is left open), see
+    `TIME_ASSUMPTIONS`; None where those do not hold even roughly."""
+
+
+def estimate(config: SweepConfig, plan: SweepPlan, num_prompts: Mapping[str, int]) -> SweepEstimate:
+    """Return the size of a sweep and a rough time.
+
+    The time of a visit follows the longest output, hardly the number of prompts, up to the number of sequences that
+    are decoded at once. No time is given for the embedded models, 32 bits, several GPUs per engine, or another
+    engine than vLLM.
+
+    Args:
+        config: The sweep.
+        plan: Its plan.
+        num_prompts: Number of prompts by benchmark name.
+    """
+    num_visits = len(plan.points)
+    per_visit = sum(num_prompts.values())
+    limits = {benchmark.name: benchmark.decoding.max_new_tokens for benchmark in config.benchmarks}
+    comparable = (
+        config.engine == "vllm"
+        and config.dtype != "float32"
+        and config.run.tensor_parallel == 1
+        and not config.model.id.startswith("demo:")
+    )
+    longest = max(limits.values())
+    rounds = math.ceil(per_visit / config.run.max_num_seqs) * math.ceil(num_visits / (config.run.engines or 1))
+    least, most = (
+        rounds * (SECONDS_PER_VISIT + SECONDS_PER_TOKEN * tokens)
+        for tokens in (min(TOKENS_OF_A_REFUSAL, longest), longest)
+    )
+    return SweepEstimate(
+        num_points=num_visits - (config.landscape.origin_repeats - 1),
+        num_visits=num_visits,
+        num_generations=num_visits * per_visit,
+        max_tokens=num_visits * sum(limit * num_prompts[name] for name, limit in limits.items()),
+        seconds=(least, most) if comparable else None,
+    )

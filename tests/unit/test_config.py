@@ -1,0 +1,307 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from landscape_ray.config import SweepConfig, load_config
+from landscape_ray.errors import ConfigError
+
+MINIMAL = {"model": {"id": "m"}, "benchmarks": [{"name": "b", "prompts": {"source": "demo"}}]}
+
+
+@pytest.fixture
+def minimal(tmp_path: Path) -> Path:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(yaml.safe_dump(MINIMAL))
+    return path
+
+
+def load(path: Path, *overrides: str, **environment: str) -> SweepConfig:
+    return load_config(path, overrides, environment)
+
+
+# --- defaults and validation -----------------------------------------------------------------------------------------
+
+
+def test_defaults_are_the_papers(minimal: Path) -> None:
+    config = load(minimal)
+    (axis,) = config.landscape.axes
+    assert (axis.start, axis.stop, axis.num) == (-0.5, 0.5, 21)
+    assert config.directions.draws == 3
+    assert config.directions.normalization == "layer"
+    assert config.directions.excluded == ("norm",)
+    assert config.benchmarks[0].decoding.max_new_tokens == 512
+    assert config.benchmarks[0].judge == "keyword"
+
+
+def test_a_configuration_is_frozen(minimal: Path) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        load(minimal).model.id = "other"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "benchmark=1",
+            r"unknown key 'benchmark' \(did you mean 'benchmarks'\?\); valid keys here: model, engine, dtype",
+        ),
+        ("model.name=x", "model: unknown key 'name'; valid keys here: id, revision"),
+        (
+            "benchmarks.0.decoding.temperature=1",
+            "benchmarks.0.decoding: unknown key 'temperature'; valid keys here: max_n",
+        ),
+        ("benchmarks.0.prompts.nmae=x", r"benchmarks.0.prompts.demo: unknown key 'nmae' \(did you mean 'name'\?\)"),
+        ("directions.draws=three", r"directions.draws: Input should be a valid integer.*\(got 'three'\)"),
+        ("directions.draws=0", "directions.draws: Input should be greater than or equal to 1"),
+        ('directions.excluded=["["]', r"directions: excluded has '\[', which is not a regular expression"),
+        ("landscape.axes=[]", "landscape.axes: Tuple should have at least 1 item"),
+        ("landscape.axes=[{}, {}, {}]", "landscape.axes: Tuple should have at most 2 items"),
+        ("landscape.axes=[{num: 0}]", "landscape.axes.0.num: Input should be greater than or equal to 1"),
+        ("landscape.axes=[{start: 0.5}]", "landscape.axes.0: axis from 0.5 to 0.5 is empty"),
+        ("landscape.axes=[{start: 1}]", "landscape.axes.0: axis from 1.0 to 0.5 is empty"),
+        ("landscape.axes=[{stop: .inf}]", "landscape.axes.0: axis from -0.5 to inf is not finite"),
+        ("landscape.axes=[{stop: .nan}]", "landscape.axes.0: axis from -0.5 to nan is not finite"),
+        ("landscape.axes=[{num: 1}]", "landscape.axes.0: an axis of one point needs start == stop"),
+        ("landscape.kind=spiral", "landscape.kind: Input should be 'random'"),
+        ("engine=tgi", "engine: Input should be 'vllm', 'transformers' or 'synthetic'"),
+        ("model=m", "model: Input should be a valid dictionary"),
+        ("benchmarks=[]", "benchmarks: Tuple should have at least 1 item"),
+        ("benchmarks.0.name=Über", "benchmarks.0.name: String should match pattern"),
+        (
+            "benchmarks.0.prompts={name: harmful}",
+            "benchmarks.0.prompts: Unable to extract tag using discriminator 'source'",
+        ),
+        (
+            "benchmarks.0.prompts={source: hub, id: a/b, revision: main}",
+            "benchmarks.0.prompts.hub.revision: String should",
+        ),
+        ("benchmarks.0.limit=0", "benchmarks.0.limit: Input should be greater than or equal to 1"),
+    ],
+)
+def test_a_bad_value_says_where_and_what_is_valid(minimal: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as error:
+        load(minimal, override)
+    assert str(minimal) in str(error.value)
+
+
+def test_a_bad_item_is_not_also_reported_as_a_missing_one(minimal: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(minimal, "benchmarks.0.limit=0")
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_all_problems_are_told_at_once(minimal: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(minimal, "dtype=int8", "directions.seed=-1")
+    assert "dtype: " in str(error.value)
+    assert "directions.seed: " in str(error.value)
+
+
+def test_missing_keys_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text("engine: vllm\n")
+    with pytest.raises(ConfigError) as error:
+        load(path)
+    assert "  model: Field required" in str(error.value)
+    assert "  benchmarks: Field required" in str(error.value)
+
+
+def test_benchmark_names_must_differ(minimal: Path) -> None:
+    benchmark = json.dumps(MINIMAL["benchmarks"][0])  # type: ignore[index]
+    with pytest.raises(ConfigError, match="benchmark names must differ; used more than once: b"):
+        load(minimal, f"benchmarks=[{benchmark}, {benchmark}]")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"model: [", "is not valid YAML"),
+        (b"- model\n", "must hold a YAML mapping .* not list"),
+        (b"", "must hold a YAML mapping .* not NoneType"),
+        (b"model: !!python/object/apply:os.getcwd []\n", "is not valid YAML"),
+        (b"model: {id: \xff}\n", "is not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        load(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"Cannot read the configuration .*nowhere\.yaml: No such file"):
+        load(tmp_path / "nowhere.yaml")
+
+
+# --- overrides -------------------------------------------------------------------------------------------------------
+
+
+def test_overrides_reach_sections_and_list_items(minimal: Path) -> None:
+    config = load(
+        minimal,
+        "landscape.axes=[{num: 3}, {start: -1, stop: 1, num: 5}]",
+        "landscape.axes.1.num=7",
+        "benchmarks.0.limit=8",
+        "benchmarks.0.decoding.max_new_tokens=16",
+        "benchmarks.0.system_prompt='be kind: always'",
+    )
+    assert [(axis.start, axis.stop, axis.num) for axis in config.landscape.axes] == [(-0.5, 0.5, 3), (-1.0, 1.0, 7)]
+    assert config.benchmarks[0].limit == 8
+    assert config.benchmarks[0].decoding.max_new_tokens == 16
+    assert config.benchmarks[0].system_prompt == "be kind: always"
+
+
+def test_a_later_override_beats_an_earlier_one_and_null_empties(minimal: Path) -> None:
+    assert load(minimal, "run.engines=2", "run.engines=3").run.engines == 3
+    assert load(minimal, "run.engines=2", "run.engines=null").run.engines is None
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("run.engines", r"--set 'run\.engines' has no '='"),
+        (
+            "benchmarks.1.limit=8",
+            r"--set benchmarks\.1\.limit=8: benchmarks is a list of 1 items; '1' is not one of 0\.\.0",
+        ),
+        ("benchmarks.first.limit=8", "'first' is not one of"),
+        ("landscape.axes.0.num=11", r"landscape\.axes has no items to change; set the whole list"),
+        ("model.id.name=x", r"model\.id is 'm', which has no parts"),
+        ("run.engines=[", "the value is not valid YAML"),
+    ],
+)
+def test_an_override_that_leads_nowhere_is_explained(minimal: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(minimal, override)
+
+
+def test_command_line_beats_environment_beats_file_beats_default(minimal: Path) -> None:
+    minimal.write_text(yaml.safe_dump({**MINIMAL, "run": {"engines": 2}}))
+    variable = {"LANDSCAPE_RAY__RUN__ENGINES": "3"}
+    assert load(minimal).run.engines == 2
+    assert load(minimal, **variable).run.engines == 3
+    assert load(minimal, "run.engines=4", **variable).run.engines == 4
+    assert load(minimal, **variable).run.max_attempts == 3  # a default, beside a set one
+
+
+def test_environment_reaches_list_items_and_other_variables_are_left_alone(minimal: Path) -> None:
+    config = load(minimal, LANDSCAPE_RAY__BENCHMARKS__0__LIMIT="8", LANDSCAPE_RAY_CACHE="x", PATH="y")
+    assert config.benchmarks[0].limit == 8
+    with pytest.raises(ConfigError, match="unknown key 'engine_count'"):
+        load(minimal, LANDSCAPE_RAY__RUN__ENGINE_COUNT="8")
+
+
+def test_the_process_environment_is_read_by_default(minimal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANDSCAPE_RAY__DIRECTIONS__SEED", "17")
+    assert load_config(minimal).directions.seed == 17
+
+
+# --- sweep_id --------------------------------------------------------------------------------------------------------
+
+# One other value for each science field; `test_every_science_field_is_listed` keeps this complete.
+SCIENCE = {
+    "model.id": "other",
+    "model.revision": "v2",
+    "engine": "transformers",
+    "dtype": "float32",
+    "landscape.kind": None,  # only one value so far
+    "landscape.axes.start": "landscape.axes=[{start: -0.6}]",
+    "landscape.axes.stop": "landscape.axes=[{stop: 0.6}]",
+    "landscape.axes.num": "landscape.axes=[{num: 22}]",
+    "landscape.origin_repeats": "3",
+    "directions.draws": "4",
+    "directions.seed": "1",
+    "directions.normalization": "filter",
+    "directions.excluded": "[norm, bias]",
+    "benchmarks.name": "benchmarks.0.name=c",
+    "benchmarks.prompts": "benchmarks.0.prompts={source: demo, name: harmless}",
+    "benchmarks.limit": "benchmarks.0.limit=8",
+    "benchmarks.system_prompt": "benchmarks.0.system_prompt=be kind",
+    "benchmarks.chat_template": "benchmarks.0.chat_template='{{ messages }}'",
+    "benchmarks.decoding.max_new_tokens": "benchmarks.0.decoding.max_new_tokens=511",
+    "benchmarks.metric": None,  # only one value so far
+    "benchmarks.judge": None,  # only one value so far
+}
+
+
+def leaves(schema: dict[str, Any], defs: dict[str, Any]) -> Iterator[str]:
+    """Yield the dotted names of all fields that are no sections; list items have no number."""
+    for name, field in schema["properties"].items():
+        item = field.get("items", field)
+        if "$ref" in item:
+            yield from (f"{name}.{rest}" for rest in leaves(defs[item["$ref"].rsplit("/", 1)[1]], defs))
+        else:
+            yield name
+
+
+def test_every_science_field_is_listed() -> None:
+    schema = SweepConfig.model_json_schema()
+    fields = {leaf for leaf in leaves(schema, schema["$defs"]) if not leaf.startswith("run.")}
+    assert fields == set(SCIENCE)
+
+
+@pytest.mark.parametrize(("field", "value"), [item for item in SCIENCE.items() if item[1] is not None])
+def test_the_sweep_id_changes_with_each_science_field(minimal: Path, field: str, value: str) -> None:
+    override = value if "=" in value else f"{field}={value}"
+    assert load(minimal, override).sweep_id != load(minimal).sweep_id
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        "{source: advbench}",
+        "{source: advbench, path: a.csv}",
+        "{source: file, path: a.csv}",
+        "{source: file, path: a.csv, column: goal}",
+        "{source: file, path: a.csv, id_column: id}",
+        f"{{source: hub, id: a/b, revision: {'a' * 40}}}",
+        f"{{source: hub, id: a/b, revision: {'b' * 40}}}",
+        f"{{source: hub, id: a/b, revision: {'a' * 40}, split: test}}",
+        f"{{source: hub, id: a/b, revision: {'a' * 40}, config: other}}",
+    ],
+)
+def test_the_sweep_id_changes_with_the_prompts_source(minimal: Path, prompts: str) -> None:
+    minimal.write_text(yaml.safe_dump(MINIMAL).replace("demo", "file\n    path: b.csv"))
+    assert load(minimal, f"benchmarks.0.prompts={prompts}").sweep_id != load(minimal).sweep_id
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "run.engines=7",
+        "run.tensor_parallel=2",
+        "run.cpus_per_engine=4",
+        "run.max_attempts=1",
+        "run.base_location=host",
+        "run.kv_cache_gib=2",
+        "run.gpu_memory_utilization=0.5",
+        "run.max_num_seqs=8",
+        "run.enforce_eager=true",
+        "run.synthetic.delay_s=1",
+    ],
+)
+def test_the_sweep_id_does_not_depend_on_how_it_is_run(minimal: Path, override: str) -> None:
+    assert load(minimal, override).run != load(minimal).run
+    assert load(minimal, override).sweep_id == load(minimal).sweep_id
+
+
+def test_the_sweep_id_depends_on_meaning_not_on_writing(minimal: Path, tmp_path: Path) -> None:
+    spelled = tmp_path / "spelled.yaml"
+    spelled.write_text(json.dumps({"dtype": "bfloat16", "run": {"engines": 2}, "directions": {"draws": 3}, **MINIMAL}))
+    assert load(spelled).sweep_id == load(minimal).sweep_id
+
+
+# --- schema ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_schema_describes_every_field_and_refuses_unknown_keys() -> None:
+    schema = SweepConfig.model_json_schema()
+    for section in (schema, *schema["$defs"].values()):
+        assert section["additionalProperties"] is False
+        assert all(field.get("description") for field in section["properties"].values())
