@@ -25,6 +25,8 @@ class EngineSpec:
     """Type of the placed weights and of the computation."""
     run: RunConfig
     """Cluster and memory settings."""
+    benchmarks: tuple[Benchmark, ...] = ()
+    """What will be asked of the engine, so that it can size its context; empty: it takes the model's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,153 @@
+"""What runs inside each vLLM worker: put perturbed weights into the live model, and account for every tensor.
+
+vLLM mixes `PerturbationWorker` into its worker class (`worker_extension_cls`) and calls its methods by name on every
+worker of an engine. Weights go through vLLM's own reloading, which takes checkpoint-named tensors, fuses, slices,
+pads and packs them as at start-up, and copies into the storage that compiled graphs point at.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from vllm.platforms import current_platform
+
+from landscape_ray.errors import PlacementError
+from landscape_ray.plan import Perturbation
+from landscape_ray.weights import BaseWeights, Perturber, WeightsDigest
+
+__all__ = ["PerturbationWorker"]
+
+
+@dataclass(slots=True)
+class _Loading:
+    """What one pass through the model's loader saw."""
+
+    expected: dict[str, int]
+    """Runtime parameters while they have their loading shapes (packing empties them): name to number of elements."""
+    loaded: set[str] | None
+    """Runtime parameters that the loader says it filled; None if this model's loader does not say."""
+
+
+class PerturbationWorker:
+    """Methods that vLLM's worker gains. `self` is the worker: `model_runner`, `model_config`, `device` are vLLM's."""
+
+    # Attributes of the worker that this class is mixed into.
+    model_runner: Any
+    reload_weights: Any
+    model_config: Any
+    parallel_config: Any
+    device: torch.device
+
+    def load_base_weights(self, folder: str, location: Literal["device", "host"]) -> None:
+        """Read the pristine weights that every point is built from."""
+        model = self.model_runner.get_model()
+        self._perturbation_tied = _tied_parameters(model)
+        self._perturbation_base = BaseWeights.load(
+            Path(folder), device=self.device, location=location, tied_head=bool(self._perturbation_tied)
+        )
+        self._perturber = Perturber(self._perturbation_base, dtype=self.model_config.dtype, device=self.device)
+
+    def place_perturbation(self, perturbation: Perturbation) -> str:
+        """Put a point's weights into the live model.
+
+        Returns:
+            The digest of the checkpoint-named tensors handed to vLLM.
+
+        Raises:
+            PlacementError: vLLM skipped, missed or misfitted a tensor; the names are listed.
+        """
+        model = self.model_runner.get_model()
+        digest = WeightsDigest()
+        fed: dict[str, int] = {}
+
+        def perturbed_tensors() -> Iterator[tuple[str, torch.Tensor]]:
+            for name, tensor in self._perturber.tensors(perturbation):
+                digest.update(name, tensor)
+                fed[name] = tensor.numel()
+                yield name, tensor
+
+        with _observed_loading(model) as loading:
+            try:
+                self.reload_weights(weights_iterator=perturbed_tensors())
+            except (ValueError, KeyError, AssertionError, RuntimeError) as error:
+                last = next(reversed(fed), "the first tensor")
+                msg = f"vLLM could not load the perturbed weights at or after {last!r}: {error}"
+                raise PlacementError(msg) from error
+        self._check_complete(model, fed, loading)
+        _repack_tied_heads(model, self._perturbation_tied)
+        return digest.hexdigest()
+
+    def _check_complete(self, model: torch.nn.Module, fed: dict[str, int], loading: _Loading) -> None:
+        """Raise unless every checkpoint tensor was read and every runtime parameter was filled."""
+        expected = {name: n for name, n in loading.expected.items() if name not in self._perturbation_tied}
+        problems = []
+        if unread := [name for name in self._perturbation_base.names if name not in fed]:
+            problems.append(f"checkpoint tensors not asked for: {', '.join(unread)}")
+        if loading.loaded is not None and (unfilled := sorted(expected.keys() - loading.loaded)):
+            problems.append(f"parameters of the engine not filled: {', '.join(unfilled)}")
+        # Elements are counted where one worker holds the whole model; with tensor parallelism slices overlap.
+        if self.parallel_config.tensor_parallel_size == 1:
+            num_expected = sum(expected.values()) - _num_padding(model, self._perturbation_tied)
+            if num_expected != sum(fed.values()):
+                problems.append(
+                    f"the checkpoint holds {sum(fed.values())} weights ({', '.join(fed)}), the engine takes "
+                    f"{num_expected} ({', '.join(expected)})"
+                )
+        if problems:
+            msg = f"vLLM did not take every perturbed tensor: {'; '.join(problems)}. The point cannot be measured."
+            raise PlacementError(msg)
+
+
+@contextmanager
+def _observed_loading(model: torch.nn.Module) -> Iterator[_Loading]:
+    """Note what passes through `model.load_weights`, whose answer vLLM's reloading only logs."""
+    loading = _Loading(expected={}, loaded=None)
+    load_weights: Any = model.load_weights
+
+    def load_and_note(weights: Iterable[tuple[str, torch.Tensor]]) -> Any:
+        loading.expected = {name: parameter.numel() for name, parameter in model.named_parameters()}
+        loading.loaded = load_weights(weights)
+        return loading.loaded
+
+    model.load_weights = load_and_note  # type: ignore[assignment]
+    try:
+        yield loading
+    finally:
+        del model.load_weights  # the class's method shows again
+
+
+def _tied_parameters(model: torch.nn.Module) -> frozenset[str]:
+    """Return the later names of parameters that several modules share, such as `lm_head.weight`."""
+    first: dict[int, str] = {}
+    return frozenset(
+        name
+        for name, parameter in model.named_parameters(remove_duplicate=False)
+        if first.setdefault(id(parameter), name) != name
+    )
+
+
+def _num_padding(model: torch.nn.Module, tied: frozenset[str]) -> int:
+    """Return how many elements the model's vocabulary padding adds to what the checkpoint holds."""
+    from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmbedding  # noqa: PLC0415
+
+    return sum(
+        (module.num_embeddings_padded - module.org_vocab_size) * module.embedding_dim
+        for name, module in model.named_modules()
+        if isinstance(module, VocabParallelEmbedding) and f"{name}.weight" not in tied
+    )
+
+
+def _repack_tied_heads(model: torch.nn.Module, tied: frozenset[str]) -> None:
+    """Let tied heads see the new weights on a CPU.
+
+    There a head computes with a packed copy made at load. Reloading packs anew what it loads, but of tied modules it
+    loads the first only, so the head would silently keep the weights it started with.
+    """
+    if not current_platform.is_cpu():
+        return
+    for name in tied:
+        head: Any = model.get_submodule(name.rpartition(".")[0])
+        head.quant_method.process_weights_after_loading(head)
