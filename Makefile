@@ -1,0 +1,66 @@
+# make demo    a real safety basin, from nothing to a figure
+# make test    the whole test-suite
+# make check   ruff, mypy, import-linter, then the test-suite
+# make help    the other targets
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# GPU build where a GPU answers, CPU build otherwise; BUILD=cpu or BUILD=gpu overrides.
+BUILD ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
+INSTALLED := $(VENV)/.installed-$(BUILD)
+
+# vLLM's CPU build needs torch's +cpu wheel: from a folder in PIP_FIND_LINKS, else from PyTorch's own CPU index.
+# It also asks for torchvision, torchaudio and torchcodec, whose usual builds do not match that torch and make `import
+# transformers` fail; text models need none of them, so an impossible marker leaves them out.
+ifeq ($(BUILD),cpu)
+SOURCES := $(if $(PIP_FIND_LINKS),$(addprefix --find-links ,$(PIP_FIND_LINKS)),--torch-backend cpu) \
+           --override $(VENV)/left-out.txt
+else
+SOURCES := $(addprefix --find-links ,$(PIP_FIND_LINKS))
+endif
+
+.PHONY: help install demo test test-long check lint benchmark clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+	@echo "make install    set up $(VENV) only (BUILD=$(BUILD))"
+	@echo "make lint       ruff, mypy and import-linter only"
+	@echo "make test-long  the long variants of the reliability tests"
+	@echo "make benchmark  compare a whole sweep with the reference's way of working"
+	@echo "make clean      remove $(VENV) and results/"
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml Makefile
+	@echo "Setting up $(VENV) with the $(BUILD) build (once; a few minutes when packages must be downloaded) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed; try make PYTHON=python3.12"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@printf '%s ; python_version < "0"\n' torchvision torchaudio torchcodec > $(VENV)/left-out.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(SOURCES) --editable '.[$(BUILD),dev]'
+	@touch $@
+
+demo: $(INSTALLED)
+	@$(BIN)/landscape-ray run jobs/configs/demo.yaml --out results/demo
+
+test: $(INSTALLED)
+	@$(BIN)/python -m pytest -m "not long"
+
+test-long: $(INSTALLED)
+	@$(BIN)/python -m pytest -m long
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+check: lint test
+
+benchmark: $(INSTALLED)
+	@$(BIN)/python benchmarks/whole_sweep.py
+
+clean:
+	@rm -rf $(VENV) results
