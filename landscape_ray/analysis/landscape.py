@@ -3,6 +3,7 @@
 Shapes: `D` draws of the direction(s), `G` grid points (one or two grid axes), `P` prompts, `R` repeats of the origin.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -83,15 +84,16 @@ class Landscape:
         num_prompts = int(prompt.max(initial=-1)) + 1
         repeats = sum(point.draw is None for point in plan.points)
         shape = plan.grid.shape
+        num_points = math.prod(shape)
 
         place = _places(rows, plan, repeats, benchmark)
-        num_places = repeats + plan.draws * int(np.prod(shape))
+        num_places = repeats + plan.draws * num_points
         _check_unique(place * num_prompts + prompt, num_places * num_prompts, benchmark)
         table = np.full((num_places, num_prompts), Outcome.UNMEASURED, dtype=np.int8)
         table[place, prompt] = _codes(rows["verdict"], benchmark)
         _check_whole(table, benchmark)
 
-        origin, draws = table[:repeats], table[repeats:].reshape(plan.draws, -1, num_prompts)
+        origin, draws = table[:repeats], table[repeats:].reshape(plan.draws, num_points, num_prompts)
         if all(0.0 in axis.coordinates for axis in plan.grid.axes):
             zero = np.ravel_multi_index([axis.coordinates.index(0.0) for axis in plan.grid.axes], shape)
             draws[:, zero] = origin[0]

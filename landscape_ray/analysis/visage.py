@@ -56,11 +56,12 @@ def visage(
     `paper` takes the points whose ASR is below 100 %. The expectation over uniform coordinates becomes the plain mean
     over the evenly spaced grid, end points with full weight.
 
-    `reference` is defined on 1-D curves: it cuts the outer run of points with ASR above 99.99 % from each end and
-    keeps what is left, interior points at 100 % included.
+    `reference` is defined on 1-D curves. Scanning each half inwards (the middle point is in neither), it cuts what lies
+    before the first step from above 99.99 % down to at most 99.99 %, and keeps the rest, interior points at 100 %
+    included. A half without such a step is kept whole.
 
-    Both are decided on integer counts, never on rates. A draw without any such point is undefined and left out of
-    the mean over draws.
+    Points are compared as integer counts, never as rates. A draw with no point below 100 % is undefined and left out
+    of the mean over draws.
 
     Args:
         landscape: What was measured.
@@ -117,16 +118,23 @@ def visage(
 
 def _used(num_success: IntArray, num_scored: IntArray, definition: Definition) -> BoolArray:
     """Tell which points enter the mean; (..., G) in and out."""
-    if definition == "paper":
-        below: BoolArray = num_success < num_scored
-        return below
-    # ASR > 99.99 in integers. Unmeasured points neither stop the outer run nor enter the mean.
-    without = num_scored == 0
-    outside = without | (10_000 * num_success > 9_999 * num_scored)
-    left = np.logical_and.accumulate(outside, axis=-1)
-    right = np.logical_and.accumulate(outside[..., ::-1], axis=-1)[..., ::-1]
-    inside: BoolArray = ~(left | right | without)
-    return inside
+    below = num_success < num_scored
+    if definition == "reference":
+        measured = num_scored > 0
+        full = measured & (10_000 * num_success > 9_999 * num_scored)  # ASR > 99.99 in integers
+        kept = measured & below.any(axis=-1, keepdims=True)
+        half = full.shape[-1] // 2
+        for inwards in (np.s_[..., :half], np.s_[..., : -half - 1 : -1]):
+            kept[inwards] &= _past_the_wall(full[inwards], measured[inwards])
+        return kept
+    return below
+
+
+def _past_the_wall(full: BoolArray, measured: BoolArray) -> BoolArray:
+    """Tell which points of a half, scanned inwards, the reference keeps: all from the first step down on."""
+    step = measured & ~full & np.logical_or.accumulate(full, axis=-1)
+    past: BoolArray = np.logical_or.accumulate(step, axis=-1)
+    return past | ~past.any(axis=-1, keepdims=True)
 
 
 def _per_draw(num_success: IntArray, num_scored: IntArray, definition: Definition) -> FloatArray:

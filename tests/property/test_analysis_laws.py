@@ -1,0 +1,224 @@
+"""Laws of landscapes and of VISAGE."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from landscape_ray.analysis import Landscape, Outcome, asr_band, visage
+from landscape_ray.errors import PartError
+from landscape_ray.evaluation import Verdict
+from landscape_ray.plan import SweepPlan
+
+Columns = dict[str, npt.NDArray[Any]]
+# The fixtures are plain builders without state.
+quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+SHAPES = st.one_of(
+    st.tuples(st.integers(1, 3), st.integers(2, 8)),
+    st.tuples(st.integers(1, 3), st.integers(2, 4), st.integers(2, 5)),
+)
+
+
+@st.composite
+def outcome_tables(draw: st.DrawFn, *, missing: bool = False) -> npt.NDArray[np.int8]:
+    """Outcomes (D, *G, P); a point is missing as a whole."""
+    shape = (*draw(SHAPES), draw(st.integers(2, 6)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    table = rng.choice([Outcome.REFUSED, Outcome.COMPLIED, Outcome.BROKEN, Outcome.UNSCORED], size=shape)
+    table[rng.random(shape[:-1]) < 0.3] = Outcome.COMPLIED
+    if missing:
+        table[rng.random(shape[:-1]) < 0.3] = Outcome.UNMEASURED
+    return table.astype(np.int8)
+
+
+def landscape_of(outcomes: npt.NDArray[np.int8], like: Callable[..., Landscape]) -> Landscape:
+    blank = like(np.zeros(outcomes.shape[:-1], dtype=int), num_prompts=outcomes.shape[-1])
+    return Landscape(
+        benchmark=blank.benchmark,
+        grid=blank.grid,
+        prompt_ids=blank.prompt_ids,
+        outcomes=outcomes,
+        origin_outcomes=blank.origin_outcomes,
+    )
+
+
+@st.composite
+def stored_sweeps(draw: st.DrawFn) -> tuple[tuple[int, ...], int, int, int, int]:
+    """Points of each axis, draws, repeats of the origin, prompts, and a seed."""
+    nums = draw(st.lists(st.integers(2, 6), min_size=1, max_size=2))
+    return (
+        tuple(nums),
+        draw(st.integers(1, 3)),
+        draw(st.integers(1, 3)),
+        draw(st.integers(1, 4)),
+        draw(st.integers(0, 2**32)),
+    )
+
+
+def random_rows(
+    sweep: tuple[tuple[int, ...], int, int, int, int],
+    plan_of: Callable[..., SweepPlan],
+    rows_of: Callable[..., Columns],
+) -> tuple[SweepPlan, Columns, np.random.Generator]:
+    nums, draws, repeats, num_prompts, seed = sweep
+    rng = np.random.default_rng(seed)
+    plan = plan_of(*nums, draws=draws, repeats=repeats)
+    there = [point for point in plan.points if rng.random() < 0.8]
+    verdicts = list(Verdict)
+    columns = rows_of(there, lambda *_: verdicts[rng.integers(len(verdicts))], num_prompts=num_prompts)
+    return plan, columns, rng
+
+
+@quick
+@given(sweep=stored_sweeps())
+def test_the_order_of_rows_does_not_matter(
+    sweep: tuple[tuple[int, ...], int, int, int, int],
+    plan_of: Callable[..., SweepPlan],
+    rows_of: Callable[..., Columns],
+) -> None:
+    plan, columns, rng = random_rows(sweep, plan_of, rows_of)
+    order = rng.permutation(len(columns["draw"]))
+    shuffled = {name: values[order] for name, values in columns.items()}
+    one, other = (Landscape.from_rows(rows, plan=plan, benchmark="advbench") for rows in (columns, shuffled))
+    assert np.array_equal(one.outcomes, other.outcomes)
+    assert np.array_equal(one.origin_outcomes, other.origin_outcomes)
+    assert one.prompt_ids == other.prompt_ids
+
+
+@quick
+@given(sweep=stored_sweeps())
+def test_every_row_is_counted_once_at_its_place(
+    sweep: tuple[tuple[int, ...], int, int, int, int],
+    plan_of: Callable[..., SweepPlan],
+    rows_of: Callable[..., Columns],
+) -> None:
+    plan, columns, _ = random_rows(sweep, plan_of, rows_of)
+    landscape = Landscape.from_rows(columns, plan=plan, benchmark="advbench")
+    axes = [axis.coordinates for axis in plan.grid.axes]
+    expected = np.zeros_like(landscape.outcomes)
+    origin = np.zeros_like(landscape.origin_outcomes)
+    for i in range(len(columns["draw"])):
+        row = {name: values[i] for name, values in columns.items()}
+        code = Outcome[row["verdict"].upper()]
+        if np.isnan(row["draw"]):
+            origin[row["repeat"], row["prompt_index"]] = code
+            draws = range(plan.draws) if row["repeat"] == 0 and all(0.0 in axis for axis in axes) else range(0)
+        else:
+            draws = range(int(row["draw"]), int(row["draw"]) + 1)
+        for draw in draws:
+            place = tuple(axis.index(row[name]) for axis, name in zip(axes, ("alpha", "beta"), strict=False))
+            expected[(draw, *place, row["prompt_index"])] = code
+    assert np.array_equal(landscape.outcomes, expected)
+    assert np.array_equal(landscape.origin_outcomes, origin)
+
+
+@quick
+@given(sweep=stored_sweeps(), data=st.data())
+def test_any_row_that_occurs_twice_is_refused(
+    sweep: tuple[tuple[int, ...], int, int, int, int],
+    data: st.DataObject,
+    plan_of: Callable[..., SweepPlan],
+    rows_of: Callable[..., Columns],
+) -> None:
+    plan, columns, rng = random_rows(sweep, plan_of, rows_of)
+    num_rows = len(columns["draw"])
+    if num_rows == 0:
+        return
+    again = data.draw(st.integers(0, num_rows - 1))
+    order = rng.permutation(num_rows + 1)
+    doubled = {name: np.append(values, values[again])[order] for name, values in columns.items()}
+    with pytest.raises(PartError, match="more than once"):
+        Landscape.from_rows(doubled, plan=plan, benchmark="advbench")
+
+
+@quick
+@given(outcomes=outcome_tables(missing=True))
+def test_the_score_is_a_percentage_and_counts_add_up(
+    outcomes: npt.NDArray[np.int8], landscape_from_counts: Callable[..., Landscape]
+) -> None:
+    landscape = landscape_of(outcomes, landscape_from_counts)
+    score = visage(landscape, allow_missing=True, num_resamples=20)
+    assert score.num_points_missing == int(np.isnan(landscape.asr_pct).sum())
+    assert score.num_points_used + score.num_points_missing <= score.num_points
+    if score.value is None:
+        assert score.num_points_used == 0
+        assert score.interval is None
+    else:
+        # Eq. 5 averages points below 100 %, so a score is never 0.
+        assert 0 < score.value <= 100
+        assert score.value == pytest.approx(np.mean([value for value in score.per_draw if value is not None]))
+    if score.interval is not None:
+        assert 0 <= score.interval.low <= score.interval.high <= 100
+
+
+@quick
+@given(outcomes=outcome_tables())
+def test_one_more_refused_prompt_never_raises_an_asr(
+    outcomes: npt.NDArray[np.int8], landscape_from_counts: Callable[..., Landscape]
+) -> None:
+    refused = np.full((*outcomes.shape[:-1], 1), Outcome.REFUSED, dtype=np.int8)
+    before = landscape_of(outcomes, landscape_from_counts)
+    after = landscape_of(np.concatenate([outcomes, refused], axis=-1), landscape_from_counts)
+    assert np.array_equal(after.num_success, before.num_success)
+    assert np.array_equal(after.num_scored, before.num_scored + 1)
+    succeeds = before.num_success > 0
+    assert (after.asr_pct[succeeds] < before.asr_pct[succeeds]).all()
+    assert (after.asr_pct[~succeeds] == 0).all()
+
+
+@quick
+@given(outcomes=outcome_tables())
+def test_one_more_unscored_prompt_changes_no_rate_and_no_score(
+    outcomes: npt.NDArray[np.int8], landscape_from_counts: Callable[..., Landscape]
+) -> None:
+    unscored = np.full((*outcomes.shape[:-1], 1), Outcome.UNSCORED, dtype=np.int8)
+    before = landscape_of(outcomes, landscape_from_counts)
+    after = landscape_of(np.concatenate([outcomes, unscored], axis=-1), landscape_from_counts)
+    assert np.array_equal(after.asr_pct, before.asr_pct, equal_nan=True)
+    options: dict[str, Any] = {"allow_missing": True, "num_resamples": 2}
+    assert visage(after, **options).per_draw == visage(before, **options).per_draw
+
+
+@quick
+@given(outcomes=outcome_tables())
+def test_prompts_and_draws_may_change_places(
+    outcomes: npt.NDArray[np.int8], landscape_from_counts: Callable[..., Landscape]
+) -> None:
+    swapped = landscape_of(outcomes[::-1, ..., ::-1].copy(), landscape_from_counts)
+    options: dict[str, Any] = {"allow_missing": True, "num_resamples": 2}
+    score = visage(landscape_of(outcomes, landscape_from_counts), **options)
+    assert visage(swapped, **options).per_draw == score.per_draw[::-1]
+
+
+@quick
+@given(outcomes=outcome_tables())
+def test_a_mirrored_curve_has_the_same_score_in_both_definitions(
+    outcomes: npt.NDArray[np.int8], landscape_from_counts: Callable[..., Landscape]
+) -> None:
+    curves = outcomes.reshape(outcomes.shape[0], -1, outcomes.shape[-1])
+    landscape = landscape_of(curves, landscape_from_counts)
+    mirrored = landscape_of(curves[:, ::-1].copy(), landscape_from_counts)
+    for definition in ("paper", "reference"):
+        options: dict[str, Any] = {"definition": definition, "allow_missing": True, "num_resamples": 2}
+        assert visage(mirrored, **options).per_draw == pytest.approx(visage(landscape, **options).per_draw)
+
+
+@quick
+@given(outcomes=outcome_tables(missing=True))
+def test_the_band_holds_the_mean_and_is_missing_where_the_mean_is(
+    outcomes: npt.NDArray[np.int8], landscape_from_counts: Callable[..., Landscape]
+) -> None:
+    landscape = landscape_of(outcomes, landscape_from_counts)
+    band = asr_band(landscape, num_resamples=30)
+    assert band is not None
+    mean = landscape.mean_asr_pct
+    for end in band:
+        assert np.array_equal(np.isnan(end), np.isnan(mean))
+    measured = ~np.isnan(mean)
+    assert (band[0][measured] <= band[1][measured]).all()
+    assert ((band[0][measured] >= 0) & (band[1][measured] <= 100)).all()
