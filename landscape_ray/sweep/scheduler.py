@@ -1,0 +1,535 @@
+"""Which engine visits which point, and what happens when something dies: a pure state machine.
+
+Events go in, instructions come out. No Ray, no clock, no files: the driver translates between this and Ray, and a
+seeded simulator drives it through thousands of bad days in `tests/property/test_scheduler_simulation.py`.
+
+Words used here: a *task* is a point with its missing benchmarks; a *visit* is one go at a task on one engine; a *slot*
+is a place for an engine, refilled when its engine is lost.
+
+What it promises, whatever order events come in:
+- every task ends exactly once, as done or as given up after `max_attempts` failures charged to it;
+- the loss of an engine is charged to the visit it was working on, or to none if the node was taken away;
+- no task is assigned to an engine that is not up, that is on a draining node, or that already has that task;
+- it always ends: each failure uses up a budget, and when no engine can be had any more it says so.
+"""
+
+import math
+import statistics
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeAlias, assert_never
+
+from landscape_ray.errors import GenerationError, UserError
+from landscape_ray.plan import PointTask
+
+__all__ = [
+    "Assign",
+    "EngineLost",
+    "EngineStartFailed",
+    "EngineStarted",
+    "Event",
+    "Finished",
+    "GiveUp",
+    "Instruction",
+    "NodeDraining",
+    "Policy",
+    "Scheduler",
+    "StartEngine",
+    "StopEngine",
+    "StopRequested",
+    "Tick",
+    "VisitDone",
+    "VisitFailed",
+]
+
+# The first retry of an engine comes after a second, later ones after twice the time before, at most a minute.
+BACKOFF_S, BACKOFF_MAX_S = 1.0, 60.0
+# A visit this many times slower than the median is repeated by an engine that has nothing else to do.
+STRAGGLER_FACTOR = 3.0
+# Durations of this many recent visits give the median.
+RECENT_VISITS = 101
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Budgets of a sweep."""
+
+    num_engines: int
+    """Engines to run at the same time, at least 1."""
+    max_attempts: int
+    """Failed attempts after which a task is given up, at least 1."""
+    max_engine_restarts: int
+    """Restarts of a slot's engine in a row, without a visit done in between, after which the slot stays empty."""
+    visit_timeout_s: float
+    """Seconds after which a visit counts as hung and its engine is replaced."""
+
+
+# ---- events ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """Time has passed."""
+
+    now_s: float
+    """Seconds since the scheduler was made; never decreases."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStarted:
+    """An engine is ready for visits."""
+
+    engine: int
+    """Which."""
+    node: str
+    """The node it runs on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStartFailed:
+    """An engine could not be built."""
+
+    engine: int
+    """Which."""
+    error: Exception
+    """Why. A `UserError` is not tried again: the same request would fail the same way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineLost:
+    """The process of an engine is gone, with all that it was doing."""
+
+    engine: int
+    """Which."""
+    error: Exception
+    """What is known of the cause."""
+    preempted: bool
+    """True if its node was taken away: nobody's fault, and charged to nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitDone:
+    """The results of a visit are stored."""
+
+    visit: int
+    """Which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitFailed:
+    """A visit ended without a result, and its engine said so."""
+
+    visit: int
+    """Which."""
+    error: Exception
+    """Why."""
+    out_of_memory: bool = False
+    """True if memory ran out: the next attempt generates in smaller batches."""
+    engine_usable: bool = True
+    """False if the state of the engine is unknown: it is replaced."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeDraining:
+    """A node will go away soon; nothing new may start there."""
+
+    node: str
+    """Which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRequested:
+    """Finish what is running, start nothing new."""
+
+
+Event: TypeAlias = (
+    Tick | EngineStarted | EngineStartFailed | EngineLost | VisitDone | VisitFailed | NodeDraining | StopRequested
+)
+
+# ---- instructions ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartEngine:
+    """Start an engine."""
+
+    engine: int
+    """Its number, never used before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopEngine:
+    """End an engine at once; what it is doing is of no interest any more."""
+
+    engine: int
+    """Which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assign:
+    """Send a task to an engine, behind what was sent to it before."""
+
+    engine: int
+    """Which."""
+    visit: int
+    """Number of this visit, never used before."""
+    task: PointTask
+    """Where to go and what to measure."""
+    attempt: int
+    """1 plus the failures charged to the task so far."""
+    num_batches: int
+    """Into how many batches to split the prompts: 1, and twice as many after each shortage of memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUp:
+    """Record that a task has failed for good."""
+
+    task: PointTask
+    """Which."""
+    attempts: int
+    """Failures charged to it."""
+    error: Exception
+    """The last of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """Nothing more will happen. Always the last instruction, and given once."""
+
+    error: Exception | None
+    """Why tasks are left over; None if none are, or if a stop was requested."""
+
+
+Instruction: TypeAlias = StartEngine | StopEngine | Assign | GiveUp | Finished
+
+# ---- state -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class _Task:
+    task: PointTask
+    failures: int = 0
+    error: Exception | None = None
+    """The last failure."""
+    num_batches: int = 1
+    visits: set[int] = field(default_factory=set)
+    """On an engine, running or queued there; two while a straggler is repeated. Empty while the task waits."""
+    settled: bool = False
+    """Done or given up."""
+
+
+@dataclass(slots=True, eq=False)
+class _Slot:
+    engine: int | None = None
+    """Its engine, starting or up."""
+    setbacks: float = 0
+    """Failed starts and lost engines since the last visit done here; infinite: not tried again."""
+    not_before_s: float = 0.0
+    """No start before this time."""
+
+
+@dataclass(slots=True, eq=False)
+class _Engine:
+    slot: _Slot
+    node: str | None = None
+    """None while starting."""
+    draining: bool = False
+    """Its node will go away: it finishes what it has and gets nothing new."""
+    saw_origin: bool = False
+    visits: deque[int] = field(default_factory=deque)
+    """In the order sent: the first is being worked on."""
+    busy_since_s: float = 0.0
+    """When the first visit became the first."""
+
+
+class Scheduler:
+    """The state of one run over the tasks of a sweep.
+
+    Call `start` once, then `handle` for each event, and carry out the instructions in order. Events about engines and
+    visits that have been written off are welcome: a late result counts, the rest is ignored.
+    """
+
+    def __init__(self, tasks: Iterable[PointTask], policy: Policy) -> None:
+        self._policy = policy
+        all_tasks = [_Task(task) for task in tasks]
+        self._open = len(all_tasks)
+        self._waiting_origin = deque(task for task in all_tasks if task.task.point.draw is None)
+        self._waiting = deque(task for task in all_tasks if task.task.point.draw is not None)
+        self._slots = [_Slot() for _ in range(min(policy.num_engines, len(all_tasks)))]
+        self._engines: dict[int, _Engine] = {}
+        self._visits: dict[int, tuple[int, _Task]] = {}
+        self._draining_nodes: set[str] = set()
+        self._next_engine = 0
+        self._next_visit = 0
+        self._now_s = 0.0
+        self._recent_s: deque[float] = deque(maxlen=RECENT_VISITS)
+        self._any_done = False
+        self._stopping = False
+        self._finished = False
+        self._last_setback: Exception | None = None
+        self._out: list[Instruction] = []
+
+    @property
+    def num_starting(self) -> int:
+        """Engines that are starting."""
+        return sum(engine.node is None for engine in self._engines.values())
+
+    @property
+    def num_up(self) -> int:
+        """Engines that are up."""
+        return len(self._engines) - self.num_starting
+
+    def start(self) -> list[Instruction]:
+        """Return the first instructions."""
+        return self._advance()
+
+    def handle(self, event: Event) -> list[Instruction]:  # noqa: C901  (one case per event)
+        """Take in one event and return what follows from it."""
+        if self._finished:
+            return []
+        match event:
+            case Tick():
+                self._now_s = max(event.now_s, self._now_s)
+                self._replace_hung_engines()
+            case EngineStarted():
+                self._engine_started(event)
+            case EngineStartFailed():
+                self._lose(event.engine, event.error, preempted=False)
+                self._end_if_hopeless(event.error)
+            case EngineLost():
+                self._lose(event.engine, event.error, preempted=event.preempted)
+            case VisitDone():
+                self._visit_done(event.visit)
+            case VisitFailed():
+                self._visit_failed(event)
+            case NodeDraining():
+                self._draining_nodes.add(event.node)
+                for engine in self._engines.values():
+                    self._drain(engine)
+            case StopRequested():
+                self._stopping = True
+            case _:
+                assert_never(event)
+        return self._advance()
+
+    # -- what events change
+
+    def _engine_started(self, event: EngineStarted) -> None:
+        engine = self._engines.get(event.engine)
+        if engine and engine.node is None:
+            engine.node = event.node
+            self._drain(engine)
+
+    def _drain(self, engine: _Engine) -> None:
+        """Free the slot of an engine whose node will go away, so that another engine starts elsewhere in time."""
+        if engine.node in self._draining_nodes and not engine.draining:
+            engine.draining = True
+            engine.slot.engine = None
+
+    def _visit_done(self, visit: int) -> None:
+        number, task = self._visits.pop(visit, (None, None))
+        if number is None or task is None:
+            return
+        self._any_done = True
+        engine = self._engines.get(number)
+        if engine:
+            self._recent_s.append(self._now_s - engine.busy_since_s)
+            engine.slot.setbacks = 0
+            self._leave(engine, visit)
+        if not task.settled:
+            if not task.visits:  # it waits again: an engine that was written off has done it after all
+                self._queue_of(task).remove(task)
+            self._settle(task)
+        task.visits.discard(visit)
+
+    def _visit_failed(self, event: VisitFailed) -> None:
+        number, task = self._visits.pop(event.visit, (None, None))
+        engine = None if number is None else self._engines.get(number)
+        if number is None or task is None or engine is None:
+            return
+        self._leave(engine, event.visit)
+        if event.out_of_memory:
+            task.num_batches *= 2
+        self._charge(task, event.visit, event.error)
+        if not event.engine_usable:
+            self._out.append(StopEngine(engine=number))
+            self._lose(number, event.error, preempted=False, charge_visit=False)
+        self._end_if_hopeless(event.error)
+
+    def _replace_hung_engines(self) -> None:
+        for number, engine in list(self._engines.items()):
+            if engine.visits and self._now_s - engine.busy_since_s > self._policy.visit_timeout_s:
+                error = GenerationError(
+                    f"A visit did not end within {self._policy.visit_timeout_s:g} s and its engine was ended. If a "
+                    f"visit may take that long, raise run.visit_timeout_s."
+                )
+                self._out.append(StopEngine(engine=number))
+                self._lose(number, error, preempted=False)
+
+    def _lose(self, number: int, error: Exception, *, preempted: bool, charge_visit: bool = True) -> None:
+        engine = self._engines.pop(number, None)
+        if engine is None:
+            return
+        slot = engine.slot
+        preempted = preempted or engine.draining
+        if slot.engine == number:
+            slot.engine = None
+            if not preempted:
+                self._last_setback = error
+                slot.not_before_s = self._now_s + min(BACKOFF_S * 2 ** min(slot.setbacks, 10), BACKOFF_MAX_S)
+                slot.setbacks += math.inf if isinstance(error, UserError) else 1
+        for position, visit in enumerate(engine.visits):
+            _, task = self._visits[visit]
+            if position == 0 and charge_visit and not preempted:
+                self._charge(task, visit, error)
+            else:
+                self._release(task, visit)
+
+    def _end_if_hopeless(self, error: Exception) -> None:
+        """End the sweep for what is wrong with the request, unless a visit has shown that it can be carried out."""
+        if isinstance(error, UserError) and not self._any_done:
+            self._finish(error)
+
+    # -- tasks
+
+    def _leave(self, engine: _Engine, visit: int) -> None:
+        engine.visits.remove(visit)
+        engine.busy_since_s = self._now_s
+
+    def _charge(self, task: _Task, visit: int, error: Exception) -> None:
+        """Count a failure against a task."""
+        task.failures += 1
+        task.error = error
+        self._release(task, visit)
+
+    def _release(self, task: _Task, visit: int) -> None:
+        """Take a visit from its task; if no other engine is at it, let it wait again, or give it up."""
+        task.visits.discard(visit)
+        if task.visits or task.settled:
+            return
+        if task.error and task.failures >= self._policy.max_attempts:
+            self._out.append(GiveUp(task=task.task, attempts=task.failures, error=task.error))
+            self._settle(task)
+        else:
+            # Behind all others: if the point is to blame, the rest of the sweep is done before it does more harm.
+            self._queue_of(task).append(task)
+
+    def _settle(self, task: _Task) -> None:
+        task.settled = True
+        self._open -= 1
+
+    def _queue_of(self, task: _Task) -> deque[_Task]:
+        return self._waiting_origin if task.task.point.draw is None else self._waiting
+
+    # -- what follows
+
+    def _advance(self) -> list[Instruction]:
+        if not self._finished:
+            if self._open == 0:
+                self._finish(None)
+            elif self._stopping:
+                if not any(engine.visits for engine in self._engines.values()):
+                    self._finish(None)
+            else:
+                self._assign_waiting()
+                self._start_engines()
+                self._repeat_stragglers()
+                self._stop_idle_engines()
+                if not self._engines and all(slot.setbacks > self._policy.max_engine_restarts for slot in self._slots):
+                    self._finish(self._last_setback)
+        out, self._out = self._out, []
+        return out
+
+    def _num_waiting(self) -> int:
+        return len(self._waiting) + len(self._waiting_origin)
+
+    def _ready(self) -> Iterator[tuple[int, _Engine]]:
+        """Engines that may be given work."""
+        return ((n, engine) for n, engine in self._engines.items() if engine.node is not None and not engine.draining)
+
+    def _assign_waiting(self) -> None:
+        """Give each engine a visit, and while work is plenty a second one, so that it never waits for the driver."""
+        for depth in (1, 2):
+            for number, engine in self._ready():
+                plenty = self._num_waiting() > len(self._engines)
+                if self._num_waiting() and len(engine.visits) < depth and (depth == 1 or plenty):
+                    self._assign(number, engine, self._next_for(engine))
+
+    def _next_for(self, engine: _Engine) -> _Task:
+        """Return a waiting task: the origin first, but its repeats from different engines where possible."""
+        if self._waiting_origin and self._waiting and engine.saw_origin:
+            another = any(not other.saw_origin and not other.draining for other in self._engines.values())
+            if another:
+                return self._waiting.popleft()
+        return (self._waiting_origin or self._waiting).popleft()
+
+    def _assign(self, number: int, engine: _Engine, task: _Task) -> None:
+        visit = self._next_visit
+        self._next_visit += 1
+        self._visits[visit] = (number, task)
+        task.visits.add(visit)
+        if not engine.visits:
+            engine.busy_since_s = self._now_s
+        engine.visits.append(visit)
+        engine.saw_origin |= task.task.point.draw is None
+        attempt = task.failures + 1
+        self._out.append(
+            Assign(engine=number, visit=visit, task=task.task, attempt=attempt, num_batches=task.num_batches)
+        )
+
+    def _start_engines(self) -> None:
+        """Start engines in free slots while more tasks wait than engines are starting."""
+        num_starting = self.num_starting
+        for slot in self._slots:
+            free = slot.engine is None and slot.setbacks <= self._policy.max_engine_restarts
+            if free and slot.not_before_s <= self._now_s and num_starting < self._num_waiting():
+                slot.engine = self._next_engine
+                self._next_engine += 1
+                num_starting += 1
+                self._engines[slot.engine] = _Engine(slot)
+                self._out.append(StartEngine(engine=slot.engine))
+
+    def _repeat_stragglers(self) -> None:
+        """Let idle engines repeat what has been taking far longer than usual; the first result counts."""
+        idle = [(number, engine) for number, engine in self._ready() if not engine.visits]
+        if not idle or not self._recent_s:
+            return
+        limit_s = STRAGGLER_FACTOR * statistics.median(self._recent_s)
+        late = [
+            (engine.busy_since_s, visit, self._visits[visit][1])
+            for engine in self._engines.values()
+            if self._now_s - engine.busy_since_s > limit_s
+            for visit in engine.visits
+        ]
+        repeatable = (task for _, _, task in sorted(late, key=lambda item: item[:2]) if self._may_repeat(task))
+        for (number, engine), task in zip(idle, repeatable, strict=False):
+            self._assign(number, engine, task)
+
+    def _may_repeat(self, task: _Task) -> bool:
+        return len(task.visits) == 1 and not task.settled and task.failures < self._policy.max_attempts
+
+    def _stop_idle_engines(self) -> None:
+        """End engines that have nothing to do, so that their nodes can go; one stays for stragglers."""
+        spare_taken = False
+        for number, engine in list(self._engines.items()):
+            if engine.visits:
+                continue
+            if not engine.draining:
+                if self._num_waiting():
+                    continue
+                if engine.node is not None and not spare_taken:
+                    spare_taken = True
+                    continue
+            del self._engines[number]
+            if engine.slot.engine == number:
+                engine.slot.engine = None
+            self._out.append(StopEngine(engine=number))
+
+    def _finish(self, error: Exception | None) -> None:
+        if not self._finished:
+            self._finished = True
+            self._out.extend(StopEngine(engine=number) for number in self._engines)
+            self._engines.clear()
+            self._out.append(Finished(error=error))

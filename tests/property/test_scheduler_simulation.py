@@ -1,0 +1,445 @@
+"""The scheduler under a seeded simulator of bad clusters: what `landscape_ray.sweep.scheduler` promises, it keeps.
+
+A simulated cluster starts engines late or never, kills them idle or at work, fails, hangs and slows visits down,
+takes nodes away with or without a notice, and delivers its reports late, twice and out of order. One seed is one
+schedule; a failing seed replays exactly.
+"""
+
+import heapq
+import itertools
+import random
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from landscape_ray.errors import CheckpointError, GenerationError, UserError
+from landscape_ray.plan import ORIGIN, PlannedPoint, PointTask
+from landscape_ray.sweep.scheduler import (
+    Assign,
+    EngineLost,
+    EngineStarted,
+    EngineStartFailed,
+    Event,
+    Finished,
+    GiveUp,
+    Instruction,
+    NodeDraining,
+    Policy,
+    Scheduler,
+    StartEngine,
+    StopEngine,
+    StopRequested,
+    Tick,
+    VisitDone,
+    VisitFailed,
+)
+
+NUM_SCHEDULES = 12_000
+FAILURE = GenerationError("a visit failed")
+LOSS = GenerationError("an engine died")
+
+
+def point_task(number: int, *, origin: bool) -> PointTask:
+    point = PlannedPoint(
+        draw=None if origin else 0,
+        repeat=number if origin else 0,
+        coordinates=(0.0 if origin else float(number + 1),),
+        perturbation=ORIGIN,
+    )
+    return PointTask(point=point, benchmarks=("harmful",))
+
+
+ORIGIN_TASKS = [point_task(i, origin=True) for i in range(3)]
+OTHER_TASKS = [point_task(i, origin=False) for i in range(20)]
+
+
+@dataclass(slots=True)
+class Weather:
+    """How bad the cluster is; rates are per visit or per start."""
+
+    fail: float = 0.0
+    out_of_memory: float = 0.0
+    broken: float = 0.0
+    death: float = 0.0
+    preemption: float = 0.0
+    hang: float = 0.0
+    slow: float = 0.0
+    start_failure: float = 0.0
+    start_loss: float = 0.0
+    user_error: float = 0.0
+    drain: float = 0.0
+    idle_death: float = 0.0
+    report_delay_s: float = 0.0
+    report_twice: float = 0.0
+    stop_at_s: float | None = None
+
+    @classmethod
+    def draw(cls, rng: random.Random) -> "Weather":
+        def rate(most: float) -> float:
+            return rng.choice((0.0, 0.0, rng.uniform(0, most)))
+
+        return cls(
+            fail=rate(0.5),
+            out_of_memory=rate(0.3),
+            broken=rate(0.3),
+            death=rate(0.4),
+            preemption=rate(0.3),
+            hang=rate(0.3),
+            slow=rate(0.3),
+            start_failure=rate(0.5),
+            start_loss=rate(0.3),
+            user_error=rng.choice((0.0, 0.0, 0.0, 0.02)),
+            drain=rate(0.3),
+            idle_death=rate(0.2),
+            report_delay_s=rng.choice((0.0, 0.5, 20.0)),
+            report_twice=rate(0.3),
+            stop_at_s=rng.choice((None, None, None, rng.uniform(0, 100))),
+        )
+
+
+@dataclass(slots=True)
+class SimulatedEngine:
+    node: str
+    started: bool = False
+    alive: bool = True
+    loss_told: bool = False
+    queue: deque[Assign] = field(default_factory=deque)
+
+
+class Cluster:
+    """One run of a scheduler on a simulated cluster; every promise is checked at every step."""
+
+    def __init__(self, seed: int, make: Callable[[list[PointTask], Policy], Scheduler] = Scheduler) -> None:
+        self.rng = rng = random.Random(seed)
+        self.weather = Weather.draw(rng)
+        self.tasks = ORIGIN_TASKS[: rng.randint(0, 3)] + OTHER_TASKS[: rng.randint(0, rng.choice((4, 20)))]
+        self.policy = Policy(
+            num_engines=rng.randint(1, 5),
+            max_attempts=rng.randint(1, 3),
+            max_engine_restarts=rng.randint(0, 4),
+            visit_timeout_s=60.0,
+        )
+        self.poison = {task for task in self.tasks if rng.random() < rng.choice((0.0, 0.2))}
+        self.deadly = {task for task in self.poison if rng.random() < 0.3}
+        # Only so many nodes are ever taken away: a cluster that takes each away at once can finish nothing.
+        self.preemptions_left = 6
+        self.scheduler = make(self.tasks, self.policy)
+
+        self.now = 0.0
+        self.agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self.order = itertools.count()
+        self.engines: dict[int, SimulatedEngine] = {}
+        self.visits: dict[int, Assign] = {}
+        self.stopped: set[int] = set()
+        self.told_draining: set[str] = set()
+        self.stop_told = False
+        self.published: Counter[PointTask] = Counter()
+        self.acknowledged: set[PointTask] = set()
+        self.given_up: dict[PointTask, GiveUp] = {}
+        self.mishaps: Counter[PointTask] = Counter()
+        self.user_errors: list[Exception] = []
+        self.finished: Finished | None = None
+
+    # -- the simulation
+
+    def run(self) -> "Cluster":
+        if self.weather.stop_at_s is not None:
+            self.at(self.weather.stop_at_s, self.stop)
+        self.carry_out(self.scheduler.start())
+        self.at(1.0, self.tick)
+        for _ in range(20_000):
+            if self.finished is not None:
+                break
+            self.now, _, act = heapq.heappop(self.agenda)
+            act()
+        self.check_end()
+        return self
+
+    def at(self, after_s: float, act: Callable[[], None]) -> None:
+        heapq.heappush(self.agenda, (self.now + after_s, next(self.order), act))
+
+    def chance(self, rate: float) -> bool:
+        return rate > 0 and self.rng.random() < rate
+
+    def tick(self) -> None:
+        self.tell(Tick(now_s=self.now))
+        self.at(self.rng.choice((0.5, 1.0, 5.0)), self.tick)
+
+    def stop(self) -> None:
+        self.stop_told = True
+        self.tell(StopRequested())
+
+    def report(self, event: Event) -> None:
+        """Deliver an event some time later, perhaps twice, so that reports overtake each other."""
+        for _ in range(2 if self.chance(self.weather.report_twice) else 1):
+            self.at(self.rng.uniform(0, self.weather.report_delay_s), lambda: self.tell(event))
+
+    def tell(self, event: Event) -> None:
+        match event:
+            case EngineLost(engine=number) | EngineStartFailed(engine=number):
+                self.engines[number].loss_told = True
+                self.suspect(number)
+            case NodeDraining(node=node):
+                self.told_draining.add(node)
+            case VisitDone(visit=visit) if self.finished is None:
+                self.acknowledged.add(self.visits[visit].task)
+        self.carry_out(self.scheduler.handle(event))
+
+    def suspect(self, number: int) -> None:
+        """With late reports nobody can know which visit an engine was at when it went: any of them may be charged."""
+        if self.weather.report_delay_s:
+            for assign in self.visits.values():
+                if assign.engine == number and assign.task not in self.acknowledged:
+                    self.mishaps[assign.task] += 1
+
+    def start_engine(self, number: int) -> None:
+        engine = self.engines[number]
+        if not engine.alive:
+            return
+        if self.chance(self.weather.user_error):
+            error = CheckpointError("no safetensors")
+            self.user_errors.append(error)
+            engine.alive = False
+            self.report(EngineStartFailed(engine=number, error=error))
+        elif self.chance(self.weather.start_failure):
+            engine.alive = False
+            self.report(EngineStartFailed(engine=number, error=LOSS))
+        elif self.chance(self.weather.start_loss):
+            self.kill(number, preempted=False)
+        else:
+            engine.started = True
+            self.report(EngineStarted(engine=number, node=engine.node))
+            if self.chance(self.weather.idle_death):
+                self.at(self.rng.uniform(0, 50), lambda: self.kill(number, preempted=False))
+            if self.preemptions_left and self.chance(self.weather.drain):
+                self.preemptions_left -= 1
+                self.at(self.rng.uniform(0, 50), lambda: self.drain(number))
+
+    def drain(self, number: int) -> None:
+        self.report(NodeDraining(node=self.engines[number].node))
+        self.at(self.rng.uniform(0, 60), lambda: self.kill(number, preempted=True))
+
+    def kill(self, number: int, *, preempted: bool) -> None:
+        engine = self.engines[number]
+        if engine.alive:
+            if engine.queue and not preempted:
+                self.mishaps[engine.queue[0].task] += 1
+            engine.alive = False
+            engine.queue.clear()
+            self.report(EngineLost(engine=number, error=LOSS, preempted=preempted))
+
+    def begin_visit(self, number: int) -> None:
+        engine, rng, weather = self.engines[number], self.rng, self.weather
+        visit, task = engine.queue[0].visit, engine.queue[0].task
+        duration_s = rng.uniform(0.5, 3.0) * (rng.uniform(5, 15) if self.chance(weather.slow) else 1)
+        end: Callable[[], None]
+        if task in self.deadly or self.chance(weather.death):
+            end = lambda: self.kill(number, preempted=False)  # noqa: E731
+        elif task in self.poison or self.chance(weather.fail):
+            self.mishaps[task] += 1
+            end = lambda: self.end_visit(number, VisitFailed(visit=visit, error=FAILURE))  # noqa: E731
+        elif self.chance(weather.out_of_memory):
+            self.mishaps[task] += 1
+            failed = VisitFailed(visit=visit, error=FAILURE, out_of_memory=True, engine_usable=False)
+            end = lambda: self.end_visit(number, failed)  # noqa: E731
+        elif self.chance(weather.broken):
+            self.mishaps[task] += 1
+            end = lambda: self.end_visit(  # noqa: E731
+                number, VisitFailed(visit=visit, error=FAILURE, engine_usable=False)
+            )
+        elif self.preemptions_left and self.chance(weather.preemption):
+            self.preemptions_left -= 1
+            end = lambda: self.kill(number, preempted=True)  # noqa: E731
+        elif self.chance(weather.hang):
+            self.mishaps[task] += 1
+            return
+        else:
+            end = lambda: self.publish(number, task, visit)  # noqa: E731
+        self.at(duration_s, end)
+
+    def publish(self, number: int, task: PointTask, visit: int) -> None:
+        if self.engines[number].alive:
+            self.published[task] += 1
+            self.end_visit(number, VisitDone(visit=visit))
+
+    def end_visit(self, number: int, event: Event) -> None:
+        engine = self.engines[number]
+        if engine.alive:
+            engine.queue.popleft()
+            self.report(event)
+            if engine.queue:
+                self.begin_visit(number)
+
+    # -- instructions, and what must hold when they are given
+
+    def carry_out(self, instructions: list[Instruction]) -> None:
+        for instruction in instructions:
+            assert self.finished is None, "an instruction after Finished"
+            match instruction:
+                case StartEngine(engine=number):
+                    assert number not in self.engines, "an engine's number is used again"
+                    assert not self.stop_told, "an engine started after the stop"
+                    self.engines[number] = SimulatedEngine(node=f"node{number}")
+                    self.at(self.rng.uniform(1, 60), lambda n=number: self.start_engine(n))  # type: ignore[misc]
+                case StopEngine(engine=number):
+                    assert number not in self.stopped, "an engine ended twice"
+                    self.stopped.add(number)
+                    self.suspect(number)
+                    self.engines[number].alive = False
+                    self.engines[number].queue.clear()
+                case Assign():
+                    self.check_assign(instruction)
+                    self.visits[instruction.visit] = instruction
+                    engine = self.engines[instruction.engine]
+                    if engine.alive:
+                        engine.queue.append(instruction)
+                        if len(engine.queue) == 1:
+                            self.begin_visit(instruction.engine)
+                case GiveUp(task=task):
+                    assert task not in self.given_up, "given up twice"
+                    assert instruction.attempts >= self.policy.max_attempts
+                    self.given_up[task] = instruction
+                case Finished():
+                    self.finished = instruction
+        working = [
+            engine
+            for number, engine in self.engines.items()
+            if number not in self.stopped and not engine.loss_told and engine.node not in self.told_draining
+        ]
+        assert len(working) <= self.policy.num_engines, "more engines than asked for"
+
+    def check_assign(self, assign: Assign) -> None:
+        engine = self.engines[assign.engine]
+        assert assign.visit not in self.visits
+        assert engine.started, "work for an engine that has not started"
+        assert not engine.loss_told, "work for an engine known to be dead"
+        assert assign.engine not in self.stopped, "work for an engine that was ended"
+        assert engine.node not in self.told_draining, "work for a draining node"
+        assert not self.stop_told, "work after the stop"
+        assert assign.task not in self.acknowledged, "a point done is visited again"
+        assert assign.task not in self.given_up, "a point given up is visited again"
+        assert assign.task not in {queued.task for queued in engine.queue}, "a point twice on one engine"
+        assert len(engine.queue) <= 1 or self.weather.report_delay_s, "more than one visit queued"
+        assert 1 <= assign.attempt <= self.policy.max_attempts, "more attempts than allowed"
+        assert assign.num_batches in {1, 2, 4}
+
+    def check_end(self) -> None:
+        assert self.finished is not None, "the sweep never ends"
+        left = [task for task in self.tasks if task not in self.acknowledged and task not in self.given_up]
+        ended = self.stopped | {number for number, engine in self.engines.items() if engine.loss_told}
+        assert ended == set(self.engines), "an engine is left behind"
+        assert all(self.published[task] for task in self.acknowledged), "a point counts that has no result"
+        for task in self.given_up:
+            # A result may be stored although its report was lost with its engine; the driver looks into the store.
+            assert self.mishaps[task] >= self.policy.max_attempts or self.published[task], "an innocent point given up"
+        assert not (self.poison & self.acknowledged)
+        if self.finished.error is None:
+            assert not left or self.stop_told, "points were lost"
+        elif isinstance(self.finished.error, UserError):
+            assert self.finished.error in self.user_errors
+        else:
+            assert left
+            assert len(self.engines) > self.policy.max_engine_restarts, "gave up on engines too early"
+
+
+def test_promises_hold_in_every_schedule() -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(NUM_SCHEDULES):
+        try:
+            cluster = Cluster(seed).run()
+        except AssertionError as failure:
+            pytest.fail(f"seed {seed}: {failure}")
+        assert cluster.finished is not None
+        seen["visits"] += len(cluster.visits)
+        seen["engines"] += len(cluster.engines)
+        seen["given up"] += len(cluster.given_up)
+        seen["repeated"] += sum(count > 1 for count in cluster.published.values())
+        seen["stopped"] += cluster.stop_told
+        seen["out of engines"] += cluster.finished.error is LOSS
+        seen["user error"] += isinstance(cluster.finished.error, UserError)
+        seen["all done"] += cluster.acknowledged == set(cluster.tasks)
+    # The weather must be neither always fair nor always foul, or the promises were not tested.
+    least = dict.fromkeys(("given up", "repeated", "stopped", "out of engines", "user error", "all done"), 100)
+    assert {name: count for name, count in seen.items() if count < least.get(name, 10_000)} == {}
+
+
+def test_same_seed_same_schedule() -> None:
+    first, second = Cluster(7).run(), Cluster(7).run()
+    assert list(first.visits.values()) == list(second.visits.values())
+    assert first.now == second.now
+
+
+def test_poison_point_fails_alone() -> None:
+    """In otherwise fair weather every other point is done, whatever the poison does."""
+    for seed in range(500):
+        cluster = Cluster(seed)
+        cluster.weather = Weather(report_delay_s=cluster.rng.choice((0.0, 0.5)))
+        poison = set(cluster.rng.sample(cluster.tasks, min(1, len(cluster.tasks))))
+        cluster.poison, cluster.deadly = poison, cluster.rng.choice((poison, set()))
+        cluster.policy = Policy(num_engines=2, max_attempts=2, max_engine_restarts=2, visit_timeout_s=60.0)
+        cluster.scheduler = Scheduler(cluster.tasks, cluster.policy)
+        cluster.run()
+        assert set(cluster.given_up) == poison
+        assert cluster.acknowledged == set(cluster.tasks) - poison
+        # 3 if both copies of a repeated straggler fail.
+        assert {g.attempts for g in cluster.given_up.values()} <= {2, 3}
+
+
+class _ForgetsQueued(Scheduler):
+    def _lose(self, number, error, *, preempted, charge_visit=True):  # type: ignore[no-untyped-def]
+        if (engine := self._engines.get(number)) and len(engine.visits) > 1:
+            engine.visits.pop()
+        super()._lose(number, error, preempted=preempted, charge_visit=charge_visit)
+
+
+class _ForgetsDrain(Scheduler):
+    def _drain(self, engine):  # type: ignore[no-untyped-def]
+        pass
+
+
+class _ChargesNobody(Scheduler):
+    def _charge(self, task, visit, error):  # type: ignore[no-untyped-def]
+        self._release(task, visit)
+
+
+class _ChargesTwice(Scheduler):
+    def _charge(self, task, visit, error):  # type: ignore[no-untyped-def]
+        task.failures += 1
+        super()._charge(task, visit, error)
+
+
+class _IgnoresLateResults(Scheduler):
+    def _visit_done(self, visit):  # type: ignore[no-untyped-def]
+        number, _ = self._visits.get(visit, (None, None))
+        if number in self._engines:
+            super()._visit_done(visit)
+
+
+class _NeverHung(Scheduler):
+    def _replace_hung_engines(self):  # type: ignore[no-untyped-def]
+        pass
+
+
+@pytest.mark.parametrize(
+    ("broken", "promise"),
+    [
+        (_ForgetsQueued, "the sweep never ends"),
+        (_ForgetsDrain, "work for a draining node"),
+        (_ChargesNobody, "the sweep never ends"),
+        (_ChargesTwice, "an innocent point given up"),
+        (_IgnoresLateResults, "a point done is visited again"),
+        (_NeverHung, "the sweep never ends"),
+    ],
+)
+def test_a_broken_scheduler_is_noticed(broken: type[Scheduler], promise: str) -> None:
+    failures: defaultdict[str, int] = defaultdict(int)
+    for seed in range(400):
+        try:
+            Cluster(seed, broken).run()
+        except AssertionError as failure:
+            failures[str(failure).splitlines()[0]] += 1
+            if promise in failures:
+                return
+    pytest.fail(f"not noticed; seen: {dict(failures)}")
