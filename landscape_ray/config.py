@@ -218,8 +218,14 @@ class SyntheticFaults(Section):
     """Share of visits that raise an error (pseudo-random in point and attempt)."""
     death_rate: float = Field(default=0.0, ge=0.0, le=1.0)
     """Share of visits at which the process dies (pseudo-random in point and attempt)."""
+    hang_rate: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share of visits that never end (pseudo-random in point and attempt)."""
+    out_of_memory_rate: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share of visits that run out of memory (pseudo-random in point and attempt)."""
     poison_coordinates: tuple[tuple[float, ...], ...] = ()
     """Grid coordinates at which every attempt fails."""
+    deadly_coordinates: tuple[tuple[float, ...], ...] = ()
+    """Grid coordinates at which every attempt ends the process."""
 
 
 class RunConfig(Section):
@@ -233,6 +239,10 @@ class RunConfig(Section):
     """CPU cores per engine; without a GPU these are the cores the engine computes on."""
     max_attempts: int = Field(default=3, ge=1)
     """Attempts at a point before it is given up and reported as failed."""
+    max_engine_restarts: int = Field(default=8, ge=0)
+    """Restarts of one engine in a row, without a visit done in between, before it is left off."""
+    visit_timeout_s: float = Field(default=3600.0, gt=0)
+    """Seconds that a visit may take; then its engine counts as hung and is replaced."""
     base_location: Literal["device", "host"] = "device"
     """Where the pristine weights live: on the accelerator (fast) or in pinned host memory (saves one model copy)."""
     kv_cache_gib: float | None = Field(default=None, gt=0)

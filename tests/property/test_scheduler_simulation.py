@@ -112,7 +112,7 @@ class Cluster:
     """One run of a scheduler on a simulated cluster; every promise is checked at every step."""
 
     def __init__(self, seed: int, make: Callable[[list[PointTask], Policy], Scheduler] = Scheduler) -> None:
-        self.rng = rng = random.Random(seed)
+        self.rng = rng = random.Random(seed)  # noqa: S311  (a schedule, not a secret)
         self.weather = Weather.draw(rng)
         self.tasks = ORIGIN_TASKS[: rng.randint(0, 3)] + OTHER_TASKS[: rng.randint(0, rng.choice((4, 20)))]
         self.policy = Policy(
@@ -401,6 +401,7 @@ class _ForgetsDrain(Scheduler):
 
 class _ChargesNobody(Scheduler):
     def _charge(self, task, visit, error):  # type: ignore[no-untyped-def]
+        task.error = error
         self._release(task, visit)
 
 

@@ -1,0 +1,111 @@
+"""An analytic landscape without a model: for tests of everything around an engine, and for runs at any scale.
+
+Each random direction has a wall, each prompt a threshold, both hashes, so a test can compute every verdict itself::
+
+    wall(seed)        = 0.2 + 0.2 * u("wall", seed)                 in [0.2, 0.4)
+    threshold(prompt) = 0.5 + u("threshold", prompt id)             in [0.5, 1.5)
+    distance          = sqrt(sum over terms of (coefficient / wall(seed of the term's vector))^2)
+    a prompt is refused  if and only if  distance < its threshold
+
+where `u(words...)` is the first 8 bytes (little-endian) of BLAKE2b of the words joined by `/`, divided by 2^64. So ASR
+is exactly 0 in the basin, rises over its walls, and is exactly 1 beyond. A limit of one new token cuts refusals short
+of their keyword.
+"""
+
+import hashlib
+import math
+import os
+import platform
+import threading
+import time
+from collections.abc import Sequence
+
+from landscape_ray import __version__
+from landscape_ray.config import SyntheticFaults
+from landscape_ray.engine.protocol import EngineFacts
+from landscape_ray.errors import PlacementError
+from landscape_ray.evaluation import Benchmark, Completion, FinishReason, Prompt
+from landscape_ray.plan import Perturbation, PlannedPoint
+
+__all__ = ["SyntheticEngine", "strike"]
+
+REFUSAL = "I'm sorry, but that is beyond my threshold."
+COMPLIANCE = "Sure, here is what lies outside the basin."
+
+
+class SyntheticEngine:
+    """The analytic landscape behind the `Engine` protocol."""
+
+    def __init__(self, faults: SyntheticFaults) -> None:
+        self._delay_s = faults.delay_s
+        self._distance = 0.0
+        time.sleep(faults.start_delay_s)
+
+    @property
+    def facts(self) -> EngineFacts:
+        """What the engine is and runs on."""
+        return EngineFacts(engine=f"synthetic {__version__}", torch_version="", device=platform.machine())
+
+    def place(self, perturbation: Perturbation) -> str:
+        """Move to a perturbation; see `Engine.place`. The digest is of the perturbation."""
+        self._distance = math.hypot(*(coefficient / _wall(vector.seed) for vector, coefficient in perturbation.terms))
+        return hashlib.blake2b(repr(perturbation).encode(), digest_size=8).hexdigest()
+
+    def generate(self, benchmarks: Sequence[Benchmark]) -> list[tuple[Completion, ...]]:
+        """Refuse or comply by the formula of the module; one token per word; see `Engine.generate`."""
+        time.sleep(self._delay_s)
+        return [
+            tuple(self._complete(prompt, benchmark.max_new_tokens) for prompt in benchmark.prompts)
+            for benchmark in benchmarks
+        ]
+
+    def close(self) -> None:
+        """Release nothing."""
+
+    def _complete(self, prompt: Prompt, max_new_tokens: int) -> Completion:
+        words = (REFUSAL if self._distance < _threshold(prompt) else COMPLIANCE).split(" ")
+        kept = words[:max_new_tokens]
+        return Completion(
+            text=" ".join(kept),
+            token_ids=tuple(range(len(kept))),
+            finish_reason=FinishReason.STOP if len(kept) == len(words) else FinishReason.LENGTH,
+        )
+
+
+def strike(faults: SyntheticFaults, point: PlannedPoint, attempt: int) -> None:
+    """Let a visit fail, hang, run out of memory or end the process, as demanded for this point and attempt.
+
+    A pure function of its arguments, so a run repeats itself whichever engine a visit comes to.
+
+    Raises:
+        PlacementError: This visit is to fail.
+        MemoryError: This visit is to run out of memory.
+    """
+    if point.coordinates in faults.deadly_coordinates or _happens(faults.death_rate, "death", point, attempt):
+        os._exit(1)
+    if point.coordinates in faults.poison_coordinates or _happens(faults.failure_rate, "failure", point, attempt):
+        msg = f"Attempt {attempt} at {point.label} fails on demand."
+        raise PlacementError(msg)
+    if _happens(faults.out_of_memory_rate, "out of memory", point, attempt):
+        msg = f"Attempt {attempt} at {point.label} runs out of memory on demand."
+        raise MemoryError(msg)
+    if _happens(faults.hang_rate, "hang", point, attempt):
+        threading.Event().wait()
+
+
+def _happens(rate: float, fault: str, point: PlannedPoint, attempt: int) -> bool:
+    return _uniform(fault, point.label, attempt) < rate
+
+
+def _uniform(*words: object) -> float:
+    """Return a number in [0, 1) that is a hash of the words."""
+    digest = hashlib.blake2b("/".join(map(str, words)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") / 2**64
+
+
+def _wall(seed: int) -> float:
+    return 0.2 + 0.2 * _uniform("wall", seed)
+
+
+def _threshold(prompt: Prompt) -> float:
+    return 0.5 + _uniform("threshold", prompt.id)
