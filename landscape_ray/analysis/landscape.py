@@ -139,6 +139,12 @@ class Landscape:
         return rate_pct(self.num_success, self.num_scored)
 
     @property
+    def origin_asr_pct(self) -> FloatArray:
+        """Attack success rate in percent at each visit to the origin, (R); the first one counts for all draws."""
+        success, scored = is_success(self.origin_outcomes), is_scored(self.origin_outcomes)
+        return rate_pct(np.count_nonzero(success, axis=-1), np.count_nonzero(scored, axis=-1))
+
+    @property
     def mean_asr_pct(self) -> FloatArray:
         """Mean of `asr_pct` over draws, (*G); NaN unless all draws have a rate, because it would jump there."""
         mean: FloatArray = self.asr_pct.mean(axis=0)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from landscape_ray.analysis.landscape import Landscape, Outcome, is_scored, is_success, rate_pct
+from landscape_ray.analysis.landscape import Landscape, Outcome
 
 __all__ = ["NoiseFloor", "noise_floor"]
 
@@ -25,11 +25,10 @@ class NoiseFloor:
 
 def noise_floor(landscape: Landscape) -> NoiseFloor | None:
     """Return the noise floor, or None where the origin was not measured at least twice."""
-    origin = landscape.origin_outcomes
-    visits = origin[(origin != Outcome.UNMEASURED).any(axis=1)]
+    measured = (landscape.origin_outcomes != Outcome.UNMEASURED).any(axis=1)
+    visits, rates = landscape.origin_outcomes[measured], landscape.origin_asr_pct[measured]
     if len(visits) < 2:
         return None
-    rates = rate_pct(is_success(visits).sum(axis=1), is_scored(visits).sum(axis=1))
     return NoiseFloor(
         num_repeats=len(visits),
         num_prompts=landscape.num_prompts,
