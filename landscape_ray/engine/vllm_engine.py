@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from landscape_ray.engine.checkpoint import checkpoint_folder
-from landscape_ray.engine.encoding import PromptEncoder
+from landscape_ray.engine.encoding import PROMPT_TOO_LONG, PromptEncoder
+from landscape_ray.engine.hardware import cpu_name
 from landscape_ray.engine.protocol import EngineFacts, EngineSpec
 from landscape_ray.errors import GenerationError, PlacementError, ResourceError
-from landscape_ray.evaluation import Benchmark, Completion, FinishReason
+from landscape_ray.evaluation import Benchmark, Completion
 from landscape_ray.plan import Perturbation
 
 __all__ = ["VllmEngine"]
@@ -41,8 +42,8 @@ class VllmEngine:
             from vllm.platforms import current_platform  # noqa: PLC0415
         except ImportError as error:
             msg = (
-                f"vLLM cannot be imported ({error}). Install landscape-ray[gpu] on a GPU machine, or run `make install` "
-                "in a clone for the CPU build; or use the slower fallback, --set engine=transformers."
+                f"vLLM cannot be imported ({error}). Install landscape-ray[gpu] on a GPU machine, or run `make "
+                "install` in a clone for the CPU build; or use the slower fallback, --set engine=transformers."
             )
             raise ResourceError(msg) from error
         folder = checkpoint_folder(spec.model, spec.revision)
@@ -74,9 +75,10 @@ class VllmEngine:
         # With several workers each must see whole checkpoint tensors; those stay in host memory.
         location = spec.run.base_location if spec.run.tensor_parallel == 1 else "host"
         self._llm.collective_rpc("load_base_weights", args=(str(folder), location))
-        device = current_platform.get_device_name() if not self._on_cpu else ""
         self._facts = EngineFacts(
-            engine=f"vllm {vllm.__version__}", torch_version=torch.__version__, device=device or cpu_name()
+            engine=f"vllm {vllm.__version__}",
+            torch_version=torch.__version__,
+            device=cpu_name() if self._on_cpu else current_platform.get_device_name(),
         )
 
     @property
@@ -101,46 +103,41 @@ class VllmEngine:
 
     def generate(self, benchmarks: Sequence[Benchmark]) -> list[tuple[Completion, ...]]:
         """Complete all prompts of all benchmarks in one batch; see `Engine.generate`."""
-        from vllm import SamplingParams  # noqa: PLC0415
-
         jobs = [
             (prompt, min(benchmark.max_new_tokens, self._encoder.context_length - len(prompt)))
             for benchmark in benchmarks
             for prompt in self._encoder.encode(benchmark)
         ]
         fitting = [(prompt, room) for prompt, room in jobs if room > 0]
-        try:
-            outputs = iter(
-                self._llm.generate(
-                    [{"prompt_token_ids": prompt, "cache_salt": self._salt} for prompt, _ in fitting],
-                    [
-                        SamplingParams(
-                            temperature=0,
-                            max_tokens=room,
-                            stop_token_ids=list(self._encoder.stop_token_ids),
-                            detokenize=False,
-                        )
-                        for _, room in fitting
-                    ],
-                    use_tqdm=False,
-                )
-                if fitting
-                else ()
-            )
-        except (ValueError, RuntimeError) as error:
-            msg = f"vLLM failed while generating {len(fitting)} completions: {type(error).__name__}: {error}"
-            raise GenerationError(msg) from error
-        completions = iter([self._completion(next(outputs)) if room > 0 else TOO_LONG for _, room in jobs])
+        outputs = iter(self._decode(fitting))
+        completions = iter([next(outputs) if room > 0 else PROMPT_TOO_LONG for _, room in jobs])
         return [tuple(itertools.islice(completions, len(benchmark.prompts))) for benchmark in benchmarks]
 
-    def _completion(self, output: Any) -> Completion:
-        sequence = output.outputs[0]
-        token_ids = tuple(sequence.token_ids)
-        return Completion(
-            text=self._encoder.decode(token_ids),
-            token_ids=token_ids,
-            finish_reason=FinishReason.STOP if sequence.finish_reason == "stop" else FinishReason.LENGTH,
-        )
+    def _decode(self, jobs: Sequence[tuple[list[int], int]]) -> list[Completion]:
+        """Complete prompts of token ids, each with its own limit of tokens."""
+        from vllm import SamplingParams  # noqa: PLC0415
+
+        if not jobs:
+            return []
+        stop = list(self._encoder.stop_token_ids)
+        try:
+            outputs = self._llm.generate(
+                [{"prompt_token_ids": prompt, "cache_salt": self._salt} for prompt, _ in jobs],
+                [
+                    SamplingParams(temperature=0, max_tokens=room, stop_token_ids=stop, detokenize=False)
+                    for _, room in jobs
+                ],
+                use_tqdm=False,
+            )
+        except (ValueError, RuntimeError) as error:
+            msg = f"vLLM failed while generating {len(jobs)} completions: {type(error).__name__}: {error}"
+            raise GenerationError(msg) from error
+        return [self._encoder.complete(output.outputs[0].token_ids) for output in outputs]
+
+    def close(self) -> None:
+        """Stop vLLM's workers and drop the model."""
+        self._llm.llm_engine.engine_core.shutdown()
+        del self._llm
 
     def _context_needed(self, benchmarks: Sequence[Benchmark]) -> int:
         """Return the longest sequence that the benchmarks can lead to, at most the model's context, in tokens.
@@ -175,8 +172,3 @@ class VllmEngine:
             )
             raise ResourceError(msg)
         return {"gpu_memory_utilization": share}
-
-    def close(self) -> None:
-        """Stop vLLM's workers and drop the model."""
-        self._llm.llm_engine.engine_core.shutdown()
-        del self._llm

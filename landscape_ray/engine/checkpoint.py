@@ -1,0 +1,162 @@
+"""Which model is meant, exactly: from a name to a folder or a commit. No torch: the driver runs this."""
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from landscape_ray.config import ModelConfig
+from landscape_ray.errors import CheckpointError
+
+__all__ = ["ResolvedModel", "checkpoint_folder", "resolve"]
+
+DEMO_PREFIX = "demo:"
+# Everything that decides tokens besides the weights, and what is fetched of a repository: no code, no pickles.
+TEXT_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
+FETCHED = (*TEXT_FILES, "*.safetensors")
+# A weights file is identified by its header and by this many evenly spaced samples of its content.
+NUM_SAMPLES, SAMPLE_BYTES = 256, 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedModel:
+    """A model that can no longer move."""
+
+    location: str
+    """Folder, or Hub id."""
+    revision: str | None
+    """Commit on the Hub; None for a folder."""
+    fingerprint: str
+    """`hub:<id>@<commit>` or `folder:<hash of its content>`: the same wherever the model lies."""
+
+
+def resolve(model: ModelConfig) -> ResolvedModel:
+    """Find the model and pin it.
+
+    A folder's fingerprint covers its configuration and tokenizer files whole, and of each safetensors file its size,
+    its header and 1 MiB of evenly spaced samples: a finetuned or requantized model differs nearly everywhere, while an
+    edit of a few single weights can go unseen.
+
+    Raises:
+        CheckpointError: There is no such model, it has no safetensors, it is gated, or the Hub is out of reach.
+    """
+    if model.id.startswith(DEMO_PREFIX):
+        name = model.id.removeprefix(DEMO_PREFIX)
+        folder = Path(str(resources.files("landscape_ray"))) / "demo" / name
+        if name not in {"aligned", "finetuned"}:
+            msg = f"model.id {model.id!r} is no embedded model; there are 'demo:aligned' and 'demo:finetuned'."
+            raise CheckpointError(msg)
+        return ResolvedModel(location=str(folder), revision=None, fingerprint=_fingerprint(folder))
+    path = Path(model.id).expanduser()
+    if path.is_dir():
+        if model.revision is not None:
+            msg = f"model.revision is {model.revision!r}, but {path} is a folder; folders have no revisions."
+            raise CheckpointError(msg)
+        _check_safetensors([file.name for file in path.iterdir()], str(path))
+        return ResolvedModel(location=str(path.resolve()), revision=None, fingerprint=_fingerprint(path))
+    if model.id.startswith((".", "/", "~")) or model.id.count("/") > 1:
+        msg = f"model.id is {model.id!r}, which is no folder here. Give the path of a checkpoint folder, or a Hub id."
+        raise CheckpointError(msg)
+    return _resolve_on_hub(model)
+
+
+def checkpoint_folder(location: str, revision: str | None) -> Path:
+    """Return the local folder of a resolved model, fetching it from the Hub where it is not there yet.
+
+    Raises:
+        CheckpointError: It cannot be fetched.
+    """
+    if revision is None:
+        return Path(location)
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+
+    try:
+        return Path(snapshot_download(location, revision=revision, allow_patterns=list(FETCHED)))
+    except Exception as error:  # the client raises errors of several libraries
+        raise _hub_error(location, revision, error) from error
+
+
+def _resolve_on_hub(model: ModelConfig) -> ResolvedModel:
+    from huggingface_hub import HfApi, constants  # noqa: PLC0415
+
+    try:
+        if constants.HF_HUB_OFFLINE:
+            commit, names = _cached_commit(model)
+        else:
+            info = HfApi().model_info(model.id, revision=model.revision, timeout=30)
+            commit, names = str(info.sha), [file.rfilename for file in info.siblings or []]
+    except CheckpointError:
+        raise
+    except Exception as error:  # the client raises errors of several libraries
+        raise _hub_error(model.id, model.revision, error) from error
+    _check_safetensors(names, f"{model.id} on the Hub")
+    return ResolvedModel(location=model.id, revision=commit, fingerprint=f"hub:{model.id}@{commit}")
+
+
+def _cached_commit(model: ModelConfig) -> tuple[str, list[str]]:
+    """Return commit and file names of a model in the local Hub cache."""
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+
+    folder = Path(snapshot_download(model.id, revision=model.revision, local_files_only=True))
+    return folder.name, [file.name for file in folder.iterdir()]
+
+
+def _hub_error(model_id: str, revision: str | None, error: Exception) -> CheckpointError:
+    """Say what a failure of the Hub client means, and what to do."""
+    from huggingface_hub import errors  # noqa: PLC0415
+
+    where = f"model {model_id!r}" + (f" at revision {revision!r}" if revision else "")
+    match error:
+        case errors.GatedRepoError():
+            reason = "is gated: accept its licence on its page, then set HF_TOKEN (or run `hf auth login`)"
+        case errors.RevisionNotFoundError():
+            reason = "has no such revision; check model.revision"
+        case errors.RepositoryNotFoundError():
+            reason = "is neither a folder here nor on the Hub, or it is private; check model.id, or set HF_TOKEN"
+        case errors.LocalEntryNotFoundError():
+            reason = "is not in the local cache, and the Hub is out of reach or HF_HUB_OFFLINE is set; fetch it first"
+        case _:
+            reason = f"cannot be had ({type(error).__name__}: {error}); check the network, or give a folder"
+    return CheckpointError(f"The {where} {reason}.")
+
+
+def _check_safetensors(names: list[str], where: str) -> None:
+    if "config.json" not in names:
+        msg = f"{where} has no config.json; a checkpoint in the layout of transformers is needed."
+        raise CheckpointError(msg)
+    if not any(name.endswith(".safetensors") for name in names):
+        others = sorted(name for name in names if name.endswith((".bin", ".pt", ".pth", ".gguf")))
+        found = f" (there is {', '.join(others[:3])})" if others else ""
+        msg = (
+            f"{where} has no *.safetensors file{found}. Only safetensors are read, because other formats can run code; "
+            "convert the checkpoint with `model.save_pretrained(folder, safe_serialization=True)`."
+        )
+        raise CheckpointError(msg)
+
+
+def _fingerprint(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted({file for pattern in FETCHED for file in folder.glob(pattern)}):
+        digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+        if file.suffix == ".safetensors":
+            _sample(file, digest)
+        else:
+            digest.update(file.read_bytes())
+    return f"folder:{digest.hexdigest()[:32]}"
+
+
+def _sample(file: Path, digest: Any) -> None:
+    """Add a safetensors file's header and evenly spaced samples of its content to a hash."""
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        header_bytes = int.from_bytes(stream.read(8), "little")
+        if header_bytes > size - 8:
+            msg = f"{file} is no whole safetensors file: its header claims {header_bytes} of {size} bytes."
+            raise CheckpointError(msg)
+        digest.update(stream.read(header_bytes))
+        content = 8 + header_bytes
+        step = max((size - content) // NUM_SAMPLES, SAMPLE_BYTES)
+        for start in range(content, size, step):
+            stream.seek(start)
+            digest.update(stream.read(SAMPLE_BYTES))

@@ -1,0 +1,95 @@
+"""From prompts to token ids and back: shared by all engines that run a model, so that they see the same tokens."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+from landscape_ray.errors import BenchmarkError, CheckpointError
+from landscape_ray.evaluation import Benchmark, Completion, FinishReason
+
+__all__ = ["PROMPT_TOO_LONG", "PromptEncoder"]
+
+PROMPT_TOO_LONG = Completion(text="", token_ids=(), finish_reason=FinishReason.PROMPT_TOO_LONG)
+"""What becomes of a prompt that leaves no room for a token."""
+
+
+class PromptEncoder:
+    """The tokenizer of a checkpoint with its chat template, its end-of-turn tokens and the length of its context."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read tokenizer and configuration; no code of the checkpoint is run.
+
+        Raises:
+            CheckpointError: The folder holds no usable tokenizer or configuration.
+        """
+        try:
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
+        except (OSError, ValueError, KeyError) as error:
+            msg = f"{folder} holds no tokenizer and configuration that transformers can read: {error}"
+            raise CheckpointError(msg) from error
+        self.context_length = int(config.max_position_embeddings)
+        self.stop_token_ids = self._stop_token_ids(folder, config)
+
+    def _stop_token_ids(self, folder: Path, config: Any) -> tuple[int, ...]:
+        """Return every token that ends a turn: of the tokenizer, of config.json and of generation_config.json."""
+        sources = [self._tokenizer.eos_token_id, config.eos_token_id]
+        if (folder / "generation_config.json").is_file():
+            sources.append(GenerationConfig.from_pretrained(folder).eos_token_id)
+        ids = {
+            i for source in sources if source is not None for i in (source if isinstance(source, list) else [source])
+        }
+        if not ids:
+            msg = (
+                f"{folder} names no end-of-text token, so no completion would end; add eos_token_id to its config.json."
+            )
+            raise CheckpointError(msg)
+        return tuple(sorted(ids))
+
+    @property
+    def pad_token_id(self) -> int:
+        """A token to fill batches with; it is never attended to."""
+        pad = self._tokenizer.pad_token_id
+        return int(pad) if pad is not None else self.stop_token_ids[0]
+
+    def encode(self, benchmark: Benchmark) -> list[list[int]]:
+        """Return the token ids of each prompt, rendered as a chat up to where the model's answer begins.
+
+        Raises:
+            BenchmarkError: There is no chat template, or it cannot render the messages.
+        """
+        if benchmark.chat_template is None and self._tokenizer.chat_template is None:
+            msg = (
+                f"Benchmark {benchmark.name!r}: the model's tokenizer has no chat template. Give the model's own "
+                "format as benchmarks.N.chat_template (Jinja)."
+            )
+            raise BenchmarkError(msg)
+        system = [] if benchmark.system_prompt is None else [{"role": "system", "content": benchmark.system_prompt}]
+        return [self._render(benchmark, [*system, {"role": "user", "content": p.text}]) for p in benchmark.prompts]
+
+    def _render(self, benchmark: Benchmark, messages: list[dict[str, str]]) -> list[int]:
+        try:
+            # Tokenized with the template, because templates write the special tokens themselves.
+            ids = self._tokenizer.apply_chat_template(
+                messages, chat_template=benchmark.chat_template, add_generation_prompt=True, return_dict=False
+            )
+        except (jinja2.TemplateError, ValueError, TypeError) as error:
+            roles = " and ".join(message["role"] for message in messages)
+            msg = (
+                f"Benchmark {benchmark.name!r}: the chat template cannot render a conversation of {roles}: {error}. "
+                "Set system_prompt to null if the model takes none, or give another chat_template."
+            )
+            raise BenchmarkError(msg) from error
+        return list(ids)
+
+    def complete(self, token_ids: Sequence[int]) -> Completion:
+        """Return generated token ids as a completion; it stopped if its last token ends a turn."""
+        stopped = bool(token_ids) and token_ids[-1] in self.stop_token_ids
+        return Completion(
+            text=str(self._tokenizer.decode(token_ids, skip_special_tokens=True)),
+            token_ids=tuple(token_ids),
+            finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,
+        )
