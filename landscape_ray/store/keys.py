@@ -1,0 +1,49 @@
+"""The key of a part: the hash of everything that decides its rows."""
+
+import hashlib
+import json
+from dataclasses import asdict
+
+from landscape_ray.evaluation import Benchmark
+from landscape_ray.plan import PlannedPoint
+
+__all__ = ["part_key"]
+
+KEY_DIGITS = 32
+
+
+def part_key(
+    *, fingerprint: str, engine: str, dtype: str, point: PlannedPoint, benchmark: Benchmark, judge: str
+) -> str:
+    """Return the key of the part that holds one benchmark at one point: 32 hexadecimal digits.
+
+    Equal keys mean rows that may stand in for each other: a wider axis, another draw or another benchmark finds the
+    parts that are already there, and rows of different science never mix. Floats enter by their exact bits. The draw
+    does not enter, because the seeds in the perturbation tell draws apart; so the origin, which has no terms, is
+    shared by all draws. `repeat` does, because repeated visits to the origin are separate measurements. So do the
+    coordinates: a 2-D row at beta = 0 differs from a 1-D row in its `beta`. And so does the benchmark's name: a second
+    benchmark with the same prompts would otherwise count as done while no row bears its name.
+
+    Args:
+        fingerprint: Content of the base checkpoint.
+        engine: Name of the engine, without its version.
+        dtype: Type of the placed weights.
+        point: Where.
+        benchmark: What is asked there.
+        judge: Name and version of the judge.
+    """
+    terms = [
+        [type(vector).__name__, asdict(vector), _exact(coefficient)] for vector, coefficient in point.perturbation.terms
+    ]
+    content = [
+        [fingerprint, engine, dtype],
+        [terms, [_exact(coordinate) for coordinate in point.coordinates], point.repeat],
+        [benchmark.name, benchmark.digest, benchmark.metric, judge],
+    ]
+    canonical = json.dumps(["landscape-ray/part", content], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_DIGITS]
+
+
+def _exact(value: float) -> str:
+    """Return the exact bits of a float as text; -0.0 is written as 0.0."""
+    return (float(value) + 0.0).hex()

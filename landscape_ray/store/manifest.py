@@ -1,0 +1,180 @@
+"""What a results folder is about: `Manifest`, and whether a request continues it."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any
+
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
+
+from landscape_ray.config import SweepConfig
+from landscape_ray.errors import OutputError
+from landscape_ray.evaluation import Benchmark, judge_named
+from landscape_ray.store.redaction import redacted
+from landscape_ray.store.validation import problems
+
+__all__ = ["MAX_MANIFEST_BYTES", "BenchmarkIdentity", "Manifest", "check_same_sweep", "decode", "encode"]
+
+MAX_MANIFEST_BYTES = 16 << 20
+"""Larger files are no manifests."""
+
+MAY_DIFFER = ("landscape.axes", "landscape.origin_repeats", "directions.draws")
+"""What may change between runs into one folder: it adds or leaves out points, and changes none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkIdentity:
+    """What makes a benchmark the same one."""
+
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """`Benchmark.digest`: hash of prompts, system prompt, chat template and decoding."""
+    judge: str
+    """Name and version of the judge."""
+    num_prompts: Annotated[int, Field(ge=1)]
+    """Number of prompts."""
+
+    @classmethod
+    def of(cls, benchmark: Benchmark) -> "BenchmarkIdentity":
+        """Return the identity of a loaded benchmark."""
+        judge = judge_named(benchmark.judge).version
+        return cls(digest=benchmark.digest, judge=judge, num_prompts=len(benchmark.prompts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What the results in a folder are about: the file `manifest.json`, as the latest run left it."""
+
+    sweep_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    """Hash of the science fields of the configuration."""
+    config: dict[str, JsonValue]
+    """The whole configuration, science and run fields."""
+    fingerprint: str
+    """Content of the base checkpoint."""
+    model_location: str
+    """Folder or Hub id that the checkpoint was loaded from."""
+    model_revision: str | None
+    """Commit on the Hub; null for a folder."""
+    benchmarks: dict[str, BenchmarkIdentity]
+    """Every benchmark that was ever measured into the folder, by name."""
+    direction_seeds: tuple[tuple[int, ...], ...]
+    """Seed of the random vector of each draw along each axis."""
+    versions: dict[str, str]
+    """Versions of python, landscape_ray, ray and, where they are installed, torch and vllm."""
+    hardware: dict[str, JsonValue]
+    """What the cluster offered when the run was started."""
+    created_at: str
+    """When the folder was begun, ISO 8601, UTC."""
+
+
+_MANIFEST = TypeAdapter(Manifest)
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Return a manifest as JSON, without credentials."""
+    text = json.dumps(_without_credentials(asdict(manifest)), indent=2)
+    return f"{text}\n".encode()
+
+
+def decode(content: bytes) -> Manifest:
+    """Return the manifest that a file holds.
+
+    Raises:
+        ValidationError: The file holds no manifest.
+    """
+    return _MANIFEST.validate_json(content, strict=True)
+
+
+def continued(manifest: Manifest, earlier: Manifest) -> Manifest:
+    """Return the manifest of a later run into a folder: its begin and its other benchmarks are kept."""
+    return replace(manifest, created_at=earlier.created_at, benchmarks=earlier.benchmarks | manifest.benchmarks)
+
+
+def check_same_sweep(
+    manifest: Manifest, config: SweepConfig, fingerprint: str, benchmarks: Sequence[Benchmark]
+) -> None:
+    """Refuse a configuration whose results would not belong with those in the folder.
+
+    The checkpoint is compared by content, prompts by digest and judges by version, so a moved file is no difference
+    and a changed one is. Axes, draws and repeats of the origin may differ, and benchmarks may be added or left out.
+
+    Raises:
+        OutputError: Science fields differ; the message names each with both values.
+    """
+    differences = list(_differences(manifest, config, fingerprint, benchmarks))
+    if differences:
+        listing = "".join(f"\n  {line}" for line in differences)
+        msg = (
+            f"The output folder holds sweep {manifest.sweep_id}, which measures something else than the requested "
+            f"{config.sweep_id}. These fields differ:{listing}\nGive another output folder (--out) for the new "
+            "configuration, or go back to the old one."
+        )
+        raise OutputError(msg)
+
+
+def _differences(
+    manifest: Manifest, config: SweepConfig, fingerprint: str, benchmarks: Sequence[Benchmark]
+) -> Iterator[str]:
+    old, new = _fields(_request(manifest)), _fields(config)
+    same_model = manifest.fingerprint == fingerprint
+    for name in sorted(old.keys() | new.keys()):
+        ignored = name.startswith(("benchmarks.", *MAY_DIFFER)) or (same_model and name.startswith("model."))
+        if not ignored and old.get(name) != new.get(name):
+            yield _line(name, old.get(name), new.get(name))
+    if not same_model:
+        yield _line("content of the checkpoint", manifest.fingerprint, fingerprint)
+    for benchmark in benchmarks:
+        earlier = manifest.benchmarks.get(benchmark.name)
+        if earlier is None:
+            continue
+        requested = BenchmarkIdentity.of(benchmark)
+        place = f"benchmarks.{benchmark.name}"
+        if earlier.digest != requested.digest:
+            for name in sorted(field for field in old.keys() | new.keys() if field.startswith(f"{place}.")):
+                if old.get(name) != new.get(name):
+                    yield _line(name, old.get(name), new.get(name))
+            yield _line(f"{place}, digest of its prompts and decoding", earlier.digest, requested.digest)
+        if earlier.judge != requested.judge:
+            yield _line(f"{place}, version of its judge", earlier.judge, requested.judge)
+
+
+def _request(manifest: Manifest) -> SweepConfig:
+    """Return the configuration that the folder was measured with."""
+    try:
+        return SweepConfig.model_validate(manifest.config)
+    except ValidationError as error:
+        msg = (
+            f"The output folder holds sweep {manifest.sweep_id}, whose configuration this version of landscape-ray "
+            f"does not accept: {problems(error)}. Give another output folder (--out), or use the "
+            f"version that wrote the folder: "
+            f"{manifest.versions.get('landscape_ray', 'unknown')}."
+        )
+        raise OutputError(msg) from error
+
+
+def _fields(config: SweepConfig) -> dict[str, Any]:
+    """Return the science fields by their dotted names, benchmarks by name instead of by number."""
+    science = _without_credentials(config.science())
+    return dict(_flat({**science, "benchmarks": {benchmark["name"]: benchmark for benchmark in science["benchmarks"]}}))
+
+
+def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _line(name: str, old: Any, new: Any) -> str:
+    return f"{name}: {old!r} in the folder, {new!r} requested"
+
+
+def _without_credentials(value: Any) -> Any:
+    """Return JSON data with credentials taken out of every text."""
+    if isinstance(value, str):
+        return redacted(value)
+    if isinstance(value, Mapping):
+        return {name: _without_credentials(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_credentials(item) for item in value]
+    return value

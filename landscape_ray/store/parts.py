@@ -1,0 +1,225 @@
+"""A part: the rows of one benchmark at one point as Parquet bytes that prove themselves. No files here, only bytes.
+
+The footer of a part holds, under one metadata key, a JSON object with the fields of `PartInfo`. Two of them are hashes:
+
+- `outcome_sha256` is taken over what was measured (prompts, completions, verdicts), without the facts of the visit. Two
+  visits that agree have the same one, whatever machine and time they ran at.
+- `file_sha256` is taken over all bytes of the file, with its own 64 digits set to 0. So one changed byte anywhere,
+  footer included, is noticed, and nothing depends on how a Parquet library decodes or encodes.
+"""
+
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field, TypeAdapter, ValidationError
+
+from landscape_ray.errors import PartError
+from landscape_ray.evaluation import PointRecord
+from landscape_ray.store.schema import SCHEMA, SCHEMA_VERSION, rows_of
+from landscape_ray.store.validation import problems
+
+__all__ = ["MAX_PART_BYTES", "TAIL_BYTES", "PartInfo", "encode", "key_in_name", "read_info", "read_rows"]
+
+MAX_PART_BYTES = 1 << 30
+"""Larger files are no parts: 520 rows of 512 tokens make about 1 MB."""
+MAX_ROWS = 1_000_000
+"""More prompts make no benchmark."""
+TAIL_BYTES = 8 << 10
+"""The end of a file that holds the whole footer of a part, with room to spare."""
+
+METADATA_KEY = b"landscape_ray"
+MAGIC = b"PAR1"
+NO_HASH = b"0" * 64
+NAME = re.compile(
+    r"(?P<label>[\w.+-]{1,100})\.(?P<benchmark>[a-z0-9_-]{1,48})\.(?P<key>[0-9a-f]{32})\.parquet", re.ASCII
+)
+OUTCOME_COLUMNS = ["prompt_id", "prompt", "completion", "num_tokens", "finish_reason", "verdict", "judge"]
+
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartInfo:
+    """What the footer of a part says."""
+
+    schema_version: Annotated[int, Field(ge=SCHEMA_VERSION, le=SCHEMA_VERSION)]
+    """Version of the columns, see `schema.SCHEMA_VERSION`."""
+    key: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    """Hash of everything that decides the rows, see `keys.part_key`."""
+    sweep_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    """Sweep that the rows were measured for. A sweep that was extended since finds them by key."""
+    label: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]{1,100}$")]
+    """Short readable name of the point, such as `d1_a-0.05_b+0.5`."""
+    benchmark: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,47}$")]
+    """Name of the benchmark."""
+    num_rows: Annotated[int, Field(ge=1, le=MAX_ROWS)]
+    """Number of rows, one per prompt."""
+    outcome_sha256: Hash
+    """Hash over what was measured, without the facts of the visit: equal if and only if two visits agree."""
+    file_sha256: Hash
+    """Hash over the bytes of the file, with these 64 digits set to 0."""
+
+    @property
+    def name(self) -> str:
+        """File name: a label for people, then the key, which alone decides."""
+        return f"{self.label}.{self.benchmark}.{self.key}.parquet"
+
+
+_INFO = TypeAdapter(PartInfo)
+
+
+def key_in_name(name: str) -> str | None:
+    """Return the key that a file name claims, or None if it is no name of a part."""
+    match = NAME.fullmatch(name)
+    return match["key"] if match else None
+
+
+def encode(record: PointRecord, *, key: str, sweep_id: str) -> tuple[PartInfo, bytes]:
+    """Return a part as the bytes of its file, and what its footer says.
+
+    Raises:
+        ValueError: The record is not consistent, or an id or name is malformed.
+    """
+    rows = rows_of(record, key=key, sweep_id=sweep_id)
+    unsigned_info = PartInfo(
+        schema_version=SCHEMA_VERSION,
+        key=key,
+        sweep_id=sweep_id,
+        label=record.point.label,
+        benchmark=record.benchmark,
+        num_rows=rows.num_rows,
+        outcome_sha256=_outcome_hash(rows),
+        file_sha256=NO_HASH.decode(),
+    )
+    claim = _INFO.dump_json(unsigned_info)
+    _INFO.validate_json(claim, strict=True)
+    sink = pa.BufferOutputStream()
+    # The long texts are worth compressing. In so small a file a codec for each constant column only costs time, and
+    # statistics and the Arrow schema only make the footer longer, which every listing has to read.
+    compression = {name: "zstd" if name in {"prompt", "completion"} else "none" for name in SCHEMA.names}
+    with pq.ParquetWriter(sink, SCHEMA, compression=compression, store_schema=False, write_statistics=False) as writer:
+        writer.write_table(rows)
+        writer.add_key_value_metadata({METADATA_KEY: claim})
+    unsigned = sink.getvalue().to_pybytes()
+    file_sha256 = hashlib.sha256(unsigned).hexdigest()
+    return replace(unsigned_info, file_sha256=file_sha256), _with_hash(unsigned, NO_HASH, file_sha256.encode())
+
+
+def read_info(name: str, tail: bytes, num_bytes: int) -> PartInfo:
+    """Return what a part's footer says, having proved all that its last bytes can prove.
+
+    That is: the name is a part's name, the file was written to its end by landscape-ray, in columns that this version
+    knows, and its key and number of rows are those it says. What the rows hold is proved by `read_rows`.
+
+    Args:
+        name: File name, without folder.
+        tail: The last bytes of the file, `TAIL_BYTES` or the whole file if that is shorter.
+        num_bytes: Size of the file.
+
+    Raises:
+        PartError: The file does not prove itself; the message says why.
+    """
+    key = key_in_name(name)
+    if key is None:
+        msg = "its name is not that of a part, <label>.<benchmark>.<key>.parquet"
+        raise PartError(msg)
+    if num_bytes > MAX_PART_BYTES:
+        msg = f"it has {num_bytes} bytes; no part is larger than {MAX_PART_BYTES}"
+        raise PartError(msg)
+    try:
+        metadata = pq.read_metadata(pa.BufferReader(tail[_footer_start(tail) :]))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        msg = f"its Parquet footer cannot be read: {error}"
+        raise PartError(msg) from error
+    info = _claim(metadata)
+    if info.key != key:
+        msg = f"its name says key {key}, its footer {info.key}; it was renamed"
+        raise PartError(msg)
+    if info.num_rows != metadata.num_rows:
+        msg = f"it should have {info.num_rows} rows and has {metadata.num_rows}"
+        raise PartError(msg)
+    if not metadata.schema.equals(_parquet_schema()):
+        msg = f"its columns are not those of schema version {SCHEMA_VERSION}"
+        raise PartError(msg)
+    return info
+
+
+def read_rows(name: str, content: bytes, columns: Sequence[str] = tuple(SCHEMA.names)) -> tuple[PartInfo, pa.Table]:
+    """Return a part's rows, having proved every byte of the file.
+
+    Args:
+        name: File name, without folder.
+        content: The whole file.
+        columns: Names of the columns to decode.
+
+    Raises:
+        PartError: The file does not prove itself; the message says why.
+    """
+    info = read_info(name, content[-TAIL_BYTES:], len(content))
+    unsigned = _with_hash(content, info.file_sha256.encode(), NO_HASH)
+    found = hashlib.sha256(unsigned).hexdigest()
+    if found != info.file_sha256:
+        msg = f"its content has changed since it was written: hash {found}, not {info.file_sha256}"
+        raise PartError(msg)
+    try:
+        return info, pq.ParquetFile(pa.BufferReader(content)).read(columns=list(columns), use_threads=False)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        msg = f"its rows cannot be decoded: {error}"
+        raise PartError(msg) from error
+
+
+def _claim(metadata: pq.FileMetaData) -> PartInfo:
+    """Return what a footer says of itself."""
+    claim = (metadata.metadata or {}).get(METADATA_KEY)
+    if claim is None:
+        msg = "it is a Parquet file, but not one written by landscape-ray"
+        raise PartError(msg)
+    try:
+        return _INFO.validate_json(claim, strict=True)
+    except ValidationError as error:
+        msg = f"its metadata are damaged, or of another version of landscape-ray: {problems(error)}"
+        raise PartError(msg) from error
+
+
+@functools.cache
+def _parquet_schema() -> pq.ParquetSchema:
+    """Return the schema as Parquet writes it."""
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, SCHEMA, store_schema=False):
+        pass
+    return pq.read_metadata(pa.BufferReader(sink.getvalue())).schema
+
+
+def _footer_start(tail: bytes) -> int:
+    """Return where in the tail the Parquet footer starts."""
+    if len(tail) < 12 or tail[-4:] != MAGIC:
+        msg = "it does not end as a Parquet file does; it was not written to its end"
+        raise PartError(msg)
+    start = len(tail) - 8 - int.from_bytes(tail[-8:-4], "little")
+    if start < 0:
+        msg = f"its footer would be longer than the {TAIL_BYTES} bytes that a part's footer has at most"
+        raise PartError(msg)
+    return start
+
+
+def _with_hash(content: bytes, old: bytes, new: bytes) -> bytes:
+    """Return a file's bytes with the hash in its footer replaced by one of the same length."""
+    start = len(content) - len(content[-TAIL_BYTES:]) + _footer_start(content[-TAIL_BYTES:])
+    if content.count(old, start) != 1:
+        msg = f"the hash in its footer occurs {content.count(old, start)} times, not once"
+        raise PartError(msg)
+    place = content.index(old, start)
+    return content[:place] + new + content[place + len(old) :]
+
+
+def _outcome_hash(rows: pa.Table) -> str:
+    """Return the SHA-256 of the measured columns, as JSON: a list of columns, each a list of values in prompt order."""
+    columns = [rows.column(name).to_pylist() for name in OUTCOME_COLUMNS]
+    return hashlib.sha256(json.dumps(columns, separators=(",", ":")).encode()).hexdigest()

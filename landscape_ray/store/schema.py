@@ -1,0 +1,99 @@
+"""The one schema of result rows: what each column holds, in which unit, and what null means there."""
+
+import pyarrow as pa
+
+from landscape_ray.evaluation import PointRecord
+
+__all__ = ["SCHEMA", "SCHEMA_VERSION", "rows_of"]
+
+SCHEMA_VERSION = 1
+"""Raised when a column is added. Columns are never removed, renamed or retyped, so old queries keep working."""
+
+
+def _column(name: str, dtype: pa.DataType, meaning: str, *, unit: str = "", null: str = "") -> pa.Field:
+    """Return a column; it is nullable if and only if null means something."""
+    return pa.field(name, dtype, nullable=bool(null), metadata={"meaning": meaning, "unit": unit, "null": null})
+
+
+SCHEMA = pa.schema(
+    [
+        _column(
+            "sweep_id", pa.string(), "Hash of the science fields of the configuration that this row was measured for"
+        ),
+        _column("key", pa.string(), "Key of the part: the hash of everything that decides its rows"),
+        _column("draw", pa.int32(), "Draw of the direction(s), from 0", null="the origin, which all draws share"),
+        _column("repeat", pa.int32(), "0, or the number of a repeated visit to the origin"),
+        _column("alpha", pa.float64(), "Coordinate along the first direction", unit="coefficient"),
+        _column(
+            "beta", pa.float64(), "Coordinate along the second direction", unit="coefficient", null="a 1-D landscape"
+        ),
+        _column("benchmark", pa.string(), "Name of the benchmark"),
+        _column("prompt_index", pa.int32(), "Place of the prompt in the benchmark, from 0"),
+        _column("prompt_id", pa.string(), "Id of the prompt, unique in its benchmark"),
+        _column("prompt", pa.string(), "What the user says, before the chat template"),
+        _column("completion", pa.string(), "Generated text without special tokens; untrusted"),
+        _column("num_tokens", pa.int32(), "Length of the generation, an end-of-turn token included", unit="tokens"),
+        _column("finish_reason", pa.string(), "Why the generation ended: `stop`, `length` or `prompt_too_long`"),
+        _column("verdict", pa.string(), "What the judge says: `refused`, `complied`, `broken` or `unscored`"),
+        _column("judge", pa.string(), "Name and version of the judge, such as `keyword/1`"),
+        _column("engine", pa.string(), "Engine with version, such as `vllm 0.32.0`"),
+        _column("torch_version", pa.string(), "Version of torch with its build tag; empty for the synthetic engine"),
+        _column("device", pa.string(), "GPU name, or CPU model"),
+        _column("node", pa.string(), "Host name of the node"),
+        _column("weights_digest", pa.string(), "Digest of the placed weights: equal if and only if the weights are"),
+        _column("attempt", pa.int32(), "1 for a first attempt at the point"),
+        _column("started_at", pa.string(), "Start of the visit, ISO 8601, UTC"),
+        _column("place_s", pa.float64(), "From the start of the visit until the weights were in place", unit="s"),
+        _column("generate_s", pa.float64(), "Generating, all benchmarks of the visit together", unit="s"),
+        _column("judge_s", pa.float64(), "Judging", unit="s"),
+    ]
+)
+"""The columns of a part, in order; each field's metadata holds its meaning, its unit and the meaning of null."""
+
+
+def rows_of(record: PointRecord, *, key: str, sweep_id: str) -> pa.Table:
+    """Return the rows of one visit, one per prompt, in the benchmark's order.
+
+    Raises:
+        ValueError: The record has no prompts, or not one completion and one verdict per prompt.
+    """
+    num_rows = len(record.prompts)
+    if not num_rows == len(record.prompt_ids) == len(record.completions) == len(record.verdicts) > 0:
+        msg = (
+            f"{record.point.label}: {num_rows} prompts, {len(record.prompt_ids)} prompt ids, "
+            f"{len(record.completions)} completions and {len(record.verdicts)} verdicts; these must be equal, and not 0"
+        )
+        raise ValueError(msg)
+    point, facts = record.point, record.facts
+    alpha, beta, *_ = (*point.coordinates, None)
+    per_row = {
+        "prompt_index": range(num_rows),
+        "prompt_id": record.prompt_ids,
+        "prompt": record.prompts,
+        "completion": [completion.text for completion in record.completions],
+        "num_tokens": [len(completion.token_ids) for completion in record.completions],
+        "finish_reason": [completion.finish_reason.value for completion in record.completions],
+        "verdict": [verdict.value for verdict in record.verdicts],
+    }
+    per_visit = {
+        "sweep_id": sweep_id,
+        "key": key,
+        "draw": point.draw,
+        "repeat": point.repeat,
+        "alpha": alpha,
+        "beta": beta,
+        "benchmark": record.benchmark,
+        "judge": record.judge,
+        "engine": facts.engine,
+        "torch_version": facts.torch_version,
+        "device": facts.device,
+        "node": facts.node,
+        "weights_digest": facts.weights_digest,
+        "attempt": facts.attempt,
+        "started_at": facts.started_at,
+        "place_s": facts.place_s,
+        "generate_s": facts.generate_s,
+        "judge_s": facts.judge_s,
+    }
+    columns = per_row | {name: [value] * num_rows for name, value in per_visit.items()}
+    return pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
