@@ -1,0 +1,64 @@
+"""What the commands print for people."""
+
+from collections.abc import Iterable, Mapping
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from landscape_ray.config import AxisConfig, SweepConfig
+from landscape_ray.plan import TIME_ASSUMPTIONS, SweepEstimate
+
+__all__ = ["plan_text", "print_facts"]
+
+Facts = Iterable[tuple[str, str]]
+
+
+def print_facts(console: Console, facts: Facts) -> None:
+    """Print names and values in two columns; values are taken literally, never as markup."""
+    table = Table.grid(padding=(0, 2))
+    for name, value in facts:
+        table.add_row(Text(name, style="bold"), Text(value))
+    console.print(table)
+
+
+def plan_text(config: SweepConfig, size: SweepEstimate, num_prompts: Mapping[str, int]) -> Facts:
+    """Yield what a sweep measures and what it will cost."""
+    axes = config.landscape.axes
+    draws = config.directions.draws
+    yield "sweep", config.sweep_id
+    yield "model", f"{config.model.id} on {config.engine} in {config.dtype}"
+    yield "landscape", f"{len(axes)}-D random: {' x '.join(map(axis_text, axes))}; {number_of(draws, 'draw')}"
+    origin = number_of(config.landscape.origin_repeats, "time")
+    yield "visits", f"{size.num_visits:,}: {number_of(size.num_points, 'point')}, of these the origin {origin}"
+    for benchmark in config.benchmarks:
+        limit = number_of(benchmark.decoding.max_new_tokens, "token")
+        yield "benchmark", f"{benchmark.name}: {number_of(num_prompts[benchmark.name], 'prompt')}, at most {limit} each"
+    yield "generations", f"{size.num_generations:,}"
+    yield "tokens", f"at most {size.max_tokens:,}"
+    if size.seconds is None:
+        yield "time", "no estimate for this model, engine and type; the first visits of a run will tell"
+    else:
+        least, most = size.seconds
+        engines = number_of(config.run.engines or 1, "engine")
+        yield "time", f"about {duration_text(least)} to {duration_text(most)} on {engines}"
+        yield "", f"Assumes {TIME_ASSUMPTIONS}"
+
+
+def axis_text(axis: AxisConfig) -> str:
+    """Return an axis in words."""
+    return f"{number_of(axis.num, 'point')} on [{axis.start:g}, {axis.stop:g}]"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration in its natural unit, such as `4.8 s`, `5.0 min` or `1.8 h`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def number_of(num: int, noun: str) -> str:
+    """Return a count with its noun, such as `1 draw` or `3 draws`."""
+    return f"{num:,} {noun}" if num == 1 else f"{num:,} {noun}s"
