@@ -12,7 +12,7 @@ from landscape_ray.analysis.bootstrap import (
     resample_prompts,
 )
 from landscape_ray.analysis.landscape import BoolArray, FloatArray, IntArray, Landscape
-from landscape_ray.errors import IncompleteError
+from landscape_ray.errors import IncompleteError, UserError
 
 __all__ = ["Definition", "VisageScore", "visage"]
 
@@ -72,7 +72,8 @@ def visage(
 
     Raises:
         IncompleteError: Points are missing, and `allow_missing` is false.
-        ValueError: The definition is unknown, or `reference` is asked of a 2-D landscape.
+        UserError: `reference` is asked of a 2-D landscape.
+        ValueError: The definition is unknown.
 
     Source: Peng et al. 2024, Eq. 5, with S_max = 100 (`paper`); the authors' code (`reference`).
     """
@@ -84,7 +85,7 @@ def visage(
             f"The reference definition of VISAGE is defined on 1-D curves only, and the landscape of benchmark "
             f"{landscape.benchmark!r} is {len(landscape.grid.axes)}-D. Use definition 'paper'."
         )
-        raise ValueError(msg)
+        raise UserError(msg)
     success_DG = landscape.num_success.reshape(landscape.num_draws, -1)
     scored_DG = landscape.num_scored.reshape(landscape.num_draws, -1)
     num_missing = int((scored_DG == 0).sum())

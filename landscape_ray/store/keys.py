@@ -3,17 +3,36 @@
 import hashlib
 import json
 from dataclasses import asdict
+from typing import Protocol
 
-from landscape_ray.evaluation import Benchmark
 from landscape_ray.plan import PlannedPoint
 
-__all__ = ["part_key"]
+__all__ = ["IdentifiedBenchmark", "part_key"]
 
 KEY_DIGITS = 32
 
 
+class IdentifiedBenchmark(Protocol):
+    """What a key needs of a benchmark: a `Benchmark`, or what a manifest says of one whose prompts are elsewhere."""
+
+    @property
+    def name(self) -> str:
+        """As configured."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """`Benchmark.digest`: hash of prompts, system prompt, chat template and decoding."""
+        ...
+
+    @property
+    def metric(self) -> str:
+        """What is counted."""
+        ...
+
+
 def part_key(
-    *, fingerprint: str, engine: str, dtype: str, point: PlannedPoint, benchmark: Benchmark, judge: str
+    *, fingerprint: str, engine: str, dtype: str, point: PlannedPoint, benchmark: IdentifiedBenchmark, judge: str
 ) -> str:
     """Return the key of the part that holds one benchmark at one point: 32 hexadecimal digits.
 

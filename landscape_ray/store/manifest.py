@@ -65,6 +65,22 @@ class Manifest:
     created_at: str
     """When the folder was begun, ISO 8601, UTC."""
 
+    def request(self) -> SweepConfig:
+        """Return the configuration that the folder was measured with.
+
+        Raises:
+            OutputError: This version of landscape-ray does not accept it.
+        """
+        try:
+            return SweepConfig.model_validate(self.config)
+        except ValidationError as error:
+            msg = (
+                f"The output folder holds sweep {self.sweep_id}, whose configuration this version of landscape-ray "
+                f"does not accept: {problems(error)}. Give another output folder (--out), or use the version that "
+                f"wrote the folder: {self.versions.get('landscape_ray', 'unknown')}."
+            )
+            raise OutputError(msg) from error
+
 
 _MANIFEST = TypeAdapter(Manifest)
 
@@ -114,7 +130,7 @@ def check_same_sweep(
 def _differences(
     manifest: Manifest, config: SweepConfig, fingerprint: str, benchmarks: Sequence[Benchmark]
 ) -> Iterator[str]:
-    old, new = _fields(_request(manifest)), _fields(config)
+    old, new = _fields(manifest.request()), _fields(config)
     same_model = manifest.fingerprint == fingerprint
     for name in sorted(old.keys() | new.keys()):
         ignored = name.startswith(("benchmarks.", *MAY_DIFFER)) or (same_model and name.startswith("model."))
@@ -135,20 +151,6 @@ def _differences(
             yield _line(f"{place}, digest of its prompts and decoding", earlier.digest, requested.digest)
         if earlier.judge != requested.judge:
             yield _line(f"{place}, version of its judge", earlier.judge, requested.judge)
-
-
-def _request(manifest: Manifest) -> SweepConfig:
-    """Return the configuration that the folder was measured with."""
-    try:
-        return SweepConfig.model_validate(manifest.config)
-    except ValidationError as error:
-        msg = (
-            f"The output folder holds sweep {manifest.sweep_id}, whose configuration this version of landscape-ray "
-            f"does not accept: {problems(error)}. Give another output folder (--out), or use the "
-            f"version that wrote the folder: "
-            f"{manifest.versions.get('landscape_ray', 'unknown')}."
-        )
-        raise OutputError(msg) from error
 
 
 def _fields(config: SweepConfig) -> dict[str, Any]:

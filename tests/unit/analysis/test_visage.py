@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from landscape_ray.analysis import Landscape, Outcome, visage
-from landscape_ray.errors import IncompleteError
+from landscape_ray.errors import IncompleteError, UserError
 
 
 def test_sample_sizes_are_those_of_the_landscape(landscape_from_counts: Callable[..., Landscape]) -> None:
@@ -69,7 +69,7 @@ def test_nothing_measured_is_undefined(landscape_from_counts: Callable[..., Land
 
 def test_the_reference_definition_is_refused_on_a_plane(landscape_from_counts: Callable[..., Landscape]) -> None:
     landscape = landscape_from_counts([[[1, 2], [3, 4]]], num_prompts=4)
-    with pytest.raises(ValueError, match=r"1-D curves only.* is 2-D"):
+    with pytest.raises(UserError, match=r"1-D curves only.* is 2-D"):
         visage(landscape, "reference")
 
 

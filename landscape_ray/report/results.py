@@ -1,0 +1,77 @@
+"""From a results folder to landscapes: `load_results`."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from landscape_ray.analysis import Landscape
+from landscape_ray.config import SweepConfig
+from landscape_ray.errors import OutputError
+from landscape_ray.plan import SweepPlan
+from landscape_ray.store import Manifest, ResultStore, part_key
+
+__all__ = ["Results", "load_results"]
+
+COLUMNS = ("benchmark", "draw", "repeat", "alpha", "beta", "prompt_index", "prompt_id", "verdict")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """What a results folder holds of the sweep that it was last run with."""
+
+    manifest: Manifest
+    """What the folder is about."""
+    config: SweepConfig
+    """The configuration of the last run."""
+    plan: SweepPlan
+    """The points of that configuration."""
+    landscapes: dict[str, Landscape]
+    """What was measured, by benchmark in the order of the configuration. Points may be missing."""
+
+
+class MeasuredBenchmark(NamedTuple):
+    """A benchmark as the manifest identifies it: enough for keys of parts, without the prompts."""
+
+    name: str
+    digest: str
+    metric: str
+
+
+def load_results(out: str) -> Results:
+    """Read what was measured of a sweep, whether or not it is finished.
+
+    Nothing but the folder is needed: neither the model nor the prompt files. Only parts of the plan's own keys are
+    read, so parts of an earlier, wider configuration in the same folder stay out of its scores.
+
+    Args:
+        out: Path or URL of the results folder.
+
+    Raises:
+        OutputError: There is no sweep, it cannot be read, or another version of landscape-ray wrote it.
+        PartError: Rows contradict the plan or each other.
+    """
+    store = ResultStore(out)
+    manifest = store.read_manifest()
+    if manifest is None:
+        msg = f"{store.location} holds no sweep: it has no manifest. Give the output folder of `landscape-ray run`."
+        raise OutputError(msg)
+    config = manifest.request()
+    plan = SweepPlan.from_config(config)
+    landscapes = {}
+    for configured in config.benchmarks:
+        identity = manifest.benchmarks[configured.name]
+        benchmark = MeasuredBenchmark(name=configured.name, digest=identity.digest, metric=configured.metric)
+        keys = [
+            part_key(
+                fingerprint=manifest.fingerprint,
+                engine=config.engine,
+                dtype=config.dtype,
+                point=point,
+                benchmark=benchmark,
+                judge=identity.judge,
+            )
+            for point in plan.points
+        ]
+        landscapes[benchmark.name] = Landscape.from_rows(
+            store.columns(keys, COLUMNS), plan=plan, benchmark=benchmark.name
+        )
+    return Results(manifest=manifest, config=config, plan=plan, landscapes=landscapes)
