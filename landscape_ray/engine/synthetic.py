@@ -15,13 +15,13 @@ of their keyword.
 import hashlib
 import math
 import os
-import platform
 import threading
 import time
 from collections.abc import Sequence
 
 from landscape_ray import __version__
 from landscape_ray.config import SyntheticFaults
+from landscape_ray.engine.hardware import cpu_name
 from landscape_ray.engine.protocol import EngineFacts
 from landscape_ray.errors import PlacementError
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, Prompt
@@ -44,7 +44,7 @@ class SyntheticEngine:
     @property
     def facts(self) -> EngineFacts:
         """What the engine is and runs on."""
-        return EngineFacts(engine=f"synthetic {__version__}", torch_version="", device=platform.machine())
+        return EngineFacts(engine=f"synthetic {__version__}", torch_version="", device=cpu_name())
 
     def place(self, perturbation: Perturbation) -> str:
         """Move to a perturbation; see `Engine.place`. The digest is of the perturbation."""

@@ -1,1 +1,15 @@
 """Which engine visits which point: driver, scheduler and actors on Ray."""
+
+from landscape_ray.sweep.driver import run_sweep
+from landscape_ray.sweep.preparation import PreparedSweep, SweepOutcome
+from landscape_ray.sweep.progress import Progress, SilentProgress, SweepStatus, progress_for
+
+__all__ = [
+    "PreparedSweep",
+    "Progress",
+    "SilentProgress",
+    "SweepOutcome",
+    "SweepStatus",
+    "progress_for",
+    "run_sweep",
+]

@@ -1,0 +1,163 @@
+"""From a configuration to finished results: find out what is missing, and have it measured.
+
+Everything that can be known to be wrong is reported before any engine starts; when nothing is missing, Ray is not even
+started.
+"""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import assert_never
+
+from landscape_ray.config import SweepConfig
+from landscape_ray.plan import PointTask
+from landscape_ray.sweep.fleet import Fleet
+from landscape_ray.sweep.preparation import PreparedSweep, SweepOutcome
+from landscape_ray.sweep.progress import Progress, SilentProgress, SweepStatus, Tally
+from landscape_ray.sweep.resources import allot, connection, hardware
+from landscape_ray.sweep.scheduler import (
+    Assign,
+    Event,
+    Finished,
+    GiveUp,
+    Instruction,
+    Policy,
+    Scheduler,
+    StartEngine,
+    StopEngine,
+    StopRequested,
+    Tick,
+)
+
+__all__ = ["run_sweep"]
+
+TICK_S = 0.5
+DRAIN_POLL_S = 5.0
+# Running visits get this long after a request to stop: less than clusters give before they kill.
+STOP_GRACE_S = 20.0
+
+
+def run_sweep(
+    config: SweepConfig, out: str, *, progress: Progress | None = None, retry_failed: bool = False
+) -> SweepOutcome:
+    """Measure what is missing of a sweep, on the Ray cluster of the environment or on this machine.
+
+    SIGTERM and SIGINT end the run after the visits under way; the same call again goes on from there.
+
+    Args:
+        config: The sweep.
+        out: Folder or URL of the results; may hold results of this sweep already.
+        progress: Listens to how it goes.
+        retry_failed: Try points again that were given up in earlier runs.
+
+    Raises:
+        UserError: The sweep cannot be carried out as configured.
+        LandscapeError: No engine could be kept running.
+    """
+    sweep = PreparedSweep.open(config, out)
+    outcome, tasks = sweep.survey(retry_failed=retry_failed)
+    if not tasks:
+        return outcome
+    with connection(), stop_requests() as stop:
+        error = _Run(sweep, tasks, Tally(outcome), progress or SilentProgress()).until_finished(stop)
+    outcome, _ = sweep.survey()
+    if error is not None and outcome.num_missing:
+        raise error
+    return outcome
+
+
+class _Run:
+    """One run over missing points: takes events from the fleet to the scheduler, and instructions back."""
+
+    def __init__(self, sweep: PreparedSweep, tasks: list[PointTask], tally: Tally, progress: Progress) -> None:
+        run, allotment = sweep.config.run, allot(sweep.config)
+        sweep.store.write_manifest(sweep.manifest(hardware(allotment)))
+        self._sweep = sweep
+        self._fleet = Fleet(
+            spec=sweep.engine_spec(),
+            allotment=allotment,
+            out=sweep.out,
+            sweep_id=sweep.config.sweep_id,
+            fingerprint=sweep.model.fingerprint,
+        )
+        self._scheduler = Scheduler(
+            tasks,
+            Policy(
+                num_engines=allotment.num_engines,
+                max_attempts=run.max_attempts,
+                max_engine_restarts=run.max_engine_restarts,
+                visit_timeout_s=run.visit_timeout_s,
+            ),
+        )
+        self._progress = progress
+        self._tally = tally
+        self._finished: Finished | None = None
+
+    def until_finished(self, stop: threading.Event) -> Exception | None:
+        """Run; return why points are left over, or None if none are or a stop was requested."""
+        try:
+            self._carry_out(self._scheduler.start())
+            next_poll_s, leave_at_s = 0.0, float("inf")
+            while not self._finished and (now_s := self._tally.now_s()) < leave_at_s:
+                self._feed(Tick(now_s=now_s))
+                if stop.is_set() and not self._tally.stopping:
+                    self._tally.stopping = True
+                    leave_at_s = now_s + STOP_GRACE_S
+                    self._feed(StopRequested())
+                if now_s >= next_poll_s:
+                    next_poll_s = now_s + DRAIN_POLL_S
+                    for notice in self._fleet.drain_notices():
+                        self._feed(notice)
+                for event, answer in self._fleet.events(TICK_S):
+                    self._tally.count(answer)
+                    self._feed(event)
+                self._progress.update(self._status())
+            return self._finished.error if self._finished else None
+        finally:
+            self._fleet.close()
+            self._progress.close(self._status())
+
+    def _status(self) -> SweepStatus:
+        return self._tally.status(num_starting=self._scheduler.num_starting, num_up=self._scheduler.num_up)
+
+    def _feed(self, event: Event) -> None:
+        self._carry_out(self._scheduler.handle(event))
+
+    def _carry_out(self, instructions: list[Instruction]) -> None:
+        for instruction in instructions:
+            match instruction:
+                case StartEngine():
+                    self._fleet.start(instruction)
+                case StopEngine():
+                    self._fleet.stop(instruction)
+                case Assign():
+                    self._fleet.assign(instruction)
+                case GiveUp():
+                    self._tally.num_failed += 1
+                    self._sweep.give_up(instruction.task, error=instruction.error, attempts=instruction.attempts)
+                case Finished():
+                    self._finished = instruction
+                case _:
+                    assert_never(instruction)
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[threading.Event]:
+    """Turn the first SIGTERM or SIGINT into an event; a second one is treated as ever."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may handle signals
+        return
+
+    def request(signum: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
+
+    before = {signum: signal.signal(signum, request) for signum in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

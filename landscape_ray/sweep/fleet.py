@@ -1,0 +1,133 @@
+"""The engines of a sweep as Ray actors: carries out the scheduler's instructions, and reports events back."""
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError
+
+from landscape_ray.engine import EngineSpec
+from landscape_ray.errors import GenerationError
+from landscape_ray.sweep.actor import EngineActor, EngineReady, Trouble, VisitReport
+from landscape_ray.sweep.resources import Allotment, forwarded_environment
+from landscape_ray.sweep.scheduler import (
+    Assign,
+    EngineLost,
+    EngineStarted,
+    EngineStartFailed,
+    Event,
+    NodeDraining,
+    StartEngine,
+    StopEngine,
+    VisitDone,
+    VisitFailed,
+)
+
+__all__ = ["Fleet"]
+
+MAX_LOSS_CHARS = 1000
+
+
+class Fleet:
+    """Actors by engine number, and the calls that are under way.
+
+    Ray is told never to restart an actor or repeat a call: what happens after a loss is for the scheduler to say, where
+    attempts are counted and seen.
+    """
+
+    def __init__(self, *, spec: EngineSpec, allotment: Allotment, out: str, sweep_id: str, fingerprint: str) -> None:
+        self._create = partial(
+            ray.remote(EngineActor).options(**allotment.options).remote,
+            spec=spec,
+            on_gpu=allotment.num_gpus > 0,
+            out=out,
+            sweep_id=sweep_id,
+            fingerprint=fingerprint,
+            environment=forwarded_environment(os.environ),
+        )
+        self._actors: dict[int, Any] = {}
+        # Each call under way: its engine, and its visit or None for the start of the engine.
+        self._calls: dict[Any, tuple[int, int | None]] = {}
+        self._draining: set[str] = set()
+
+    def start(self, instruction: StartEngine) -> None:
+        """Start an engine; it comes up when a node has room for it."""
+        actor = self._create()
+        self._actors[instruction.engine] = actor
+        self._calls[actor.start.remote()] = (instruction.engine, None)
+
+    def assign(self, instruction: Assign) -> None:
+        """Send a task to an engine."""
+        visit = self._actors[instruction.engine].visit
+        call = visit.remote(instruction.task, instruction.attempt, instruction.num_batches)
+        self._calls[call] = (instruction.engine, instruction.visit)
+
+    def stop(self, instruction: StopEngine) -> None:
+        """End an engine and forget its calls."""
+        self._drop(instruction.engine)
+
+    def close(self) -> None:
+        """End all engines."""
+        for engine in list(self._actors):
+            self._drop(engine)
+
+    def events(self, timeout_s: float) -> Iterator[tuple[Event, VisitReport | EngineReady | None]]:
+        """Yield what has happened, after waiting at most so long for something to happen."""
+        if self._calls:
+            ray.wait(list(self._calls), timeout=timeout_s)
+            ready, _ = ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
+            for call in ready:
+                # An earlier event of this round may have ended the engine, and its calls with it.
+                if call in self._calls:
+                    yield self._event(call, *self._calls.pop(call))
+
+    def drain_notices(self) -> Iterator[NodeDraining]:
+        """Yield a notice for each node that is going to be taken away, once."""
+        # The only place where Ray tells it to a driver; Ray Train reads it here too.
+        draining = set(ray._private.state.state.get_draining_nodes())  # noqa: SLF001
+        yield from (NodeDraining(node=node) for node in draining - self._draining)
+        self._draining |= draining
+
+    def _event(self, call: Any, engine: int, visit: int | None) -> tuple[Event, VisitReport | EngineReady | None]:
+        try:
+            answer: EngineReady | VisitReport | Trouble = ray.get(call)
+        except RayActorError as error:
+            self._drop(engine)
+            preempted = bool(getattr(error, "preempted", False))
+            return EngineLost(engine=engine, error=_loss(error), preempted=preempted), None
+        except RayError as error:
+            # The answer did not make it here whole; what state the engine is in, nobody knows.
+            self._drop(engine)
+            return EngineLost(engine=engine, error=_loss(error), preempted=False), None
+        match answer, visit:
+            case EngineReady(), _:
+                return EngineStarted(engine=engine, node=answer.node), answer
+            case Trouble(), None:
+                self._drop(engine)
+                return EngineStartFailed(engine=engine, error=answer.error), None
+            case Trouble(), int():
+                failed = VisitFailed(
+                    visit=visit,
+                    error=answer.error,
+                    out_of_memory=answer.out_of_memory,
+                    engine_usable=answer.engine_usable,
+                )
+                return failed, None
+            case VisitReport(), int():
+                return VisitDone(visit=visit), answer
+            case _:
+                raise AssertionError(answer, visit)
+
+    def _drop(self, engine: int) -> None:
+        actor = self._actors.pop(engine, None)
+        if actor is not None:
+            self._calls = {call: of for call, of in self._calls.items() if of[0] != engine}
+            ray.kill(actor)
+
+
+def _loss(error: RayError) -> GenerationError:
+    """Return what Ray says of a lost engine, without its page of advice."""
+    text = " ".join(str(error).split())[:MAX_LOSS_CHARS]
+    return GenerationError(f"The process of the engine was lost: {text}")

