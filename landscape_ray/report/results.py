@@ -9,7 +9,7 @@ from landscape_ray.errors import OutputError
 from landscape_ray.plan import SweepPlan
 from landscape_ray.store import Manifest, ResultStore, part_key
 
-__all__ = ["Results", "load_results"]
+__all__ = ["Results", "load_results", "manifest_of", "planned_keys"]
 
 COLUMNS = ("benchmark", "draw", "repeat", "alpha", "beta", "prompt_index", "prompt_id", "verdict")
 
@@ -50,28 +50,46 @@ def load_results(out: str) -> Results:
         PartError: Rows contradict the plan or each other.
     """
     store = ResultStore(out)
+    manifest = manifest_of(store)
+    config = manifest.request()
+    plan = SweepPlan.from_config(config)
+    landscapes = {
+        name: Landscape.from_rows(store.columns(keys, COLUMNS), plan=plan, benchmark=name)
+        for name, keys in planned_keys(manifest, config, plan).items()
+    }
+    return Results(manifest=manifest, config=config, plan=plan, landscapes=landscapes)
+
+
+def manifest_of(store: ResultStore) -> Manifest:
+    """Return what a results folder is about.
+
+    Raises:
+        OutputError: It holds no sweep.
+    """
     manifest = store.read_manifest()
     if manifest is None:
         msg = f"{store.location} holds no sweep: it has no manifest. Give the output folder of `landscape-ray run`."
         raise OutputError(msg)
-    config = manifest.request()
-    plan = SweepPlan.from_config(config)
-    landscapes = {}
-    for configured in config.benchmarks:
-        identity = manifest.benchmarks[configured.name]
-        benchmark = MeasuredBenchmark(name=configured.name, digest=identity.digest, metric=configured.metric)
-        keys = [
+    return manifest
+
+
+def planned_keys(manifest: Manifest, config: SweepConfig, plan: SweepPlan) -> dict[str, list[str]]:
+    """Return the key of the part of each point, in the order of the plan, by benchmark."""
+    return {
+        benchmark.name: [
             part_key(
                 fingerprint=manifest.fingerprint,
                 engine=config.engine,
                 dtype=config.dtype,
                 point=point,
-                benchmark=benchmark,
-                judge=identity.judge,
+                benchmark=MeasuredBenchmark(
+                    name=benchmark.name,
+                    digest=manifest.benchmarks[benchmark.name].digest,
+                    metric=benchmark.metric,
+                ),
+                judge=manifest.benchmarks[benchmark.name].judge,
             )
             for point in plan.points
         ]
-        landscapes[benchmark.name] = Landscape.from_rows(
-            store.columns(keys, COLUMNS), plan=plan, benchmark=benchmark.name
-        )
-    return Results(manifest=manifest, config=config, plan=plan, landscapes=landscapes)
+        for benchmark in config.benchmarks
+    }

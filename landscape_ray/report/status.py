@@ -1,0 +1,69 @@
+"""How far a sweep is, by what its folder holds; cheap enough to ask while it runs."""
+
+from dataclasses import dataclass
+
+from landscape_ray.plan import SweepPlan
+from landscape_ray.report.results import manifest_of, planned_keys
+from landscape_ray.store import Manifest, PointFailure, Quarantined, ResultStore
+
+__all__ = ["BenchmarkStatus", "FolderStatus", "load_status"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkStatus:
+    """How far one benchmark is. Counts are of points, repeats of the origin included."""
+
+    num_points: int
+    """Points of the sweep."""
+    num_done: int
+    """Points measured."""
+    failures: tuple[PointFailure, ...]
+    """Points given up, in the order of the plan."""
+
+    @property
+    def num_missing(self) -> int:
+        """Points neither measured nor given up."""
+        return self.num_points - self.num_done - len(self.failures)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderStatus:
+    """How far the sweep is that a results folder was last run with."""
+
+    manifest: Manifest
+    """What the folder is about."""
+    benchmarks: dict[str, BenchmarkStatus]
+    """By name, in the order of the configuration."""
+    quarantined: tuple[Quarantined, ...]
+    """Files without influence on any score, and why."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 3 incomplete but resumable, 4 finished with failed points."""
+        if any(benchmark.num_missing for benchmark in self.benchmarks.values()):
+            return 3
+        return 4 if any(benchmark.failures for benchmark in self.benchmarks.values()) else 0
+
+
+def load_status(out: str) -> FolderStatus:
+    """Count what a results folder holds; only footers of parts are read.
+
+    Args:
+        out: Path or URL of the results folder.
+
+    Raises:
+        OutputError: There is no sweep, it cannot be read, or another version of landscape-ray wrote it.
+    """
+    store = ResultStore(out)
+    manifest = manifest_of(store)
+    config = manifest.request()
+    parts, failures = store.parts(), store.failures()
+    benchmarks = {
+        name: BenchmarkStatus(
+            num_points=len(keys),
+            num_done=sum(key in parts for key in keys),
+            failures=tuple(failures[key] for key in keys if key in failures),
+        )
+        for name, keys in planned_keys(manifest, config, SweepPlan.from_config(config)).items()
+    }
+    return FolderStatus(manifest=manifest, benchmarks=benchmarks, quarantined=tuple(store.quarantined()))
