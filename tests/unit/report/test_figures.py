@@ -1,0 +1,163 @@
+"""Figures show what was measured, say how much of it, and survive every shape. Warnings are errors here."""
+
+import io
+import struct
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
+
+from landscape_ray.analysis import Landscape, Outcome, asr_band, visage
+from landscape_ray.report.figures import caption, draw, save
+
+VISIT = (Outcome.REFUSED, Outcome.COMPLIED, Outcome.REFUSED, Outcome.REFUSED)
+
+
+def figure_of(landscape: Landscape, **options: Any) -> Figure:
+    return draw(landscape, visage(landscape, allow_missing=True, num_resamples=50), **options)
+
+
+def line(axes: Axes, label: str) -> Any:
+    return next(line for line in axes.lines if line.get_label() == label)
+
+
+def heat_map(figure: Figure) -> Any:
+    return next(c for axes in figure.axes[:2] for c in axes.collections if isinstance(c, QuadMesh))
+
+
+@pytest.fixture
+def curve(landscape_from_counts: Callable[..., Landscape]) -> Landscape:
+    return landscape_from_counts([[4, 1, 0, 2, 4], [4, 3, 0, 1, -1]], num_prompts=4, origin=[VISIT])
+
+
+def test_a_curve_shows_every_draw_their_mean_and_the_origin(curve: Landscape) -> None:
+    axes = figure_of(curve).axes[0]
+    mean = line(axes, "mean").get_ydata()
+    assert mean[:4].tolist() == [100.0, 50.0, 0.0, 37.5]
+    assert np.isnan(mean[4])
+    draws: list[Any] = [drawn.get_ydata() for drawn in axes.lines[:2]]
+    assert draws[0].tolist() == [100.0, 25.0, 0.0, 50.0, 100.0]
+    assert draws[1][:4].tolist() == [100.0, 75.0, 0.0, 25.0]
+    assert np.isnan(draws[1][4])
+    origin = line(axes, "origin")
+    assert (origin.get_xdata().tolist(), origin.get_ydata().tolist()) == ([0.0], [25.0])
+    assert line(axes, "missing").get_xdata().tolist() == [0.1]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (r"perturbation $\alpha$", "ASR (%)")
+    bottom, top = axes.get_ylim()
+    assert bottom < 0
+    assert top > 100
+
+
+def test_the_band_is_the_bootstrap_band_of_the_mean(landscape_from_counts: Callable[..., Landscape]) -> None:
+    landscape = landscape_from_counts([[20, 6, 0, 9, 20]] * 2, num_prompts=20)
+    band = asr_band(landscape)
+    assert band is not None
+    drawn = figure_of(landscape).axes[0].collections[0].get_paths()[0].vertices
+    for low_or_high in band:
+        for alpha, value in zip(landscape.grid.axes[0].coordinates, low_or_high, strict=True):
+            assert np.isclose(drawn, (alpha, value)).all(axis=1).any()
+
+
+def test_an_origin_between_grid_points_is_marked_at_its_own_rate(
+    landscape_from_counts: Callable[..., Landscape],
+) -> None:
+    axes = figure_of(landscape_from_counts([[4, 0, 0, 4]], num_prompts=4, origin=[VISIT])).axes[0]
+    assert line(axes, "origin").get_ydata().tolist() == [25.0]
+    assert line(axes, "ASR").get_ydata().tolist() == [100.0, 0.0, 0.0, 100.0]
+
+
+def test_the_heat_map_has_alpha_to_the_right_and_beta_upwards(
+    landscape_from_counts: Callable[..., Landscape],
+) -> None:
+    # counts[draw][alpha][beta]: 3 alphas, 2 betas.
+    landscape = landscape_from_counts([[[0, 1], [2, 3], [4, -1]]], num_prompts=4)
+    figure = figure_of(landscape)
+    assert heat_map(figure).get_array().filled(-1).tolist() == [[0.0, 50.0, 100.0], [25.0, 75.0, -1.0]]
+    edges = heat_map(figure).get_coordinates()
+    assert edges[0, :, 0].tolist() == pytest.approx([-0.075, -0.025, 0.025, 0.075])
+    assert edges[:, 0, 1].tolist() == pytest.approx([-0.05, 0.0, 0.05])
+    assert figure.axes[0].get_xlabel() == r"perturbation $\alpha$"
+    assert figure.axes[0].get_ylabel() == r"perturbation $\beta$"
+
+
+def test_missing_cells_are_hatched(landscape_from_counts: Callable[..., Landscape]) -> None:
+    figure = figure_of(landscape_from_counts([[[0, 1], [2, -1]]], num_prompts=4))
+    for axes in figure.axes[:2]:
+        (hatched,) = [patch for patch in axes.patches if patch.get_hatch()]
+        assert hatched.get_zorder() < min(collection.get_zorder() for collection in axes.collections)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        [[0]],
+        [[4, 4]],
+        [[-1, -1, -1]],
+        [[0, -1, 0, -1, 0]] * 20,
+        [[[2]]],
+        [[[0, 1, 2, 3]]],
+        [[[0], [1], [2], [3]]],
+        [[[4, 4], [4, 4]]],
+        [[[0, 0], [0, 0]]],
+        [[[2, 2], [2, 2]]],
+        [[[-1, -1], [-1, -1]]],
+        [[[2, -1], [-1, 2]]],
+        [[[0, 1, 4], [-1, 2, 4], [0, 4, 4], [0, 1, 3]]] * 2,
+        [[[0, 4] * 8] * 2],
+        [[[4] * 10] * 9],
+    ],
+)
+def test_every_shape_is_drawn_without_a_warning(
+    counts: list[Any], landscape_from_counts: Callable[..., Landscape]
+) -> None:
+    figure = figure_of(landscape_from_counts(counts, num_prompts=4, origin=[VISIT]))
+    page = io.BytesIO()
+    figure.savefig(page, dpi=30)
+    assert page.getvalue().startswith(b"\x89PNG")
+
+
+def test_one_prompt_has_a_curve_without_a_band(landscape_from_counts: Callable[..., Landscape]) -> None:
+    axes = figure_of(landscape_from_counts([[1, 0, 1]], num_prompts=1)).axes[0]
+    assert not axes.collections
+    assert line(axes, "ASR").get_ydata().tolist() == [100.0, 0.0, 100.0]
+
+
+def test_files_are_the_same_each_time_and_sharp_enough_for_print(curve: Landscape, tmp_path: Path) -> None:
+    files = [path for stem in ("a", "b") for path in save(figure_of(curve), tmp_path, stem)]
+    assert [path.name for path in files] == ["a.png", "a.svg", "b.png", "b.svg"]
+    contents = [path.read_bytes() for path in files]
+    assert contents[0] == contents[2]
+    assert contents[1] == contents[3]
+    assert ET.fromstring(contents[1]).tag.endswith("svg")  # noqa: S314 - our own file
+    (width,) = struct.unpack(">I", contents[0][16:20])
+    assert width == 6.4 * 200
+
+
+def test_the_caption_says_score_interval_and_sizes(landscape_from_counts: Callable[..., Landscape]) -> None:
+    landscape = landscape_from_counts([[80, 40, 0, 40, 80]] * 3, num_prompts=80)
+    score = visage(landscape)
+    assert score.interval is not None
+    text = caption(landscape, score)
+    assert text.startswith("VISAGE 66.7 (95 % interval over prompts: ")
+    assert f"{score.interval.low:.1f} to {score.interval.high:.1f}), definition: paper" in text
+    assert "80 prompts, 3 draws, 5 points" in text
+    assert "band: pointwise 95 % bootstrap interval of the mean over prompts" in text
+
+
+def test_the_caption_says_what_is_missing_or_undefined(landscape_from_counts: Callable[..., Landscape]) -> None:
+    landscape = landscape_from_counts([[[4, 4, 4], [4, -1, 4]]], num_prompts=4)
+    text = caption(landscape, visage(landscape, allow_missing=True))
+    assert text.startswith("VISAGE undefined, definition: paper\n")
+    assert "4 prompts, 1 draw, 2 x 3 points, 1 of 6 missing" in text
+    assert "hatched where a draw is missing; diamond: the origin" in text
+
+
+def test_the_title_is_given_or_the_benchmark(curve: Landscape) -> None:
+    assert figure_of(curve, title="demo:aligned").get_suptitle() == "demo:aligned"
+    assert figure_of(curve).get_suptitle() == "advbench"
