@@ -1,6 +1,7 @@
-"""Fixtures that several folders of tests share: landscapes and rows of the result store, made by hand."""
+"""Fixtures that several folders of tests share: landscapes and rows of the result store made by hand, checkpoints."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from landscape_ray.analysis import Landscape, Outcome
 from landscape_ray.config import AxisConfig, SweepConfig
-from landscape_ray.evaluation import Verdict
+from landscape_ray.evaluation import Benchmark, Prompt, Verdict
 from landscape_ray.plan import Axis, Grid, PlannedPoint, SweepPlan
 
 
@@ -112,3 +113,82 @@ def plan_of() -> PlanOf:
         return SweepPlan.from_config(config)
 
     return build
+
+
+LETTERS = [chr(ord("!") + i) for i in range(90)]
+SPECIAL = ["<s>", "</s>", "<unk>"]
+CONTEXT = 96
+
+
+def save_checkpoint(folder: Path, *, tied: bool) -> Path:
+    """Write a random two-layer Llama; its weights are large, so that outputs differ between prompts and points.
+
+    It has what trips engines up: fused projections, grouped heads, heads wider than the hidden size, a vocabulary that
+    vLLM pads (its size is no multiple of 64), and sampling defaults that must not reach the measurement.
+    """
+    # Heavy, and not for tests that need no model.
+    import torch  # noqa: PLC0415
+    from tokenizers import Tokenizer, models, pre_tokenizers  # noqa: PLC0415
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast  # noqa: PLC0415
+
+    torch.manual_seed(0)
+    vocabulary = {token: i for i, token in enumerate(SPECIAL + LETTERS)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        chat_template="{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}[{{ m.content }}]"
+        "{% else %}{{ m.content }}{% endif %}{% endfor %}:",
+    ).save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=32,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=tied,
+        initializer_range=0.25,
+        bos_token_id=0,
+        eos_token_id=1,
+    )
+    model = LlamaForCausalLM(config)
+    model.generation_config.update(do_sample=True, temperature=0.7, repetition_penalty=1.3)
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tied_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_checkpoint(tmp_path_factory.mktemp("tied"), tied=True)
+
+
+@pytest.fixture(scope="session")
+def untied_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_checkpoint(tmp_path_factory.mktemp("untied"), tied=False)
+
+
+@pytest.fixture(scope="session")
+def make_benchmark() -> Any:
+    """Make a benchmark of 24 prompts of different lengths."""
+
+    def make(
+        name: str = "letters", *, shift: int = 0, num: int = 24, max_new_tokens: int = 24, **settings: Any
+    ) -> Benchmark:
+        texts = ["".join(LETTERS[(7 * i + 3 * j + shift) % 90] for j in range(3 + i % 9)) for i in range(num)]
+        return Benchmark(
+            name=name,
+            prompts=tuple(Prompt(id=str(i), text=text) for i, text in enumerate(texts)),
+            system_prompt=settings.get("system_prompt"),
+            chat_template=settings.get("chat_template"),
+            max_new_tokens=max_new_tokens,
+            metric="asr",
+            judge="keyword",
+        )
+
+    return make

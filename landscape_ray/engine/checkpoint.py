@@ -1,6 +1,7 @@
 """Which model is meant, exactly: from a name to a folder or a commit. No torch: the driver runs this."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,8 +16,13 @@ DEMO_PREFIX = "demo:"
 # Everything that decides tokens besides the weights, and what is fetched of a repository: no code, no pickles.
 TEXT_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
 FETCHED = (*TEXT_FILES, "*.safetensors")
-# A weights file is identified by its header and by this many evenly spaced samples of its content.
-NUM_SAMPLES, SAMPLE_BYTES = 256, 4096
+# Left out of what is fetched: subfolders and the second copy of the weights that some repositories carry.
+NOT_FETCHED = ("*/*", "consolidated*")
+# A weights file is identified by its header and by this many evenly spaced samples of its content: 16 MiB, so that
+# small models are covered whole, and large ones in a fraction of a second.
+NUM_SAMPLES, SAMPLE_BYTES = 256, 1 << 16
+INDEX_FILE = "model.safetensors.index.json"
+HUB_TIMEOUT_S = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +41,11 @@ def resolve(model: ModelConfig) -> ResolvedModel:
     """Find the model and pin it.
 
     A folder's fingerprint covers its configuration and tokenizer files whole, and of each safetensors file its size,
-    its header and 1 MiB of evenly spaced samples: a finetuned or requantized model differs nearly everywhere, while an
-    edit of a few single weights can go unseen.
+    its header and 16 MiB of evenly spaced samples. Files up to 16 MiB are covered whole; of larger ones a finetuned or
+    requantized model differs nearly everywhere, but an edit of a few weights between the samples goes unseen.
+
+    On the Hub a branch or tag is resolved to its commit; where the Hub is out of reach, to the commit in the local
+    cache.
 
     Raises:
         CheckpointError: There is no such model, it has no safetensors, it is gated, or the Hub is out of reach.
@@ -47,14 +56,13 @@ def resolve(model: ModelConfig) -> ResolvedModel:
         if name not in {"aligned", "finetuned"}:
             msg = f"model.id {model.id!r} is no embedded model; there are 'demo:aligned' and 'demo:finetuned'."
             raise CheckpointError(msg)
-        return ResolvedModel(location=str(folder), revision=None, fingerprint=_fingerprint(folder))
+        return _resolve_folder(folder)
     path = Path(model.id).expanduser()
     if path.is_dir():
         if model.revision is not None:
             msg = f"model.revision is {model.revision!r}, but {path} is a folder; folders have no revisions."
             raise CheckpointError(msg)
-        _check_safetensors([file.name for file in path.iterdir()], str(path))
-        return ResolvedModel(location=str(path.resolve()), revision=None, fingerprint=_fingerprint(path))
+        return _resolve_folder(path)
     if model.id.startswith((".", "/", "~")) or model.id.count("/") > 1:
         msg = f"model.id is {model.id!r}, which is no folder here. Give the path of a checkpoint folder, or a Hub id."
         raise CheckpointError(msg)
@@ -68,38 +76,57 @@ def checkpoint_folder(location: str, revision: str | None) -> Path:
         CheckpointError: It cannot be fetched.
     """
     if revision is None:
-        return Path(location)
-    from huggingface_hub import snapshot_download  # noqa: PLC0415
+        folder = Path(location)
+        if not folder.is_dir():
+            msg = (
+                f"The checkpoint folder {folder} is not on this node. Put it on storage that every node of the cluster "
+                "sees under the same path, or give a Hub id as model.id."
+            )
+            raise CheckpointError(msg)
+        return folder
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - heavy, and needed here only
 
     try:
-        return Path(snapshot_download(location, revision=revision, allow_patterns=list(FETCHED)))
+        return Path(
+            snapshot_download(
+                location,
+                revision=revision,
+                allow_patterns=list(FETCHED),
+                ignore_patterns=list(NOT_FETCHED),
+                etag_timeout=HUB_TIMEOUT_S,
+            )
+        )
     except Exception as error:  # the client raises errors of several libraries
         raise _hub_error(location, revision, error) from error
 
 
+def _resolve_folder(folder: Path) -> ResolvedModel:
+    names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
+    _check_safetensors(names, str(folder))
+    index = folder / INDEX_FILE
+    if index.is_file():
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        if missing := sorted(shards.difference(names)):
+            msg = f"{folder} lacks {', '.join(missing)}, which its {INDEX_FILE} lists; fetch the checkpoint again."
+            raise CheckpointError(msg)
+    return ResolvedModel(location=str(folder.resolve()), revision=None, fingerprint=_fingerprint(folder))
+
+
 def _resolve_on_hub(model: ModelConfig) -> ResolvedModel:
-    from huggingface_hub import HfApi, constants  # noqa: PLC0415
+    from huggingface_hub import HfApi, hf_hub_download  # noqa: PLC0415 - heavy, and needed here only
 
     try:
-        if constants.HF_HUB_OFFLINE:
-            commit, names = _cached_commit(model)
-        else:
-            info = HfApi().model_info(model.id, revision=model.revision, timeout=30)
-            commit, names = str(info.sha), [file.rfilename for file in info.siblings or []]
-    except CheckpointError:
-        raise
+        # Fetching a file, unlike asking about the repository, proves that a gated model may be read, and falls back
+        # to the cache where the Hub is out of reach. The cache names its folders by commit.
+        config = hf_hub_download(model.id, "config.json", revision=model.revision, etag_timeout=HUB_TIMEOUT_S)
+        commit = Path(config).parent.name
+        names = [file.name for file in Path(config).parent.iterdir()]
+        if not any(name.endswith(".safetensors") for name in names):  # not fetched yet
+            names = HfApi().list_repo_files(model.id, revision=commit)
     except Exception as error:  # the client raises errors of several libraries
         raise _hub_error(model.id, model.revision, error) from error
     _check_safetensors(names, f"{model.id} on the Hub")
     return ResolvedModel(location=model.id, revision=commit, fingerprint=f"hub:{model.id}@{commit}")
-
-
-def _cached_commit(model: ModelConfig) -> tuple[str, list[str]]:
-    """Return commit and file names of a model in the local Hub cache."""
-    from huggingface_hub import snapshot_download  # noqa: PLC0415
-
-    folder = Path(snapshot_download(model.id, revision=model.revision, local_files_only=True))
-    return folder.name, [file.name for file in folder.iterdir()]
 
 
 def _hub_error(model_id: str, revision: str | None, error: Exception) -> CheckpointError:
@@ -114,8 +141,10 @@ def _hub_error(model_id: str, revision: str | None, error: Exception) -> Checkpo
             reason = "has no such revision; check model.revision"
         case errors.RepositoryNotFoundError():
             reason = "is neither a folder here nor on the Hub, or it is private; check model.id, or set HF_TOKEN"
-        case errors.LocalEntryNotFoundError():
+        case errors.LocalEntryNotFoundError() | errors.OfflineModeIsEnabled():
             reason = "is not in the local cache, and the Hub is out of reach or HF_HUB_OFFLINE is set; fetch it first"
+        case errors.EntryNotFoundError():
+            reason = "has no config.json; a checkpoint in the layout of transformers is needed"
         case _:
             reason = f"cannot be had ({type(error).__name__}: {error}); check the network, or give a folder"
     return CheckpointError(f"The {where} {reason}.")
@@ -152,7 +181,10 @@ def _sample(file: Path, digest: Any) -> None:
     with file.open("rb") as stream:
         header_bytes = int.from_bytes(stream.read(8), "little")
         if header_bytes > size - 8:
-            msg = f"{file} is no whole safetensors file: its header claims {header_bytes} of {size} bytes."
+            msg = (
+                f"{file} is no whole safetensors file: it has {size} bytes, its header alone claims {header_bytes}. "
+                "The download broke off, or it is a git-lfs pointer; fetch the checkpoint again."
+            )
             raise CheckpointError(msg)
         digest.update(stream.read(header_bytes))
         content = 8 + header_bytes

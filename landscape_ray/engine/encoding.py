@@ -31,7 +31,7 @@ class PromptEncoder:
         except (OSError, ValueError, KeyError) as error:
             msg = f"{folder} holds no tokenizer and configuration that transformers can read: {error}"
             raise CheckpointError(msg) from error
-        self.context_length = int(config.max_position_embeddings)
+        self.context_length = _context_length(folder, config)
         self.stop_token_ids = self._stop_token_ids(folder, config)
 
     def _stop_token_ids(self, folder: Path, config: Any) -> tuple[int, ...]:
@@ -72,9 +72,8 @@ class PromptEncoder:
 
     def _render(self, benchmark: Benchmark, messages: list[dict[str, str]]) -> list[int]:
         try:
-            # Tokenized with the template, because templates write the special tokens themselves.
-            ids = self._tokenizer.apply_chat_template(
-                messages, chat_template=benchmark.chat_template, add_generation_prompt=True, return_dict=False
+            text: str = self._tokenizer.apply_chat_template(
+                messages, chat_template=benchmark.chat_template, add_generation_prompt=True, tokenize=False
             )
         except (jinja2.TemplateError, ValueError, TypeError) as error:
             roles = " and ".join(message["role"] for message in messages)
@@ -83,7 +82,15 @@ class PromptEncoder:
                 "Set system_prompt to null if the model takes none, or give another chat_template."
             )
             raise BenchmarkError(msg) from error
-        return list(ids)
+        if dropped := [message["role"] for message in messages if message["content"].strip() not in text]:
+            msg = (
+                f"Benchmark {benchmark.name!r}: the chat template leaves out the {' and the '.join(dropped)} message; "
+                "the model would answer something else. Set system_prompt to null if the model takes none, or give "
+                "another chat_template."
+            )
+            raise BenchmarkError(msg)
+        # Templates write the special tokens themselves; the tokenizer must not add a second beginning-of-text.
+        return list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def complete(self, token_ids: Sequence[int]) -> Completion:
         """Return generated token ids as a completion; it stopped if its last token ends a turn."""
@@ -93,3 +100,11 @@ class PromptEncoder:
             token_ids=tuple(token_ids),
             finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,
         )
+
+
+def _context_length(folder: Path, config: Any) -> int:
+    context = getattr(config, "max_position_embeddings", None)
+    if context is None:
+        msg = f"{folder}/config.json states no max_position_embeddings, the length of the context; add it."
+        raise CheckpointError(msg)
+    return int(context)

@@ -50,6 +50,7 @@ class TransformersEngine:
             folder, device=self._device, location=spec.run.base_location, tied_head=self._has_tied_head()
         )
         _check_names(base, self._parameters)
+        _check_values(base, self._parameters)
         self._perturber = Perturber(base, dtype=DTYPES[spec.dtype], device=self._device)
 
     @property
@@ -69,7 +70,7 @@ class TransformersEngine:
                 digest.update(name, tensor)
                 parameter = self._parameters[name]
                 parameter.copy_(tensor)
-                if not torch.equal(parameter, tensor):
+                if not torch.equal(parameter, tensor.to(parameter.dtype)):
                     msg = f"The live parameter {name} is not what was copied into it; the point cannot be measured."
                     raise PlacementError(msg)
         return digest.hexdigest()
@@ -137,7 +138,7 @@ def _check_names(base: BaseWeights, parameters: dict[str, torch.nn.Parameter]) -
     problems = [f"the model has no parameter {name}" for name in base.names if name not in parameters]
     problems += [f"the checkpoint has no tensor {name}" for name in parameters if name not in base.names]
     problems += [
-        f"{name} has shape {tuple(base.tensor(name).shape)} in the checkpoint, {tuple(parameters[name].shape)} in the model"
+        f"{name} has shape {tuple(base.tensor(name).shape)} in the file, {tuple(parameters[name].shape)} in the model"
         for name in base.names
         if name in parameters and base.tensor(name).shape != parameters[name].shape
     ]
@@ -145,5 +146,20 @@ def _check_names(base: BaseWeights, parameters: dict[str, torch.nn.Parameter]) -
         msg = (
             f"Checkpoint and model do not match tensor by tensor, so perturbed weights could not be placed exactly: "
             f"{'; '.join(problems)}. Models whose tensors transformers renames or fuses need the vllm engine."
+        )
+        raise CheckpointError(msg)
+
+
+def _check_values(base: BaseWeights, parameters: dict[str, torch.nn.Parameter]) -> None:
+    """Raise if transformers changed a tensor while loading it: copying into it would then place something else."""
+    changed = [
+        name
+        for name, parameter in parameters.items()
+        if not torch.equal(parameter, base.tensor(name).to(device=parameter.device, dtype=parameter.dtype))
+    ]
+    if changed:
+        msg = (
+            f"transformers converts these tensors while loading, so perturbed weights could not be placed exactly: "
+            f"{', '.join(changed)}. Use the vllm engine for this model."
         )
         raise CheckpointError(msg)

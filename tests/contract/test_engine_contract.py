@@ -84,9 +84,12 @@ def test_a_prompt_that_fills_the_context_is_marked_and_fails_nothing(
 ) -> None:
     benchmark = make_benchmark(num=6)
     long = make_benchmark(num=6)
-    context = 96
+    context = 448
     texts = [prompt.text for prompt in long.prompts]
-    texts[2], texts[4] = "x" * 300, "y" * (context - 4)  # with <s> and ":" the second leaves room for two tokens
+    texts[2], texts[4] = (
+        "x" * 2 * context,
+        "y" * (context - 4),
+    )  # with <s> and ":" the second leaves room for two tokens
     prompts = tuple(type(prompt)(id=prompt.id, text=text) for prompt, text in zip(long.prompts, texts, strict=True))
     object.__setattr__(long, "prompts", prompts)
     model_engine.place(ORIGIN)

@@ -40,6 +40,20 @@ def test_greedy_tokens_are_equal(
     assert all(a != b for a, b in zip(outputs[0], outputs[2], strict=True))
 
 
+@pytest.mark.slow
+def test_no_cached_prefix_of_another_point_is_used(
+    make_engine: MakeEngine, make_benchmark: MakeBenchmark, tied_checkpoint: Path
+) -> None:
+    vllm, oracle = make_engine("vllm", tied_checkpoint), make_engine("transformers", tied_checkpoint)
+    # A shared prefix of several blocks of the prefix cache, which no update of weights empties.
+    benchmark = make_benchmark(system_prompt="safety" * 50)
+    for alpha in (0.0, 0.2, 0.0):
+        point = Perturbation.of([(VECTOR, alpha)])
+        vllm.place(point)
+        oracle.place(point)
+        assert vllm.generate([benchmark]) == oracle.generate([benchmark])
+
+
 def test_a_thousand_points_then_the_origin_leave_the_live_weights_bit_equal(
     make_engine: MakeEngine, tied_checkpoint: Path
 ) -> None:
