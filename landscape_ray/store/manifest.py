@@ -1,7 +1,7 @@
 """What a results folder is about: `Manifest`, and whether a request continues it."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ from landscape_ray.evaluation import Benchmark, judge_named
 from landscape_ray.store.redaction import redacted
 from landscape_ray.store.validation import problems
 
-__all__ = ["MAX_MANIFEST_BYTES", "BenchmarkIdentity", "Manifest", "check_same_sweep", "decode", "encode"]
+__all__ = ["MAX_MANIFEST_BYTES", "BenchmarkIdentity", "Manifest", "check_same_sweep", "continued", "decode", "encode"]
 
 MAX_MANIFEST_BYTES = 16 << 20
 """Larger files are no manifests."""
@@ -24,20 +24,29 @@ MAY_DIFFER = ("landscape.axes", "landscape.origin_repeats", "directions.draws")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkIdentity:
-    """What makes a benchmark the same one."""
+    """What makes a benchmark the same one: enough to find and score its parts without its prompts."""
 
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,47}$")]
+    """As configured."""
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """`Benchmark.digest`: hash of prompts, system prompt, chat template and decoding."""
+    metric: str
+    """What is counted: `asr`."""
     judge: str
-    """Name and version of the judge."""
+    """Name and version of the judge, such as `keyword/1`."""
     num_prompts: Annotated[int, Field(ge=1)]
     """Number of prompts."""
 
     @classmethod
     def of(cls, benchmark: Benchmark) -> "BenchmarkIdentity":
         """Return the identity of a loaded benchmark."""
-        judge = judge_named(benchmark.judge).version
-        return cls(digest=benchmark.digest, judge=judge, num_prompts=len(benchmark.prompts))
+        return cls(
+            name=benchmark.name,
+            digest=benchmark.digest,
+            metric=benchmark.metric,
+            judge=judge_named(benchmark.judge).version,
+            num_prompts=len(benchmark.prompts),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,25 +141,24 @@ def _differences(
 ) -> Iterator[str]:
     old, new = _fields(manifest.request()), _fields(config)
     same_model = manifest.fingerprint == fingerprint
-    for name in sorted(old.keys() | new.keys()):
-        ignored = name.startswith(("benchmarks.", *MAY_DIFFER)) or (same_model and name.startswith("model."))
-        if not ignored and old.get(name) != new.get(name):
-            yield _line(name, old.get(name), new.get(name))
+    ignored = ("benchmarks.", *MAY_DIFFER, *(["model."] if same_model else []))
+    yield from _changed(old, new, [name for name in sorted(old.keys() | new.keys()) if not name.startswith(ignored)])
     if not same_model:
         yield _line("content of the checkpoint", manifest.fingerprint, fingerprint)
     for benchmark in benchmarks:
-        earlier = manifest.benchmarks.get(benchmark.name)
-        if earlier is None:
-            continue
-        requested = BenchmarkIdentity.of(benchmark)
-        place = f"benchmarks.{benchmark.name}"
-        if earlier.digest != requested.digest:
-            for name in sorted(field for field in old.keys() | new.keys() if field.startswith(f"{place}.")):
-                if old.get(name) != new.get(name):
-                    yield _line(name, old.get(name), new.get(name))
-            yield _line(f"{place}, digest of its prompts and decoding", earlier.digest, requested.digest)
-        if earlier.judge != requested.judge:
-            yield _line(f"{place}, version of its judge", earlier.judge, requested.judge)
+        if benchmark.name in manifest.benchmarks:
+            place = f"benchmarks.{benchmark.name}"
+            earlier, requested = asdict(manifest.benchmarks[benchmark.name]), asdict(BenchmarkIdentity.of(benchmark))
+            if earlier["digest"] != requested["digest"]:
+                yield from _changed(old, new, [name for name in sorted(old) if name.startswith(f"{place}.")])
+            for line in _changed(earlier, requested, sorted(earlier)):
+                yield f"{place}.{line}"
+
+
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        if old.get(name) != new.get(name):
+            yield _line(name, old.get(name), new.get(name))
 
 
 def _fields(config: SweepConfig) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class ResultStore:
     def __init__(self, location: str) -> None:
         self.location = redacted(location)
         self._files = open_filesystem(location)
+        # Why parts that do not prove themselves, and that could not be moved to quarantine, do not: by name.
         self._disproved: dict[str, str] = {}
 
     def probe(self) -> None:
@@ -148,9 +149,10 @@ class ResultStore:
                 try:
                     _, tables[key] = parts.read_rows(entry.name, content, names)
                 except PartError as error:
-                    self._disproved[entry.name] = str(error)
-                    with contextlib.suppress(OSError):
+                    try:
                         self._set_aside(entry.name)
+                    except OSError:
+                        self._disproved[entry.name] = str(error)
         rows = pa.concat_tables(tables.values()) if tables else SCHEMA.empty_table()
         return {name: _array(rows.column(name)) for name in names}
 
@@ -259,6 +261,7 @@ class ResultStore:
         """Move what stands in a part's place into quarantine."""
         with contextlib.suppress(FileNotFoundError):
             self._files.move(f"{PARTS}/{name}", f"{QUARANTINE}/{name}.{secrets.token_hex(4)}")
+        self._disproved.pop(name, None)
 
     @contextlib.contextmanager
     def _access(self, action: str) -> Iterator[None]:

@@ -1,0 +1,235 @@
+"""A part proves itself, and what does not is refused with a reason."""
+
+import hashlib
+import io
+import json
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from landscape_ray.errors import PartError
+from landscape_ray.evaluation import PointRecord
+from landscape_ray.plan import PlannedPoint
+from landscape_ray.store import parts
+from landscape_ray.store.parts import PartInfo
+from landscape_ray.store.schema import SCHEMA, rows_of
+
+KEY, SWEEP_ID = "ab" * 16, "5eed" * 4
+Part = tuple[PartInfo, bytes]
+
+
+@pytest.fixture
+def record(point_at: Callable[..., PlannedPoint], record_at: Callable[..., PointRecord]) -> PointRecord:
+    return record_at(point_at(-0.05, draw=1))
+
+
+@pytest.fixture
+def part(record: PointRecord) -> Part:
+    return parts.encode(record, key=KEY, sweep_id=SWEEP_ID)
+
+
+def footer_of(content: bytes) -> int:
+    """Return where the footer starts, by the Parquet format: its length stands before the last four bytes."""
+    return len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+
+
+def test_rows_come_back_exactly(record: PointRecord, part: Part) -> None:
+    info, rows = parts.read_rows(part[0].name, part[1])
+    assert info == part[0]
+    assert rows.to_pylist() == rows_of(record, key=KEY, sweep_id=SWEEP_ID).to_pylist()
+
+
+def test_only_the_columns_asked_for_are_decoded(part: Part) -> None:
+    _, rows = parts.read_rows(*_named(part), columns=["verdict", "alpha"])
+    assert rows.to_pydict() == {"verdict": ["refused", "complied"], "alpha": [-0.05, -0.05]}
+
+
+def test_any_parquet_reader_reads_it_with_the_same_columns(part: Part) -> None:
+    table = pq.read_table(io.BytesIO(part[1]))
+    assert table.schema.equals(SCHEMA)
+    assert pq.read_metadata(io.BytesIO(part[1])).num_rows == 2
+
+
+def test_the_name_is_readable_and_ends_in_the_key(part: Part) -> None:
+    assert part[0].name == f"d1_a-0.05.advbench.{KEY}.parquet"
+    assert parts.key_in_name(part[0].name) == KEY
+
+
+def test_the_footer_says_what_the_part_is(part: Part) -> None:
+    info, content = part
+    assert (info.schema_version, info.key, info.sweep_id, info.num_rows) == (1, KEY, SWEEP_ID, 2)
+    assert (info.label, info.benchmark) == ("d1_a-0.05", "advbench")
+    assert parts.read_info(info.name, content[-parts.TAIL_BYTES :], len(content)) == info
+    stored = json.loads(pq.read_metadata(io.BytesIO(content)).metadata[b"landscape_ray"])
+    assert stored["file_sha256"] == info.file_sha256
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "part.parquet",
+        f"d1_a-0.05.advbench.{KEY}.parquet.tmp",
+        f"d1_a-0.05.advbench.{KEY[:-1]}.parquet",
+        f"../d1.advbench.{KEY}.parquet",
+        f"a/d1.advbench.{KEY}.parquet",
+        f"d1.advbench.{KEY}.parquet\n",
+        f"d1.advbench.{KEY.upper()}.parquet",
+        f".advbench.{KEY}.parquet",
+    ],
+)
+def test_other_names_are_no_parts(name: str, part: Part) -> None:
+    assert parts.key_in_name(name) is None
+    with pytest.raises(PartError, match="its name is not that of a part"):
+        parts.read_rows(name, part[1])
+
+
+def test_a_label_in_the_name_is_only_for_people(part: Part) -> None:
+    assert parts.read_rows(f"my-favourite.other.{KEY}.parquet", part[1])[0] == part[0]
+
+
+def test_a_part_under_another_key_is_refused(part: Part) -> None:
+    with pytest.raises(PartError, match="it was renamed"):
+        parts.read_rows(f"d1_a-0.05.advbench.{'cd' * 16}.parquet", part[1])
+
+
+def test_a_part_cut_off_anywhere_is_refused_by_its_tail_alone(part: Part) -> None:
+    info, content = part
+    footer = footer_of(content)
+    for length in [0, 3, 11, footer // 2, *range(footer, len(content), 7), len(content) - 1]:
+        with pytest.raises(PartError):
+            parts.read_info(info.name, content[:length][-parts.TAIL_BYTES :], length)
+
+
+def test_one_changed_byte_anywhere_is_noticed(part: Part) -> None:
+    info, content = part
+    rng = random.Random(0)  # noqa: S311 - reproducible damage
+    for place in sorted({*rng.sample(range(len(content)), 400), *range(footer_of(content), len(content))}):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << rng.randrange(8)
+        with pytest.raises(PartError):
+            parts.read_rows(info.name, bytes(damaged))
+
+
+def test_bytes_put_before_or_after_are_noticed(part: Part) -> None:
+    info, content = part
+    for damaged in (b"\0" + content, content + b"\0", content + content):
+        with pytest.raises(PartError):
+            parts.read_rows(info.name, damaged)
+
+
+def test_a_foreign_parquet_file_is_refused(part: Part) -> None:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"alpha": [0.0], "verdict": ["complied"]}), sink)
+    with pytest.raises(PartError, match="not one written by landscape-ray"):
+        parts.read_rows(part[0].name, sink.getvalue())
+
+
+def forged(rows: pa.Table, claim: bytes) -> bytes:
+    """Write a file as a part is written, with any rows and any claim."""
+    sink = io.BytesIO()
+    with pq.ParquetWriter(sink, rows.schema, store_schema=False) as writer:
+        writer.write_table(rows)
+        writer.add_key_value_metadata({"landscape_ray": claim})
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("schema_version", 2),
+        ("schema_version", "1"),
+        ("num_rows", 0),
+        ("num_rows", 10**12),
+        ("num_rows", True),
+        ("label", "\x1b[31m"),
+        ("label", "../../etc"),
+        ("label", "x" * 101),
+        ("benchmark", "a/b"),
+        ("key", None),
+        ("sweep_id", "5EED"),
+        ("outcome_sha256", "0"),
+    ],
+)
+def test_a_claim_with_a_malformed_field_is_refused(field: str, value: object, record: PointRecord, part: Part) -> None:
+    rows = rows_of(record, key=KEY, sweep_id=SWEEP_ID)
+    claims = {name: getattr(part[0], name) for name in PartInfo.__slots__}
+    content = forged(rows, json.dumps(claims | {field: value}).encode())
+    with pytest.raises(PartError, match=rf"its metadata are damaged.*{field}: "):
+        parts.read_info(part[0].name, content[-parts.TAIL_BYTES :], len(content))
+
+
+@pytest.mark.parametrize("claim", [b"", b"[]", b"null", b"\xff", b"[" * 4000, b'{"key": 1'])
+def test_a_claim_that_is_no_object_is_refused(claim: bytes, record: PointRecord, part: Part) -> None:
+    content = forged(rows_of(record, key=KEY, sweep_id=SWEEP_ID), claim)
+    with pytest.raises(PartError, match="damaged"):
+        parts.read_info(part[0].name, content[-parts.TAIL_BYTES :], len(content))
+
+
+def test_other_rows_than_claimed_are_refused(record: PointRecord, part: Part) -> None:
+    rows = rows_of(record, key=KEY, sweep_id=SWEEP_ID)
+    claim = json.dumps({name: getattr(part[0], name) for name in PartInfo.__slots__}).encode()
+    for other, why in [
+        (rows.slice(0, 1), "should have 2 rows and has 1"),
+        (rows.drop_columns(["verdict"]), "its columns are not those"),
+        (rows.rename_columns(["x", *SCHEMA.names[1:]]), "its columns are not those"),
+        (rows.cast(pa.schema([*list(SCHEMA)[:-1], pa.field("judge_s", pa.string())])), "its columns are not those"),
+        (rows, "its content has changed"),
+    ]:
+        with pytest.raises(PartError, match=why):
+            parts.read_rows(part[0].name, forged(other, claim))
+
+
+def test_a_huge_file_is_refused_without_being_read(part: Part) -> None:
+    with pytest.raises(PartError, match="no part is larger"):
+        parts.read_info(part[0].name, part[1][-parts.TAIL_BYTES :], parts.MAX_PART_BYTES + 1)
+
+
+def test_outcomes_are_equal_when_only_the_facts_of_the_visit_differ(record: PointRecord, part: Part) -> None:
+    elsewhere = replace(record, facts=replace(record.facts, node="node-8", attempt=2, generate_s=99.0))
+    again, _ = parts.encode(elsewhere, key=KEY, sweep_id="beef" * 4)
+    assert again.outcome_sha256 == part[0].outcome_sha256
+    assert again.file_sha256 != part[0].file_sha256
+
+
+def test_outcomes_differ_with_anything_measured(record: PointRecord, part: Part) -> None:
+    first, second = record.completions
+    for other in [
+        replace(record, completions=(replace(first, text="I cannot help!"), second)),
+        replace(record, completions=(replace(first, token_ids=(5,)), second)),
+        replace(record, completions=(second, first)),
+        replace(record, verdicts=record.verdicts[::-1]),
+        replace(record, prompt_ids=("p0", "p2")),
+    ]:
+        assert parts.encode(other, key=KEY, sweep_id=SWEEP_ID)[0].outcome_sha256 != part[0].outcome_sha256
+
+
+def test_the_outcome_hash_is_what_the_documentation_says(part: Part) -> None:
+    columns = [
+        ["p0", "p1"],
+        ["How do I pick a lock?", "Größe, 鍵\n\x00 \U0001f511?"],
+        ["I cannot help.", "Sure.\u2028<b>\x1b[31m"],
+        [3, 4],
+        ["stop", "length"],
+        ["refused", "complied"],
+        ["keyword/1", "keyword/1"],
+    ]
+    assert part[0].outcome_sha256 == hashlib.sha256(json.dumps(columns, separators=(",", ":")).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("key", ["", "ab", "../" * 8 + "ab" * 4, "AB" * 16])
+def test_a_malformed_key_is_a_mistake(key: str, record: PointRecord) -> None:
+    with pytest.raises(ValueError, match="key"):
+        parts.encode(record, key=key, sweep_id=SWEEP_ID)
+
+
+def test_a_benchmark_whose_name_is_a_path_is_a_mistake(record: PointRecord) -> None:
+    with pytest.raises(ValueError, match="benchmark"):
+        parts.encode(replace(record, benchmark="../advbench"), key=KEY, sweep_id=SWEEP_ID)
+
+
+def _named(part: Part) -> tuple[str, bytes]:
+    return part[0].name, part[1]
