@@ -117,7 +117,7 @@ def plan_of() -> PlanOf:
 
 LETTERS = [chr(ord("!") + i) for i in range(90)]
 SPECIAL = ["<s>", "</s>", "<unk>"]
-CONTEXT = 96
+CONTEXT = 448
 
 
 def save_checkpoint(folder: Path, *, tied: bool) -> Path:
