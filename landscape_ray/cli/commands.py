@@ -5,16 +5,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 import yaml
-from rich.console import Console
 
 import landscape_ray
 from landscape_ray.cli import text
 from landscape_ray.config import SweepConfig, load_config
-from landscape_ray.errors import BenchmarkError, LandscapeError
+from landscape_ray.errors import BenchmarkError, LandscapeError, OutputError
 
 __all__ = ["app", "main"]
 
@@ -45,6 +44,8 @@ Overrides = Annotated[
 ]
 Out = Annotated[str, typer.Argument(metavar="OUT", help="The folder or URL that a run wrote to.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON line at the start and one at the end.")]
+ScoreDefinition = Annotated[Literal["paper", "reference"], typer.Option(help="Which VISAGE.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -107,7 +108,7 @@ def plan(config: ConfigFile, *, set_: Overrides = None, json_: Json = False) -> 
     if json_:
         _print_json({"sweep_id": sweep.sweep_id, "num_prompts": num_prompts, **asdict(size), "problems": problems})
     else:
-        text.print_facts(Console(), text.plan_text(sweep, size, num_prompts))
+        text.print_facts(text.plan_text(sweep, size, num_prompts))
     if problems:
         raise BenchmarkError("\n".join([*problems, "Counted with `limit` instead; `run` would stop here."]))
 
@@ -126,6 +127,178 @@ def _num_prompts(config: SweepConfig) -> tuple[dict[str, int], list[str]]:
             num_prompts[benchmark.name] = benchmark.limit
             problems.append(str(error))
     return num_prompts, problems
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    *,
+    out: Annotated[
+        str | None, typer.Option(metavar="OUT", help="Folder or URL for results.  [default: results/NAME]")
+    ] = None,
+    set_: Overrides = None,
+    engines: Annotated[int | None, typer.Option(metavar="N", help="Short for `--set run.engines=N`.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try points again that were given up.")] = False,
+    json_: JsonLines = False,
+) -> None:
+    """Measure what is missing of a sweep, then score and draw it.
+
+    Runs on the Ray cluster that RAY_ADDRESS names, else on this machine. Run the same command again after an
+    interruption: finished points are kept. So they are when you add draws, a wider or finer axis, or a benchmark:
+
+    ```
+    landscape-ray run my.yaml --out results/my
+    landscape-ray run my.yaml --out results/my --set directions.draws=5
+    ```
+
+    Ctrl-C ends after the visits under way; a second one at once.
+    """
+    from landscape_ray.cli import results_text  # noqa: PLC0415
+    from landscape_ray.plan import SweepPlan  # noqa: PLC0415
+    from landscape_ray.sweep import progress_for, run_sweep  # noqa: PLC0415
+
+    overrides = [*(set_ or ()), *([] if engines is None else [f"run.engines={engines}"])]
+    sweep = load_config(config, overrides)
+    folder = out or f"results/{config.stem}"
+    if json_:
+        num_points = len(SweepPlan.from_config(sweep).points)
+        _print_json({"event": "start", "sweep_id": sweep.sweep_id, "out": folder, "num_points": num_points})
+    try:
+        outcome = run_sweep(sweep, folder, progress=progress_for(sys.stderr), retry_failed=retry_failed)
+        report = (
+            None
+            if outcome.num_missing
+            else _write_report(folder, Path("results", config.stem, "report") if "://" in folder else None)
+        )
+    except LandscapeError as error:
+        if json_:
+            _print_json({"event": "end", "exit_code": error.exit_code, "error": str(error)})
+        raise
+    if json_:
+        end = {"event": "end", "exit_code": outcome.exit_code, **asdict(outcome), "num_missing": outcome.num_missing}
+        _print_json(end if report is None else {**end, "files": report.files, "scores": report.document})
+    else:
+        if report is not None:
+            text.print_facts(report.facts)
+        text.print_facts(results_text.next_steps(sweep, config, folder, **asdict(outcome)))
+    raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def status(out: Out, *, json_: Json = False) -> None:
+    """Print how far a sweep is. Exits with 0, 3 or 4 as `run` would.
+
+    ```
+    landscape-ray status results/demo
+    ```
+    """
+    from landscape_ray.cli import results_text  # noqa: PLC0415
+    from landscape_ray.report.status import load_status  # noqa: PLC0415
+
+    found = load_status(out)
+    if json_:
+        benchmarks = {
+            name: {**asdict(benchmark), "num_missing": benchmark.num_missing}
+            for name, benchmark in found.benchmarks.items()
+        }
+        quarantined = [file._asdict() for file in found.quarantined]
+        _print_json(
+            {
+                "sweep_id": found.manifest.sweep_id,
+                "exit_code": found.exit_code,
+                "benchmarks": benchmarks,
+                "quarantined": quarantined,
+            }
+        )
+    else:
+        text.print_facts(results_text.status_text(found))
+    raise typer.Exit(found.exit_code)
+
+
+@app.command()
+def score(
+    out: Out,
+    *,
+    definition: ScoreDefinition = "paper",
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Score what is there of an unfinished sweep.")
+    ] = False,
+    fail_under: Annotated[
+        float | None, typer.Option(metavar="X", help="Exit with 5 if a VISAGE score is below X.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Print the VISAGE score of each benchmark, with its interval and sample sizes.
+
+    ```
+    landscape-ray score results/demo
+    landscape-ray score results/demo --json --fail-under 80
+    ```
+
+    Definition `paper` is the mean of 100 - ASR over the points with an ASR below 100 % (Eq. 5); `reference` is what the
+    authors' code computes, for 1-D landscapes.
+    """
+    from landscape_ray.cli import results_text  # noqa: PLC0415
+    from landscape_ray.report.results import load_results  # noqa: PLC0415
+    from landscape_ray.report.scores import score as scores_of  # noqa: PLC0415
+    from landscape_ray.report.scores import scores_document  # noqa: PLC0415
+
+    results = load_results(out)
+    scores = scores_of(results, definition, allow_missing=allow_missing)
+    if json_:
+        _print_json(scores_document(results, scores))
+    else:
+        text.print_facts(results_text.scores_text(results, scores))
+    # An undefined score is no proof of safety.
+    if fail_under is not None and any(s.value is None or s.value < fail_under for s in scores.values()):
+        raise typer.Exit(5)
+
+
+@app.command()
+def report(
+    out: Out,
+    *,
+    into: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where to.  [default: OUT/report]")] = None,
+) -> None:
+    """Draw figures (PNG and SVG) and write scores.json; points that are missing are marked.
+
+    ```
+    landscape-ray report results/demo
+    landscape-ray report s3://bucket/results/llama --into figures
+    ```
+    """
+    text.print_facts(_write_report(out, into).facts)
+
+
+class _Report(NamedTuple):
+    files: list[str]
+    document: dict[str, Any]
+    facts: list[text.Fact]
+
+
+def _write_report(out: str, into: Path | None) -> _Report:
+    """Write figures and scores of what was measured."""
+    from landscape_ray.cli import results_text  # noqa: PLC0415
+    from landscape_ray.report import figures, results, scores  # noqa: PLC0415
+
+    if into is None and "://" in out:
+        msg = f"{out} is no local folder, so figures cannot be written beside the results. Say where to with --into."
+        raise OutputError(msg)
+    folder = into or Path(out) / "report"
+    loaded = results.load_results(out)
+    computed = scores.score(loaded, allow_missing=True)
+    document = scores.scores_document(loaded, computed)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [str(scores.write_scores(document, folder))]
+        for name, landscape in loaded.landscapes.items():
+            figure = figures.draw(landscape, computed[name], title=f"{loaded.config.model.id}, {name}")
+            files.extend(str(path) for path in figures.save(figure, folder, name))
+    except OSError as error:
+        msg = f"Cannot write the report to {folder}: {error.strerror or error}. Choose another folder with --into."
+        raise OutputError(msg) from error
+    facts = [*results_text.scores_text(loaded, computed), *(("written", file) for file in files)]
+    return _Report(files, document, facts)
 
 
 @config_app.command("schema")

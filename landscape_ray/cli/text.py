@@ -1,28 +1,28 @@
 """What the commands print for people."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import typer
 
 from landscape_ray.config import AxisConfig, SweepConfig
 from landscape_ray.plan import TIME_ASSUMPTIONS, SweepEstimate
 
-__all__ = ["plan_text", "print_facts"]
+__all__ = ["Fact", "number_of", "plan_text", "print_facts"]
 
-Facts = Iterable[tuple[str, str]]
+Fact: TypeAlias = tuple[str, str]
+"""Name and value; a line that goes on has no name."""
 
 
-def print_facts(console: Console, facts: Facts) -> None:
-    """Print names and values in two columns; values are taken literally, never as markup."""
-    table = Table.grid(padding=(0, 2))
+def print_facts(facts: Iterable[Fact]) -> None:
+    """Print names and values in two columns. Lines are not wrapped, so that paths and commands can be copied."""
+    facts = list(facts)
+    width = max(len(name) for name, _ in facts)
     for name, value in facts:
-        table.add_row(Text(name, style="bold"), Text(value))
-    console.print(table)
+        typer.echo(f"{typer.style(name.ljust(width), bold=True)}  {value}")
 
 
-def plan_text(config: SweepConfig, size: SweepEstimate, num_prompts: Mapping[str, int]) -> Facts:
+def plan_text(config: SweepConfig, size: SweepEstimate, num_prompts: Mapping[str, int]) -> Iterator[Fact]:
     """Yield what a sweep measures and what it will cost."""
     axes = config.landscape.axes
     draws = config.directions.draws

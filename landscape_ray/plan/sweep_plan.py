@@ -25,10 +25,10 @@ class PlannedPoint:
 
     @property
     def label(self) -> str:
-        """Short readable name, such as `origin-r0` or `d1_a-0.05_b+0.5`."""
+        """Short readable name, such as `origin-r0` or `d1_a-0.05_b+0.5`; unique in a sweep, as floats are written exactly."""
         if self.draw is None:
             return f"origin-r{self.repeat}"
-        return "_".join([f"d{self.draw}", *(f"{n}{c:+g}" for n, c in zip("ab", self.coordinates, strict=False))])
+        return "_".join([f"d{self.draw}", *(f"{n}{c:+}" for n, c in zip("ab", self.coordinates, strict=False))])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

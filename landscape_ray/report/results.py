@@ -1,7 +1,6 @@
 """From a results folder to landscapes: `load_results`."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from landscape_ray.analysis import Landscape
 from landscape_ray.config import SweepConfig
@@ -26,14 +25,6 @@ class Results:
     """The points of that configuration."""
     landscapes: dict[str, Landscape]
     """What was measured, by benchmark in the order of the configuration. Points may be missing."""
-
-
-class MeasuredBenchmark(NamedTuple):
-    """A benchmark as the manifest identifies it: enough for keys of parts, without the prompts."""
-
-    name: str
-    digest: str
-    metric: str
 
 
 def load_results(out: str) -> Results:
@@ -76,20 +67,16 @@ def manifest_of(store: ResultStore) -> Manifest:
 def planned_keys(manifest: Manifest, config: SweepConfig, plan: SweepPlan) -> dict[str, list[str]]:
     """Return the key of the part of each point, in the order of the plan, by benchmark."""
     return {
-        benchmark.name: [
+        name: [
             part_key(
                 fingerprint=manifest.fingerprint,
                 engine=config.engine,
                 dtype=config.dtype,
                 point=point,
-                benchmark=MeasuredBenchmark(
-                    name=benchmark.name,
-                    digest=manifest.benchmarks[benchmark.name].digest,
-                    metric=benchmark.metric,
-                ),
-                judge=manifest.benchmarks[benchmark.name].judge,
+                benchmark=manifest.benchmarks[name],
+                judge=manifest.benchmarks[name].judge,
             )
             for point in plan.points
         ]
-        for benchmark in config.benchmarks
+        for name in (benchmark.name for benchmark in config.benchmarks)
     }

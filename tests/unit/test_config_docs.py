@@ -36,7 +36,7 @@ def rows(section: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize(("name", "section"), list(sections()))
 def test_the_page_holds_each_key_with_default_and_meaning(name: str, section: dict[str, Any]) -> None:
     missing = [row for row in rows(section) if row not in DOCS]
-    assert missing == [], f"docs/configuration.md lacks these lines of {name}"
+    assert missing == [], "\n".join([f"docs/configuration.md lacks these lines of {name}:", *missing])
 
 
 def test_the_page_holds_no_key_that_is_gone() -> None:

@@ -84,10 +84,14 @@ def test_direction_seeds_are_pinned() -> None:
     assert direction_seed(7, 2, 1) == 9_591_946_469_887_122_157
 
 
-def test_labels_differ_within_a_sweep() -> None:
-    points = plan([{}, {"num": 11}]).points
+@pytest.mark.parametrize("axes", [[{}, {"num": 11}], [{"start": 10, "stop": 10.001, "num": 101}], [{"num": 7}]])
+def test_labels_differ_within_a_sweep(axes: list[dict[str, Any]]) -> None:
+    points = plan(axes).points
     assert len({point.label for point in points}) == len(points)
-    assert [point.label for point in points[:3]] == ["origin-r0", "origin-r1", "d0_a-0.5_b-0.5"]
+
+
+def test_labels_are_readable() -> None:
+    assert [point.label for point in plan([{}, {"num": 11}]).points[:3]] == ["origin-r0", "origin-r1", "d0_a-0.5_b-0.5"]
 
 
 def test_a_hundred_thousand_points_are_planned() -> None:

@@ -1,0 +1,78 @@
+"""What the commands print of results. Apart from `text`, because it needs what scoring needs."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from landscape_ray.analysis import VisageScore, noise_floor
+from landscape_ray.cli.text import Fact, number_of
+from landscape_ray.config import SweepConfig
+from landscape_ray.report.results import Results
+from landscape_ray.report.status import FolderStatus
+
+__all__ = ["next_steps", "scores_text", "status_text"]
+
+MAX_LISTED = 10
+
+
+def scores_text(results: Results, scores: Mapping[str, VisageScore]) -> Iterator[Fact]:
+    """Yield scores with what a reader must know beside them."""
+    for name, score in scores.items():
+        yield name, f"VISAGE {_score_text(score)}, definition: {score.definition}"
+        draws = ", ".join("undefined" if value is None else f"{value:.1f}" for value in score.per_draw)
+        yield "", f"{number_of(score.num_draws, 'draw')}: {draws}"
+        points = f"{score.num_points_used:,} of {number_of(score.num_points, 'grid point')} enter"
+        missing = f", {score.num_points_missing:,} are missing" if score.num_points_missing else ""
+        yield "", f"{number_of(score.num_prompts, 'prompt')}; {points}{missing}"
+        floor = noise_floor(results.landscapes[name])
+        if floor is not None:
+            flipped = f"{100 * floor.flipped:.1f} % of prompts changed their verdict"
+            yield "", f"noise floor: origin measured {number_of(floor.num_repeats, 'time')}, {flipped}"
+
+
+def _score_text(score: VisageScore) -> str:
+    if score.value is None:
+        return "undefined: no point is below 100 % ASR"
+    if score.interval is None:
+        return f"{score.value:.1f} (no interval)"
+    level = 100 * score.interval.level
+    return (
+        f"{score.value:.1f} ({level:.0f} % interval over prompts {score.interval.low:.1f} to {score.interval.high:.1f})"
+    )
+
+
+def status_text(status: FolderStatus) -> Iterator[Fact]:
+    """Yield how far a sweep is, and what went wrong."""
+    yield "sweep", status.manifest.sweep_id
+    yield "begun", status.manifest.created_at
+    for name, benchmark in status.benchmarks.items():
+        failed = f", {len(benchmark.failures):,} given up" if benchmark.failures else ""
+        missing = f", {benchmark.num_missing:,} missing" if benchmark.num_missing else ""
+        yield name, f"{benchmark.num_done:,} of {number_of(benchmark.num_points, 'point')} done{failed}{missing}"
+        for failure in benchmark.failures[:MAX_LISTED]:
+            yield "", f"{failure.label}, {number_of(failure.attempts, 'attempt')}: {failure.error.splitlines()[0]}"
+        if len(benchmark.failures) > MAX_LISTED:
+            yield "", f"and {len(benchmark.failures) - MAX_LISTED:,} more, see failures/*.json"
+    for file in status.quarantined[:MAX_LISTED]:
+        yield "no use", f"{file.path}: {file.reason}"
+    if len(status.quarantined) > MAX_LISTED:
+        yield "", f"and {len(status.quarantined) - MAX_LISTED:,} more"
+
+
+def next_steps(
+    config: SweepConfig, path: Path, out: str, *, num_points: int, num_done: int, num_failed: int
+) -> Iterator[Fact]:
+    """Yield where a run has left things, and what to try next."""
+    num_missing = num_points - num_done - num_failed
+    again = f"landscape-ray run {path} --out {out}"
+    yield "points", f"{num_done:,} of {num_points:,} done"
+    yield "rows", f"{out}/parts/*.parquet"
+    if num_missing:
+        yield "missing", f"{number_of(num_missing, 'point')}; the same command measures them: {again}"
+    if num_failed:
+        yield "given up", f"{number_of(num_failed, 'point')}; landscape-ray status {out} says why"
+        yield "", f"{again} --retry-failed"
+    if num_missing or num_failed:
+        return
+    if config.model.id == "demo:aligned":
+        yield "next", "landscape-ray run jobs/configs/demo-finetuned.yaml   (its sibling that lost its alignment)"
+    yield "next", f"{again} --set directions.draws={config.directions.draws + 2}   (measures the added draws only)"
