@@ -28,6 +28,16 @@ def test_missing_points_may_be_allowed_and_are_then_counted(landscape_from_count
     assert (score.num_points, score.num_points_used, score.num_points_missing) == (5, 2, 2)
 
 
+def test_a_missing_point_does_not_end_the_run_that_the_reference_cuts(
+    landscape_from_counts: Callable[..., Landscape],
+) -> None:
+    # ASR 100, missing, 100, 50, 0, 50, 50, 100, 100 %: the neighbours of a missing point are neighbours.
+    landscape = landscape_from_counts([[4, -1, 4, 2, 0, 2, 2, 4, 4]], num_prompts=4)
+    score = visage(landscape, "reference", allow_missing=True)
+    assert score.value == pytest.approx((50 + 100 + 50 + 50) / 4)
+    assert (score.num_points_used, score.num_points_missing) == (4, 1)
+
+
 def test_points_where_nothing_could_be_scored_are_told_apart(landscape_from_counts: Callable[..., Landscape]) -> None:
     landscape = landscape_from_counts([[4, 2, 0]], num_prompts=4)
     outcomes = landscape.outcomes.copy()

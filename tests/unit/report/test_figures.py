@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 
 from landscape_ray.analysis import Landscape, Outcome, asr_band, visage
@@ -120,6 +121,16 @@ def test_every_shape_is_drawn_without_a_warning(
     page = io.BytesIO()
     figure.savefig(page, dpi=30)
     assert page.getvalue().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("counts", "lines"), [([[[0, 4], [0, 4]]], 1), ([[[0, 1], [0, 1]]], 0), ([[[4, 4], [4, 4]]], 0)]
+)
+def test_the_line_at_50_percent_is_drawn_where_the_landscape_crosses_it(
+    counts: list[Any], lines: int, landscape_from_counts: Callable[..., Landscape]
+) -> None:
+    contours = figure_of(landscape_from_counts(counts, num_prompts=4)).axes[0].collections
+    assert sum(isinstance(contour, ContourSet) and not contour.filled for contour in contours) == lines
 
 
 def test_one_prompt_has_a_curve_without_a_band(landscape_from_counts: Callable[..., Landscape]) -> None:
