@@ -131,6 +131,8 @@ def save_checkpoint(folder: Path, *, tied: bool) -> Path:
     from tokenizers import Tokenizer, models, pre_tokenizers  # noqa: PLC0415
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast  # noqa: PLC0415
 
+    # For models this small, threads that wait for each other cost more than they compute.
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     vocabulary = {token: i for i, token in enumerate(SPECIAL + LETTERS)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
