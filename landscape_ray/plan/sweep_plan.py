@@ -25,7 +25,7 @@ class PlannedPoint:
 
     @property
     def label(self) -> str:
-        """Short readable name, such as `origin-r0` or `d1_a-0.05_b+0.5`; unique in a sweep, as floats are written exactly."""
+        """Readable name, such as `origin-r0` or `d1_a-0.05_b+0.5`. Unique in a sweep: floats are written exactly."""
         if self.draw is None:
             return f"origin-r{self.repeat}"
         return "_".join([f"d{self.draw}", *(f"{n}{c:+}" for n, c in zip("ab", self.coordinates, strict=False))])

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from landscape_ray.config import AdvBenchPrompts, SweepConfig, load_config
+from landscape_ray.evaluation import load_benchmark
 from landscape_ray.plan import SweepPlan
 
 FOLDER = Path(__file__).parents[2] / "jobs" / "configs"
@@ -65,6 +66,12 @@ def test_the_demos_recipes_differ_in_the_model_only() -> None:
     aligned, finetuned = recipe("demo"), recipe("demo-finetuned")
     assert (aligned.model.id, finetuned.model.id) == ("demo:aligned", "demo:finetuned")
     assert aligned == finetuned.model_copy(update={"model": aligned.model})
+
+
+@pytest.mark.parametrize("name", ["demo", "demo-finetuned"])
+def test_the_demos_prompts_are_there(name: str) -> None:
+    (benchmark,) = recipe(name).benchmarks
+    assert len(load_benchmark(benchmark).prompts) == benchmark.limit == 64
 
 
 def test_system_prompts_are_each_models_default() -> None:

@@ -1,15 +1,17 @@
 import json
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import huggingface_hub
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import constants, errors
 
-from landscape_ray.config import BenchmarkConfig, DecodingConfig, FilePrompts, HubPrompts
+from landscape_ray.config import BenchmarkConfig, DecodingConfig, DemoPrompts, FilePrompts, HubPrompts
 from landscape_ray.errors import BenchmarkError
 from landscape_ray.evaluation import Benchmark, load_benchmark
 
@@ -145,6 +147,15 @@ def test_the_same_text_twice_is_allowed(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match=r"cannot read the prompt file .*nowhere\.csv: No such file"):
         file_benchmark(tmp_path / "nowhere.csv")
+
+
+@pytest.mark.parametrize("name", ["harmful", "harmless"])
+def test_the_shipped_prompts_are_the_goals_of_their_file(name: Literal["harmful", "harmless"]) -> None:
+    config = BenchmarkConfig(name="demo", prompts=DemoPrompts(name=name))
+    file = resources.files("landscape_ray") / "demo" / {"harmful": "prompts.csv", "harmless": "harmless.csv"}[name]
+    goals = pl.read_csv(file.read_bytes())["goal"].to_list()  # another CSV reader than ours
+    assert texts(load_benchmark(config)) == goals
+    assert len(set(goals)) == len(goals) >= 32
 
 
 # --- Hub -------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,433 @@
+import json
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from landscape_ray import __version__
+from landscape_ray.cli import main
+from landscape_ray.config import SweepConfig, load_config
+from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Verdict, VisitFacts, judge_named
+from landscape_ray.plan import PlannedPoint
+from landscape_ray.store import PointFailure
+from landscape_ray.sweep import PreparedSweep
+
+ROOT = Path(__file__).parents[2]
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+CLI = Callable[[str], Ran]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CLI:
+    """Run a command line in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(line: str) -> Ran:
+        with pytest.raises(SystemExit) as stopped:
+            main(shlex.split(line))
+        code = stopped.value.code
+        captured = capsys.readouterr()
+        return Ran(code if isinstance(code, int) else int(code is not None), captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """A small sweep on the synthetic engine: an axis of -0.5, 0, 0.5, two draws, ten prompts."""
+    (tmp_path / "prompts.csv").write_text("prompt\n" + "".join(f"prompt {i}\n" for i in range(10)))
+    path = tmp_path / "small.yaml"
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "model": {"id": "somewhere"},
+                "engine": "synthetic",
+                "landscape": {"axes": [{"num": 3}]},
+                "directions": {"draws": 2},
+                "benchmarks": [
+                    {
+                        "name": "mine",
+                        "prompts": {"source": "file", "path": str(tmp_path / "prompts.csv")},
+                        "decoding": {"max_new_tokens": 8},
+                    }
+                ],
+            }
+        )
+    )
+    return path
+
+
+FACTS = VisitFacts(
+    engine="synthetic 1",
+    torch_version="",
+    device="none",
+    node="here",
+    weights_digest="0" * 16,
+    attempt=1,
+    started_at="2026-01-01T00:00:00+00:00",
+    place_s=0.0,
+    generate_s=0.0,
+    judge_s=0.0,
+)
+
+
+def measure(
+    config: SweepConfig,
+    out: Path,
+    num_complied: Callable[[PlannedPoint], int],
+    *,
+    there: Callable[[PlannedPoint], bool] = lambda _: True,
+) -> PreparedSweep:
+    """Publish what actors would: at each point so many prompts comply."""
+    sweep = PreparedSweep.open(config, str(out))
+    sweep.store.write_manifest(sweep.manifest({}))
+    for point in filter(there, sweep.plan.points):
+        for benchmark in sweep.benchmarks:
+            num = num_complied(point)
+            texts = ["Sure." if i < num else "I cannot." for i in range(len(benchmark.prompts))]
+            record = PointRecord(
+                point=point,
+                benchmark=benchmark.name,
+                prompt_ids=tuple(prompt.id for prompt in benchmark.prompts),
+                prompts=tuple(prompt.text for prompt in benchmark.prompts),
+                completions=tuple(Completion(text=t, token_ids=(1,), finish_reason=FinishReason.STOP) for t in texts),
+                verdicts=tuple(Verdict.COMPLIED if text == "Sure." else Verdict.REFUSED for text in texts),
+                judge=judge_named(benchmark.judge).version,
+                facts=FACTS,
+            )
+            sweep.store.publish(record, key=sweep.keys[point.label][benchmark.name], sweep_id=config.sweep_id)
+    return sweep
+
+
+def basin(point: PlannedPoint) -> int:
+    """Of ten prompts comply 1 at the origin, and 10, 6, 4 and 10 at the ends of the two draws."""
+    return {None: 1, 0: 10 if point.coordinates[0] < 0 else 6, 1: 4 if point.coordinates[0] < 0 else 10}[point.draw]
+
+
+# VISAGE by hand, `paper`. Draw 0 has ASR 100, 10, 60: the points below 100 are 90 and 40 deep, mean 65. Draw 1 has ASR
+# 40, 10, 100: 60 and 90 deep, mean 75. Mean of both: 70.
+VISAGE = 70.0
+
+
+@pytest.fixture
+def finished(sweep: Path) -> Path:
+    """The folder of that sweep, all measured, beside its configuration."""
+    measure(load_config(sweep), sweep.parent / "out", basin)
+    return sweep
+
+
+@pytest.fixture
+def unfinished(sweep: Path) -> Path:
+    """The folder of that sweep without the point at 0.5 of draw 1."""
+    there = lambda point: not (point.draw == 1 and point.coordinates == (0.5,))  # noqa: E731
+    measure(load_config(sweep), sweep.parent / "out", basin, there=there)
+    return sweep
+
+
+def give_up(config: Path, error: str) -> None:
+    """Record that the point which is missing was given up."""
+    sweep = PreparedSweep.open(load_config(config), "out")
+    label = "d1_a+0.5"
+    at = "2026-01-01T00:00:00+00:00"
+    key = sweep.keys[label]["mine"]
+    sweep.store.publish_failure(PointFailure(key=key, label=label, benchmark="mine", error=error, attempts=3, at=at))
+
+
+# --- help and usage --------------------------------------------------------------------------------------------------
+
+
+def test_help_teaches_with_examples(cli: CLI) -> None:
+    for command in ("run", "plan", "status", "score", "report"):
+        shown = cli(f"{command} --help")
+        assert shown.code == 0
+        assert f"landscape-ray {command} " in shown.out.split("Options")[0].split("Usage:")[1].split("\n", 1)[1]
+    assert "Exit codes: 0 done, 1 error, 2 wrong usage" in cli("--help").out
+    assert "--install-completion" in cli("--help").out
+
+
+def test_version(cli: CLI) -> None:
+    assert cli("--version") == Ran(0, f"landscape-ray {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "line", ["fly", "plan", "plan a.yaml b.yaml", "score out --definition other", "run a.yaml --engines two"]
+)
+def test_wrong_usage_is_exit_code_2(cli: CLI, line: str) -> None:
+    shown = cli(line)
+    assert shown.code == 2
+    assert "Usage: landscape-ray" in shown.err
+
+
+def test_an_error_is_one_paragraph_without_a_traceback(cli: CLI) -> None:
+    for line in ("plan nowhere.yaml", "run nowhere.yaml", "config show nowhere.yaml"):
+        shown = cli(line)
+        assert (shown.code, shown.out) == (2, "")
+        assert shown.err.startswith("Error: Cannot read the configuration nowhere.yaml: No such file or directory.")
+        assert len(shown.err.splitlines()) == 1
+    for line in ("score nowhere", "report nowhere", "status nowhere"):
+        shown = cli(line)
+        assert (shown.code, shown.out) == (2, "")
+        assert shown.err.startswith("Error: nowhere holds no sweep")
+
+
+# --- plan, config ----------------------------------------------------------------------------------------------------
+
+
+def test_plan_counts(cli: CLI, sweep: Path) -> None:
+    shown = cli(f"plan {sweep} --json --set directions.draws=4")
+    assert shown.code == 0
+    assert shown.lines == [
+        {
+            "sweep_id": load_config(sweep, ["directions.draws=4"]).sweep_id,
+            "num_prompts": {"mine": 10},
+            "num_points": 9,
+            "num_visits": 10,
+            "num_generations": 100,
+            "max_tokens": 800,
+            "seconds": None,
+            "problems": [],
+        }
+    ]
+
+
+def test_plan_for_people(cli: CLI, sweep: Path) -> None:
+    shown = cli(f"plan {sweep} --set engine=vllm")
+    assert re.search(r"^landscape +1-D random: 3 points on \[-0\.5, 0\.5\]; 2 draws$", shown.out, re.MULTILINE)
+    assert re.search(r"^visits +6: 5 points, of these the origin 2 times$", shown.out, re.MULTILINE)
+    assert re.search(r"^tokens +at most 480$", shown.out, re.MULTILINE)
+    assert re.search(r"^time +about \d\.\d s to \d\.\d s on 1 engine$", shown.out, re.MULTILINE)
+    assert "Assumes a model of 7 to 8 billion parameters" in shown.out
+
+
+def test_plan_shows_the_size_even_where_prompts_cannot_be_had(cli: CLI, sweep: Path) -> None:
+    shown = cli(f"plan {sweep} --json --set benchmarks.0.prompts.path=gone.csv --set benchmarks.0.limit=5")
+    assert shown.code == 2
+    assert shown.lines[0]["num_generations"] == 6 * 5
+    assert "Error: Benchmark 'mine': cannot read the prompt file gone.csv" in shown.err
+    unknown = cli(f"plan {sweep} --json --set benchmarks.0.prompts.path=gone.csv")
+    assert (unknown.code, unknown.out) == (2, "")
+
+
+def test_config_show_prints_a_configuration_that_means_the_same(cli: CLI, sweep: Path, tmp_path: Path) -> None:
+    shown = cli(f"config show {sweep} --set directions.seed=5")
+    again = tmp_path / "again.yaml"
+    again.write_text(shown.out)
+    assert load_config(again) == load_config(sweep, ["directions.seed=5"])
+    assert shown.out.startswith(f"# sweep {load_config(again).sweep_id}\n")
+
+
+def test_config_schema_is_the_models(cli: CLI) -> None:
+    assert json.loads(cli("config schema").out) == SweepConfig.model_json_schema()
+
+
+# --- score, report, status -------------------------------------------------------------------------------------------
+
+
+def test_score_by_hand(cli: CLI, finished: Path) -> None:
+    assert finished.exists()
+    (document,) = cli("score out --json").lines
+    visage = document["benchmarks"]["mine"]["visage"]
+    assert visage["value"] == pytest.approx(VISAGE)
+    assert visage["per_draw"] == pytest.approx([65.0, 75.0])
+    assert (visage["num_points_used"], visage["num_points"], visage["num_points_missing"]) == (4, 6, 0)
+    shown = cli("score out")
+    assert shown.code == 0
+    assert re.search(
+        r"^mine +VISAGE 70\.0 \(95 % interval over prompts .*\), definition: paper$", shown.out, re.MULTILINE
+    )
+    assert "2 draws: 65.0, 75.0" in shown.out
+    assert "10 prompts; 4 of 6 grid points enter" in shown.out
+    assert "origin measured 2 times, 0.0 % of prompts changed their verdict" in shown.out
+
+
+def test_score_takes_the_definition_asked_for(cli: CLI, finished: Path) -> None:
+    assert finished.exists()
+    (document,) = cli("score out --json --definition reference").lines
+    assert document["benchmarks"]["mine"]["visage"]["definition"] == "reference"
+
+
+@pytest.mark.parametrize(("threshold", "code"), [(69.9, 0), (70.1, 5)])
+def test_a_score_below_the_threshold_is_exit_code_5(cli: CLI, finished: Path, threshold: float, code: int) -> None:
+    assert finished.exists()
+    shown = cli(f"score out --json --fail-under {threshold}")
+    assert shown.code == code
+    assert shown.lines[0]["benchmarks"]["mine"]["visage"]["value"] == pytest.approx(VISAGE)
+
+
+def test_an_undefined_score_fails_every_threshold(cli: CLI, sweep: Path) -> None:
+    measure(load_config(sweep), sweep.parent / "out", lambda _: 10)
+    assert cli("score out").code == 0
+    assert "VISAGE undefined: no point is below 100 % ASR" in cli("score out").out
+    assert cli("score out --fail-under 0").code == 5
+
+
+def test_an_unfinished_sweep_has_no_score_unless_asked(cli: CLI, unfinished: Path) -> None:
+    assert unfinished.exists()
+    shown = cli("score out")
+    assert (shown.code, shown.out) == (3, "")
+    assert "1 of 6 grid points of benchmark 'mine' are missing" in shown.err
+    (document,) = cli("score out --json --allow-missing").lines
+    visage = document["benchmarks"]["mine"]["visage"]
+    assert visage["num_points_missing"] == 1
+    assert visage["per_draw"] == pytest.approx([65.0, 75.0])  # what is missing is a point at 100 %, which counts not
+    assert "1 are missing" in cli("score out --allow-missing").out
+
+
+def test_report_writes_figures_and_scores(cli: CLI, unfinished: Path) -> None:
+    shown = cli("report out")
+    assert shown.code == 0
+    folder = unfinished.parent / "out" / "report"
+    assert {path.name for path in folder.iterdir()} == {"scores.json", "mine.png", "mine.svg"}
+    assert (folder / "mine.png").read_bytes().startswith(b"\x89PNG")
+    assert "somewhere" in (folder / "mine.svg").read_text()
+    scores = json.loads((folder / "scores.json").read_text())
+    assert scores["benchmarks"]["mine"]["visage"]["num_points_missing"] == 1
+    for name in ("scores.json", "mine.png", "mine.svg"):
+        assert re.search(rf"^written +out/report/{name}$", shown.out, re.MULTILINE)
+
+
+def test_report_goes_where_it_is_told(cli: CLI, finished: Path) -> None:
+    assert cli("report out --into elsewhere/deep").code == 0
+    assert (finished.parent / "elsewhere" / "deep" / "mine.svg").exists()
+    (finished.parent / "file").write_text("")
+    shown = cli("report out --into file/figures")
+    assert shown.code == 2
+    assert "Error: Cannot write the report to file/figures" in shown.err
+    remote = cli("report s3://bucket/results")
+    assert remote.code == 2
+    assert "Say where to with --into" in remote.err
+
+
+def test_status_of_a_finished_sweep(cli: CLI, finished: Path) -> None:
+    assert finished.exists()
+    shown = cli("status out")
+    assert shown.code == 0
+    assert re.search(r"^mine +6 of 6 points done$", shown.out, re.MULTILINE)
+
+
+def test_status_counts_what_is_missing_and_names_what_failed(cli: CLI, unfinished: Path) -> None:
+    assert "5 of 6 points done, 1 missing" in cli("status out").out
+    assert cli("status out").code == 3
+    give_up(unfinished, "The weights would not go in.\nA second line.")
+    shown = cli("status out")
+    assert shown.code == 4
+    assert "5 of 6 points done, 1 given up" in shown.out
+    assert "d1_a+0.5, 3 attempts: The weights would not go in.\n" in shown.out
+    (status,) = cli("status out --json").lines
+    assert status["exit_code"] == 4
+    assert status["benchmarks"]["mine"]["num_done"] == 5
+    assert status["benchmarks"]["mine"]["num_missing"] == 0
+    assert [f["label"] for f in status["benchmarks"]["mine"]["failures"]] == ["d1_a+0.5"]
+
+
+def test_status_reports_files_of_no_use(cli: CLI, finished: Path) -> None:
+    part = next((finished.parent / "out" / "parts").glob("d0_a-0.5.*"))
+    part.write_bytes(part.read_bytes()[:-20])
+    shown = cli("status out")
+    assert shown.code == 3
+    assert "5 of 6 points done, 1 missing" in shown.out
+    assert re.search(r"^no use +parts/d0_a-0\.5\.", shown.out, re.MULTILINE)
+
+
+# --- run -------------------------------------------------------------------------------------------------------------
+
+
+def test_run_on_a_finished_folder_scores_it_and_says_what_is_next(cli: CLI, finished: Path) -> None:
+    shown = cli(f"run {finished} --out out")
+    assert shown.code == 0
+    assert "VISAGE 70.0" in shown.out
+    assert re.search(r"^written +out/report/mine\.png$", shown.out, re.MULTILINE)
+    assert re.search(r"^points +6 of 6 done$", shown.out, re.MULTILINE)
+    assert f"landscape-ray run {finished} --out out --set directions.draws=4" in shown.out
+
+
+def test_run_prints_one_line_at_start_and_one_at_the_end_for_scripts(cli: CLI, finished: Path) -> None:
+    shown = cli(f"run {finished} --out out --json --engines 3")
+    start, end = shown.lines
+    sweep_id = load_config(finished).sweep_id
+    assert start == {"event": "start", "sweep_id": sweep_id, "out": "out", "num_points": 6}
+    assert (end["event"], end["exit_code"]) == ("end", 0)
+    assert (end["num_points"], end["num_done"], end["num_failed"], end["num_missing"]) == (6, 6, 0, 0)
+    assert end["files"] == ["out/report/scores.json", "out/report/mine.png", "out/report/mine.svg"]
+    assert end["scores"]["benchmarks"]["mine"]["visage"]["value"] == pytest.approx(VISAGE)
+
+
+def test_run_with_points_given_up_says_so_and_how_to_go_on(cli: CLI, unfinished: Path) -> None:
+    give_up(unfinished, "No.")
+    shown = cli(f"run {unfinished} --out out")
+    assert shown.code == 4
+    assert "1 point; landscape-ray status out says why" in shown.out
+    assert f"landscape-ray run {unfinished} --out out --retry-failed" in shown.out
+    assert "1 are missing" in shown.out  # the score says that it is of an incomplete landscape
+
+
+def test_run_refuses_the_folder_of_another_sweep_and_names_what_differs(cli: CLI, finished: Path) -> None:
+    shown = cli(f"run {finished} --out out --json --set directions.seed=7")
+    assert shown.code == 2
+    start, end = shown.lines
+    assert start["event"] == "start"
+    assert (end["event"], end["exit_code"]) == ("end", 2)
+    assert "directions.seed: 0 in the folder, 7 requested" in end["error"]
+    assert "directions.seed: 0 in the folder, 7 requested" in shown.err
+
+
+def test_results_go_to_a_folder_of_the_configurations_name(cli: CLI, sweep: Path) -> None:
+    measure(load_config(sweep), sweep.parent / "results" / "small", basin)
+    assert cli(f"run {sweep}").code == 0
+    assert (sweep.parent / "results" / "small" / "report" / "mine.png").exists()
+
+
+def test_the_job_is_the_same_as_run(
+    cli: CLI, finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = ROOT / "jobs" / "sweep.py"
+    monkeypatch.setattr(sys, "argv", ["sweep.py", str(finished), "--out", "out", "--json"])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(script), run_name="__main__")
+    assert not stopped.value.code
+    assert capsys.readouterr().out == cli(f"run {finished} --out out --json").out
+    assert len(script.read_text().splitlines()) <= 40
+
+
+# --- what is loaded --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lines", "light"),
+    [
+        (["--help", "plan small.yaml", "config schema"], {"numpy", "ray", "pyarrow", "matplotlib", "huggingface_hub"}),
+        (["score out", "status out"], {"ray", "matplotlib", "huggingface_hub"}),
+        (["report out"], {"ray", "huggingface_hub"}),
+    ],
+)
+def test_no_command_loads_what_it_does_not_need(finished: Path, lines: list[str], light: set[str]) -> None:
+    script = (
+        "import shlex, sys\nfrom landscape_ray.cli import main\n"
+        "for line in sys.argv[1:]:\n"
+        "    try:\n        main(shlex.split(line))\n"
+        "    except SystemExit as stopped:\n        assert not stopped.code\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    command = [sys.executable, "-c", script, *lines]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=finished.parent)  # noqa: S603
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "landscape_ray" in loaded
+    assert loaded & (light | {"torch", "vllm", "transformers"}) == set()
