@@ -126,6 +126,35 @@ def read_info(name: str, tail: bytes, num_bytes: int) -> PartInfo:
     Raises:
         PartError: The file does not prove itself; the message says why.
     """
+    return _proved_footer(name, tail, num_bytes)[0]
+
+
+def read_rows(name: str, content: bytes, columns: Sequence[str] = tuple(SCHEMA.names)) -> tuple[PartInfo, pa.Table]:
+    """Return a part's rows, having proved every byte of the file.
+
+    Args:
+        name: File name, without folder.
+        content: The whole file.
+        columns: Names of the columns to decode.
+
+    Raises:
+        PartError: The file does not prove itself; the message says why.
+    """
+    info, metadata = _proved_footer(name, content[-TAIL_BYTES:], len(content))
+    unsigned = _with_hash(content, info.file_sha256.encode(), NO_HASH)
+    found = hashlib.sha256(unsigned).hexdigest()
+    if found != info.file_sha256:
+        msg = f"its content has changed since it was written: hash {found}, not {info.file_sha256}"
+        raise PartError(msg)
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content), metadata=metadata)
+        return info, file.read(columns=list(columns), use_threads=False)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        msg = f"its rows cannot be decoded: {error}"
+        raise PartError(msg) from error
+
+
+def _proved_footer(name: str, tail: bytes, num_bytes: int) -> tuple[PartInfo, pq.FileMetaData]:
     key = key_in_name(name)
     if key is None:
         msg = "its name is not that of a part, <label>.<benchmark>.<key>.parquet"
@@ -148,31 +177,7 @@ def read_info(name: str, tail: bytes, num_bytes: int) -> PartInfo:
     if not metadata.schema.equals(_parquet_schema()):
         msg = f"its columns are not those of schema version {SCHEMA_VERSION}"
         raise PartError(msg)
-    return info
-
-
-def read_rows(name: str, content: bytes, columns: Sequence[str] = tuple(SCHEMA.names)) -> tuple[PartInfo, pa.Table]:
-    """Return a part's rows, having proved every byte of the file.
-
-    Args:
-        name: File name, without folder.
-        content: The whole file.
-        columns: Names of the columns to decode.
-
-    Raises:
-        PartError: The file does not prove itself; the message says why.
-    """
-    info = read_info(name, content[-TAIL_BYTES:], len(content))
-    unsigned = _with_hash(content, info.file_sha256.encode(), NO_HASH)
-    found = hashlib.sha256(unsigned).hexdigest()
-    if found != info.file_sha256:
-        msg = f"its content has changed since it was written: hash {found}, not {info.file_sha256}"
-        raise PartError(msg)
-    try:
-        return info, pq.ParquetFile(pa.BufferReader(content)).read(columns=list(columns), use_threads=False)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        msg = f"its rows cannot be decoded: {error}"
-        raise PartError(msg) from error
+    return info, metadata
 
 
 def _claim(metadata: pq.FileMetaData) -> PartInfo:

@@ -6,7 +6,7 @@ __all__ = ["redacted"]
 
 USER_INFO = re.compile(r"(?<=://)[^/\s@'\"?#]+@")
 QUERY_VALUE = re.compile(
-    r"(?P<name>[?&][^=&\s'\"]{0,64}(?:key|token|secret|sig|signature|password|credential|auth)[^=&\s'\"]{0,64}=)[^&\s'\"#]+",
+    r"(?P<name>[?&][^=&?\s'\"]{0,64}(?:key|token|secret|sig|signature|password|credential|auth)[^=&?\s'\"]{0,64}=)[^&\s'\"#]+",
     re.IGNORECASE,
 )
 

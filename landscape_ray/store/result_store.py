@@ -15,6 +15,7 @@ import secrets
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pydantic import ValidationError
@@ -288,8 +289,13 @@ def _second(info: PartInfo, first: PartInfo, where: str) -> str:
 
 
 def _array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
-    """Return a column as an array: numbers as numbers, null as NaN, text as objects."""
-    if pa.types.is_integer(column.type) and column.null_count:
-        column = column.cast(pa.float64())
-    array: npt.NDArray[Any] = column.to_numpy()
+    """Return a column as an array: numbers as numbers, null as NaN, text as objects, equal texts as one object."""
+    array: npt.NDArray[Any]
+    if pa.types.is_string(column.type):
+        codes = column.combine_chunks().dictionary_encode()
+        array = np.array(codes.dictionary.to_pylist(), dtype=object)[codes.indices.to_numpy()]
+    elif pa.types.is_integer(column.type) and column.null_count:
+        array = column.cast(pa.float64()).to_numpy()
+    else:
+        array = column.to_numpy()
     return array
