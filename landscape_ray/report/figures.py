@@ -89,8 +89,11 @@ def caption(landscape: Landscape, score: VisageScore) -> str:
     if len(landscape.grid.axes) == 1:
         marks = "band: pointwise 95 % bootstrap interval of the mean over prompts"
     else:
-        mean = "hatched where a draw is missing" if score.num_points_missing else "mean over draws"
-        marks = f"{mean}; diamond: the origin"
+        marks = "diamond: the origin"
+        if score.num_draws > 1:
+            marks = f"mean over draws; {marks}"
+        if score.num_points_missing:
+            marks += "; hatched: missing" if score.num_draws == 1 else "; hatched: missing in a draw"
     return f"VISAGE {value}, definition: {score.definition}\n{', '.join(sizes)}\n{marks}"
 
 

@@ -166,7 +166,15 @@ def test_the_caption_says_what_is_missing_or_undefined(landscape_from_counts: Ca
     text = caption(landscape, visage(landscape, allow_missing=True))
     assert text.startswith("VISAGE undefined, definition: paper\n")
     assert "4 prompts, 1 draw, 2 x 3 points, 1 of 6 missing" in text
-    assert "hatched where a draw is missing; diamond: the origin" in text
+    assert text.endswith("\ndiamond: the origin; hatched: missing")
+
+
+def test_the_caption_says_that_a_plane_is_a_mean(landscape_from_counts: Callable[..., Landscape]) -> None:
+    complete = landscape_from_counts([[[1, 0], [0, 1]]] * 2, num_prompts=4)
+    assert caption(complete, visage(complete)).endswith("\nmean over draws; diamond: the origin")
+    gap = landscape_from_counts([[[1, 0], [0, 1]], [[1, 0], [-1, 1]]], num_prompts=4)
+    text = caption(gap, visage(gap, allow_missing=True))
+    assert text.endswith("\nmean over draws; diamond: the origin; hatched: missing in a draw")
 
 
 def test_the_title_is_given_or_the_benchmark(curve: Landscape) -> None:
