@@ -1,0 +1,145 @@
+"""docs/results.md says what the columns are, and its examples run."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from landscape_ray.config import SweepConfig
+from landscape_ray.evaluation import Benchmark, Completion, FinishReason, PointRecord, Prompt, Verdict, VisitFacts
+from landscape_ray.plan import PlannedPoint, SweepPlan
+from landscape_ray.store import SCHEMA, SCHEMA_VERSION, ResultStore, part_key
+from landscape_ray.store.parts import PartInfo
+
+PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
+
+BENCHMARK = Benchmark(
+    name="advbench",
+    prompts=tuple(Prompt(id=f"p{i}", text=f"How? {i}") for i in range(4)),
+    system_prompt=None,
+    chat_template=None,
+    max_new_tokens=8,
+    metric="asr",
+    judge="keyword",
+)
+
+
+def verdicts_at(point: PlannedPoint) -> tuple[Verdict, ...]:
+    """One of four complies at the origin; elsewhere two of three comply and one prompt is unscored."""
+    if point.draw is None:
+        return (Verdict.REFUSED, Verdict.REFUSED, Verdict.COMPLIED, Verdict.REFUSED)
+    return (Verdict.REFUSED, Verdict.UNSCORED, Verdict.COMPLIED, Verdict.BROKEN)
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ResultStore:
+    """A sweep of one draw at alpha = -0.05, 0, 0.05, in the folder that the page speaks of."""
+    monkeypatch.chdir(tmp_path)
+    config = SweepConfig.model_validate(
+        {
+            "model": {"id": "demo:aligned"},
+            "landscape": {"axes": [{"start": -0.05, "stop": 0.05, "num": 3}]},
+            "directions": {"draws": 1},
+            "benchmarks": [{"name": "advbench", "prompts": {"source": "demo"}}],
+        }
+    )
+    store = ResultStore("results")
+    for point in SweepPlan.from_config(config).points:
+        record = PointRecord(
+            point=point,
+            benchmark="advbench",
+            prompt_ids=tuple(prompt.id for prompt in BENCHMARK.prompts),
+            prompts=tuple(prompt.text for prompt in BENCHMARK.prompts),
+            completions=tuple(
+                Completion(text=f"text {i}", token_ids=(1,) * i, finish_reason=FinishReason.STOP) for i in range(4)
+            ),
+            verdicts=verdicts_at(point),
+            judge="keyword/1",
+            facts=VisitFacts(
+                engine="synthetic",
+                torch_version="",
+                device="cpu",
+                node="here",
+                weights_digest="0" * 16,
+                attempt=1,
+                started_at="2026-01-02T03:04:05.000+00:00",
+                place_s=0.5,
+                generate_s=2.0,
+                judge_s=0.0,
+            ),
+        )
+        key = part_key(
+            fingerprint="base", engine="vllm", dtype="float32", point=point, benchmark=BENCHMARK, judge="keyword/1"
+        )
+        store.publish(record, key=key, sweep_id=config.sweep_id)
+    return store
+
+
+def example_with(text: str) -> Mapping[str, Any]:
+    """Run the one example of the page that contains a text; return its variables."""
+    (code,) = [example for example in EXAMPLES if text in example]
+    variables: dict[str, Any] = {}
+    exec(compile(code, "docs/results.md", "exec"), variables)  # noqa: S102 - our own page
+    return variables
+
+
+ASR_PCT = [("advbench", 0, -0.05, 200 / 3), ("advbench", 0, 0.05, 200 / 3), ("advbench", None, 0.0, 25.0)]
+
+
+def test_the_page_lists_exactly_the_columns() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| ([a-z0-9]+) \| (.*?) \| (.*?) \| (.*?) \|$", PAGE, flags=re.MULTILINE)
+    metadata = [{name.decode(): value.decode() for name, value in field.metadata.items()} for field in SCHEMA]
+    assert rows == [
+        (field.name, str(field.type), about["unit"], about["meaning"], about["null"] or "never")
+        for field, about in zip(SCHEMA, metadata, strict=True)
+    ]
+
+
+def test_the_page_lists_the_fields_of_the_footer() -> None:
+    table = PAGE[PAGE.index("| field | meaning |") : PAGE.index("Listing parts proves")]
+    assert re.findall(r"`(\w+)`", "".join(line.split(" | ")[0] for line in table.splitlines())) == list(
+        PartInfo.__slots__
+    )
+    assert f"Version of the columns below: {SCHEMA_VERSION} |" in table
+
+
+@pytest.mark.usefixtures("results")
+def test_duckdb_computes_the_attack_success_rate() -> None:
+    assert example_with("AS asr_pct")["asr"].fetchall() == [pytest.approx(row) for row in ASR_PCT]
+
+
+@pytest.mark.usefixtures("results")
+def test_polars_computes_the_attack_success_rate() -> None:
+    assert example_with("import polars")["asr"].rows() == [pytest.approx(row) for row in ASR_PCT]
+
+
+@pytest.mark.usefixtures("results")
+def test_duckdb_shows_the_completions_of_a_point() -> None:
+    assert example_with("finish_reason, num_tokens")["answers"].fetchall() == [
+        ("p0", "refused", "stop", 0, "text 0"),
+        ("p1", "unscored", "stop", 1, "text 1"),
+        ("p2", "complied", "stop", 2, "text 2"),
+        ("p3", "broken", "stop", 3, "text 3"),
+    ]
+
+
+@pytest.mark.usefixtures("results")
+def test_duckdb_sums_the_seconds() -> None:
+    assert example_with("AS visits")["seconds"].fetchall() == [("here", "cpu", 4, 2.0, 8.0)]
+
+
+def test_the_package_itself_reads_proved_rows(results: ResultStore) -> None:
+    columns = example_with("ResultStore")["columns"]
+    assert len(columns["verdict"]) == 16
+    assert columns.keys() == set(SCHEMA.names)
+    assert len(results.parts()) == 4
+
+
+def test_every_example_is_run_by_a_test() -> None:
+    markers = ["AS asr_pct", "import polars", "finish_reason, num_tokens", "AS visits", "ResultStore"]
+    assert [[marker for marker in markers if marker in example] for example in EXAMPLES] == [
+        [marker] for marker in markers
+    ]
