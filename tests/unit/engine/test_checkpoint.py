@@ -167,25 +167,22 @@ class _Answer(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         parts = self.path.partition("?")[0].removeprefix("/api/models").strip("/").split("/")
+        # org/model/resolve/REVISION/FILE, or org/model/{tree,revision}/REVISION of the API
+        commit = COMMITS.get(parts[3], parts[3])
         if parts[:2] != ["org", "model"]:
-            return self.answer(404, error="RepoNotFound")
-        # org/model/resolve/REVISION/FILE, org/model/revision/REVISION, org/model/tree/REVISION
-        revision = parts[3] if len(parts) > 3 else "main"
-        commit = COMMITS.get(revision, revision)
-        if commit not in COMMITS.values():
-            return self.answer(404, error="RevisionNotFound")
-        if not self.path.startswith("/api/"):
-            name = "/".join(parts[4:])
-            if self.server.gated and self.headers["Authorization"] != "Bearer secret":
-                return self.answer(401, error="GatedRepo")
-            if name not in self.server.files:
-                return self.answer(404, error="EntryNotFound", commit=commit)
-            return self.answer(200, self.server.files[name], commit=commit)
-        if "tree" in parts:
-            tree = [{"type": "file", "path": n, "size": len(b), "oid": n} for n, b in self.server.files.items()]
-            return self.answer(200, json.dumps(tree).encode())
-        siblings = [{"rfilename": name} for name in self.server.files]
-        return self.answer(200, json.dumps({"id": "org/model", "sha": commit, "siblings": siblings}).encode())
+            self.answer(404, error="RepoNotFound")
+        elif commit not in COMMITS.values():
+            self.answer(404, error="RevisionNotFound")
+        elif self.path.startswith("/api/"):
+            files = [{"type": "file", "path": n, "size": len(b), "oid": n} for n, b in self.server.files.items()]
+            about = {"id": "org/model", "sha": commit, "siblings": [{"rfilename": name} for name in self.server.files]}
+            self.answer(200, json.dumps(files if "tree" in parts else about).encode())
+        elif self.server.gated and self.headers["Authorization"] != "Bearer secret":
+            self.answer(401, error="GatedRepo")
+        elif (name := "/".join(parts[4:])) not in self.server.files:
+            self.answer(404, error="EntryNotFound", commit=commit)
+        else:
+            self.answer(200, self.server.files[name], commit=commit)
 
     def answer(self, status: int, body: bytes = b"", *, error: str = "", commit: str = "") -> None:
         self.send_response(status)
