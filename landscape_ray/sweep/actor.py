@@ -175,7 +175,7 @@ class EngineActor:
         benchmarks = [self._benchmarks[name] for name in task.benchmarks]
         digest = self._engine.place(task.point.perturbation)
         placed = time.perf_counter()
-        completions = _generate(self._engine, benchmarks, num_batches)
+        completions = generate(self._engine, benchmarks, num_batches)
         generated = time.perf_counter()
         verdicts = [
             tuple(self._judges[benchmark.name].verdict(completion) for completion in answers)
@@ -237,7 +237,7 @@ class EngineActor:
         self._store.publish(record, key=key, sweep_id=self._sweep_id)
 
 
-def _generate(engine: Engine, benchmarks: list[Benchmark], num_batches: int) -> list[tuple[Completion, ...]]:
+def generate(engine: Engine, benchmarks: list[Benchmark], num_batches: int) -> list[tuple[Completion, ...]]:
     """Generate in so many batches, each with its share of every benchmark, in the benchmarks' order."""
     completions: list[tuple[Completion, ...]] = [() for _ in benchmarks]
     for batch in range(num_batches):

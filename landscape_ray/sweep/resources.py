@@ -28,12 +28,23 @@ def connection() -> Iterator[None]:
     """Connect to the cluster of the environment (RAY_ADDRESS, or one started here), or start one on this machine.
 
     A connection that exists already is used, and left as it is.
+
+    Raises:
+        ResourceError: There is no cluster at that address, or none could be started.
     """
     if ray.is_initialized():
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    except Exception as error:  # Ray raises bare exceptions here
+        address = os.environ.get("RAY_ADDRESS", "")
+        what = f"connect to the cluster at RAY_ADDRESS={address}" if address else "start Ray on this machine"
+        msg = (
+            f"Cannot {what}: {error} Check the cluster with `ray status`, or unset RAY_ADDRESS to run on this machine."
+        )
+        raise ResourceError(msg) from error
     try:
         yield
     finally:
