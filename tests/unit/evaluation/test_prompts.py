@@ -203,6 +203,13 @@ def test_hub_files_are_those_the_card_declares(snapshot: Path) -> None:
         hub_benchmark(config="nothing")
 
 
+def test_hub_shards_are_read_in_the_order_of_their_names(snapshot: Path) -> None:
+    numbers = [7, 2, 11, 0, 5, 9, 1, 10, 3, 8, 4, 6]
+    for number in numbers:
+        write_split(snapshot / "data" / f"train-{number:05}-of-00012.csv", f"prompt {number}")
+    assert texts(hub_benchmark()) == [f"prompt {number}" for number in range(12)]
+
+
 @pytest.mark.parametrize(
     ("name", "config", "split"),
     [
