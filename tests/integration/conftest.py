@@ -1,0 +1,122 @@
+"""A local Ray cluster for the tests of a folder, and sweeps of the synthetic engine with what they must find."""
+
+import hashlib
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+import ray
+
+from landscape_ray.config import SweepConfig
+from landscape_ray.plan import SweepPlan
+from landscape_ray.store import ResultStore
+
+# (draw or None, repeat, coordinates, benchmark, prompt number): verdict
+Rows: TypeAlias = dict[tuple[Any, ...], str]
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """Connect to a cluster of this machine with four logical cores, whatever the machine has."""
+    ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def synthetic_config(tmp_path: Path) -> Callable[..., SweepConfig]:
+    """Make the configuration of a sweep of two draws of the synthetic engine; keywords are run fields and faults."""
+
+    def make(
+        *, num: int = 5, benchmarks: tuple[str, ...] = ("harmful",), seed: int = 0, engines: int = 1, **settings: Any
+    ) -> SweepConfig:
+        for name in benchmarks:
+            lines = "".join(f"{name} request {i}\n" for i in range(12))
+            (tmp_path / f"{name}.csv").write_text(f"prompt\n{lines}", encoding="utf-8")
+        faults = settings.pop("faults", {})
+        return SweepConfig.model_validate(
+            {
+                "model": {"id": "no-such-model"},
+                "engine": "synthetic",
+                "landscape": {"axes": [{"start": -(num // 2) / 10, "stop": (num // 2) / 10, "num": num}]},
+                "directions": {"draws": 2, "seed": seed},
+                "benchmarks": [
+                    {"name": name, "prompts": {"source": "file", "path": str(tmp_path / f"{name}.csv")}}
+                    for name in benchmarks
+                ],
+                "run": {"engines": engines, "synthetic": faults, **settings},
+            }
+        )
+
+    return make
+
+
+def uniform(text: str) -> float:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") / 2**64
+
+
+@pytest.fixture
+def expected_attempts() -> Callable[[SweepConfig], dict[str, int]]:
+    """Compute at which attempt each point succeeds, from the formula of the synthetic engine's faults."""
+
+    def compute(config: SweepConfig) -> dict[str, int]:
+        faults = config.run.synthetic
+        rates = {
+            "death": faults.death_rate,
+            "failure": faults.failure_rate,
+            "out of memory": faults.out_of_memory_rate,
+            "hang": faults.hang_rate,
+        }
+        return {
+            point.label: next(
+                attempt
+                for attempt in itertools.count(1)
+                if all(uniform(f"{fault}/{point.label}/{attempt}") >= rate for fault, rate in rates.items())
+            )
+            for point in SweepPlan.from_config(config).points
+        }
+
+    return compute
+
+
+@pytest.fixture
+def expected_rows() -> Callable[[SweepConfig], Rows]:
+    """Compute every verdict of a sweep from the formula of the synthetic engine, written down a second time here."""
+
+    def compute(config: SweepConfig) -> Rows:
+        rows: Rows = {}
+        for point in SweepPlan.from_config(config).points:
+            steps = [c / (0.2 + 0.2 * uniform(f"wall/{vector.seed}")) for vector, c in point.perturbation.terms]
+            distance = math.sqrt(sum(step**2 for step in steps))
+            for benchmark in config.benchmarks:
+                for number in range(12):
+                    refused = distance < 0.5 + uniform(f"threshold/{number}")
+                    place = (point.draw, point.repeat, point.coordinates, benchmark.name, number)
+                    rows[place] = "refused" if refused else "complied"
+        return rows
+
+    return compute
+
+
+@pytest.fixture
+def stored_rows() -> Callable[[Path], Rows]:
+    """Read every row of an output folder; a row that is there twice is an error."""
+
+    def read(out: Path) -> Rows:
+        store = ResultStore(str(out))
+        columns = store.columns(list(store.parts()))
+        rows: Rows = {}
+        for i, verdict in enumerate(columns["verdict"]):
+            draw = None if math.isnan(columns["draw"][i]) else int(columns["draw"][i])
+            coordinates = (float(columns["alpha"][i]),)
+            name, number = columns["benchmark"][i], int(columns["prompt_index"][i])
+            place = (draw, int(columns["repeat"][i]), coordinates, name, number)
+            assert place not in rows
+            rows[place] = verdict
+            assert columns["prompt"][i] == f"{name} request {number}"
+        return rows
+
+    return read

@@ -1,0 +1,99 @@
+import io
+from collections import Counter
+
+import pytest
+
+from landscape_ray.engine import EngineFacts
+from landscape_ray.evaluation import Verdict
+from landscape_ray.sweep.actor import EngineReady, VisitReport
+from landscape_ray.sweep.preparation import SweepOutcome
+from landscape_ray.sweep.progress import LineProgress, LiveProgress, SweepStatus, Tally, progress_for
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+READY = EngineReady(node="a", facts=EngineFacts(engine="e", torch_version="", device="d"), start_s=5.0)
+
+
+def report(label: str, *, refused: int, complied: int, unscored: int = 0, num_tokens: int = 100) -> VisitReport:
+    verdicts = {Verdict.REFUSED: refused, Verdict.COMPLIED: complied, Verdict.UNSCORED: unscored}
+    return VisitReport(
+        label=label,
+        verdicts={"harmful": Counter(verdicts)},
+        num_tokens=num_tokens,
+        place_s=0.1,
+        generate_s=0.2,
+        judge_s=0.0,
+        publish_s=0.0,
+    )
+
+
+def status_after_work(clock: Clock) -> SweepStatus:
+    """30 s of start, then 60 s with 3 points done, of 20 of which 5 were done and 1 failed before."""
+    tally = Tally(SweepOutcome(num_points=20, num_done=5, num_failed=1), clock)
+    clock.now_s += 30
+    tally.count(READY)
+    tally.count(None)
+    tally.count(report("d0_a+0.1", refused=3, complied=1))
+    tally.count(report("d0_a+0.1", refused=3, complied=1))  # the same point again, repeated as a straggler
+    tally.count(report("d0_a+0.2", refused=1, complied=3))
+    tally.count(report("d0_a+0.3", refused=0, complied=2, unscored=2, num_tokens=400))
+    clock.now_s += 60
+    return tally.status(num_starting=1, num_up=2)
+
+
+def test_tally_counts_each_point_once_and_start_up_apart() -> None:
+    status = status_after_work(Clock())
+    assert (status.num_points, status.num_done, status.num_done_now, status.num_failed) == (20, 8, 3, 1)
+    assert (status.start_s, status.work_s, status.num_tokens) == (30, 60, 600)
+    assert status.complied == {"harmful": (6, 10)}
+    assert status.points_per_s == pytest.approx(3 / 60)
+    assert status.remaining_s == pytest.approx(11 * 20)
+
+
+def test_nothing_done_has_no_rate_and_no_time_left() -> None:
+    clock = Clock()
+    tally = Tally(SweepOutcome(num_points=20, num_done=0, num_failed=0), clock)
+    clock.now_s += 7
+    status = tally.status(num_starting=2, num_up=0)
+    assert (status.start_s, status.work_s, status.points_per_s, status.remaining_s) == (7, 0, 0.0, None)
+
+
+def test_a_line_every_half_minute_and_one_at_the_end() -> None:
+    clock, stream = Clock(), io.StringIO()
+    status = status_after_work(Clock())
+    progress = LineProgress(stream, clock)
+    for _ in range(61):
+        progress.update(status)
+        clock.now_s += 1
+    progress.close(status)
+    line = (
+        "points: 8/20, 1 failed; engines: 2 up, 1 starting; first engine up after: 30 s; ASR so far, harmful: 60.0 %; "
+        "visits: 3.0 a minute; tokens: 10 a second; time left: 3 min 40 s"
+    )
+    assert stream.getvalue().splitlines() == [line] * 4
+
+
+def test_terminal_shows_the_same_facts() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    progress = progress_for(stream)
+    assert isinstance(progress, LiveProgress)
+    status = status_after_work(Clock())
+    progress.update(status)
+    progress.close(status)
+    for text in ("8/20, 1 failed", "2 up, 1 starting", "60.0 %", "3 min 40 s"):
+        assert text in stream.getvalue()
+
+
+def test_a_pipe_gets_lines() -> None:
+    assert isinstance(progress_for(io.StringIO()), LineProgress)

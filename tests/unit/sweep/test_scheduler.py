@@ -1,0 +1,296 @@
+"""Single decisions of the scheduler; its promises as a whole are tested in tests/property."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from landscape_ray.errors import CheckpointError, GenerationError, OutputError
+from landscape_ray.plan import ORIGIN, PlannedPoint, PointTask
+from landscape_ray.sweep.scheduler import (
+    Assign,
+    EngineLost,
+    EngineStarted,
+    EngineStartFailed,
+    Finished,
+    GiveUp,
+    Instruction,
+    NodeDraining,
+    Policy,
+    Scheduler,
+    StartEngine,
+    StopEngine,
+    StopRequested,
+    Tick,
+    VisitDone,
+    VisitFailed,
+)
+
+LOSS = GenerationError("the process died")
+FAILURE = GenerationError("the visit failed")
+
+
+def task(number: int) -> PointTask:
+    """Return the origin's repeat -number - 1 for negative numbers, else a point of the grid."""
+    point = PlannedPoint(
+        draw=None if number < 0 else 0, repeat=max(-number - 1, 0), coordinates=(float(number),), perturbation=ORIGIN
+    )
+    return PointTask(point=point, benchmarks=("harmful",))
+
+
+def scheduler(
+    numbers: Sequence[int],
+    *,
+    num_engines: int = 1,
+    max_attempts: int = 3,
+    max_engine_restarts: int = 3,
+    visit_timeout_s: float = 100.0,
+) -> Scheduler:
+    policy = Policy(
+        num_engines=num_engines,
+        max_attempts=max_attempts,
+        max_engine_restarts=max_engine_restarts,
+        visit_timeout_s=visit_timeout_s,
+    )
+    return Scheduler([task(number) for number in numbers], policy)
+
+
+def up(engine: int, node: str = "a") -> EngineStarted:
+    return EngineStarted(engine=engine, node=node)
+
+
+def assigned(instructions: list[Instruction]) -> list[tuple[int, int]]:
+    """Return engine and number of the point of each assignment."""
+    return [(i.engine, int(i.task.point.coordinates[0])) for i in instructions if isinstance(i, Assign)]
+
+
+def test_a_sweep_from_start_to_end() -> None:
+    sweep = scheduler([0, 1])
+    assert sweep.start() == [StartEngine(engine=0)]
+    first = sweep.handle(up(0))
+    assert first == [Assign(engine=0, visit=0, task=task(0), attempt=1, num_batches=1)]
+    assert assigned(sweep.handle(VisitDone(visit=0))) == [(0, 1)]
+    assert sweep.handle(VisitDone(visit=1)) == [StopEngine(engine=0), Finished(error=None)]
+    assert sweep.handle(Tick(now_s=1.0)) == []
+
+
+def test_nothing_to_do_ends_at_once() -> None:
+    assert scheduler([]).start() == [Finished(error=None)]
+
+
+def test_no_more_engines_than_points() -> None:
+    assert scheduler([0, 1], num_engines=5).start() == [StartEngine(engine=0), StartEngine(engine=1)]
+
+
+def test_repeats_of_the_origin_go_to_different_engines() -> None:
+    sweep = scheduler([-1, -2, 0, 1, 2, 3], num_engines=2)
+    sweep.start()
+    # The first engine takes one repeat, and work of another kind while the second engine is on its way.
+    assert assigned(sweep.handle(up(0))) == [(0, -1), (0, 0)]
+    assert assigned(sweep.handle(up(1)))[0] == (1, -2)
+
+
+def test_a_single_engine_takes_all_repeats_of_the_origin_first() -> None:
+    sweep = scheduler([-1, -2, 0])
+    sweep.start()
+    order = assigned(sweep.handle(up(0)))
+    for visit in range(3):
+        order += assigned(sweep.handle(VisitDone(visit=visit)))
+    assert order == [(0, -1), (0, -2), (0, 0)]
+
+
+def test_a_second_visit_is_sent_ahead_only_while_work_is_plenty() -> None:
+    sweep = scheduler(range(4), num_engines=1)
+    sweep.start()
+    assert assigned(sweep.handle(up(0))) == [(0, 0), (0, 1)]
+    assert assigned(sweep.handle(VisitDone(visit=0))) == [(0, 2)]
+    assert assigned(sweep.handle(VisitDone(visit=1))) == []
+    assert assigned(sweep.handle(VisitDone(visit=2))) == [(0, 3)]
+
+
+def test_a_failed_task_waits_behind_all_others_and_is_given_up_after_its_attempts() -> None:
+    sweep = scheduler([0, 1], max_attempts=2)
+    sweep.start()
+    sweep.handle(up(0))
+    assert assigned(sweep.handle(VisitFailed(visit=0, error=FAILURE))) == [(0, 1)]
+    (again,) = sweep.handle(VisitDone(visit=1))
+    assert again == Assign(engine=0, visit=2, task=task(0), attempt=2, num_batches=1)
+    assert sweep.handle(VisitFailed(visit=2, error=FAILURE)) == [
+        GiveUp(task=task(0), attempts=2, error=FAILURE),
+        StopEngine(engine=0),
+        Finished(error=None),
+    ]
+
+
+def test_each_lack_of_memory_halves_the_batches() -> None:
+    sweep = scheduler([0])
+    sweep.start()
+    sweep.handle(up(0))
+    (second,) = sweep.handle(VisitFailed(visit=0, error=FAILURE, out_of_memory=True))
+    assert isinstance(second, Assign)
+    (third,) = sweep.handle(VisitFailed(visit=1, error=FAILURE, out_of_memory=True))
+    assert isinstance(third, Assign)
+    assert (second.num_batches, third.num_batches) == (2, 4)
+
+
+def test_a_lost_engine_is_charged_to_the_visit_it_was_at_and_to_no_other() -> None:
+    sweep = scheduler(range(4))
+    sweep.start()
+    sweep.handle(up(0))
+    sweep.handle(EngineLost(engine=0, error=LOSS, preempted=False))
+    sweep.handle(Tick(now_s=1.0))
+    attempts: dict[int, int] = {}
+    instructions = sweep.handle(up(1))
+    for visit in range(2, 6):
+        attempts |= {int(i.task.point.coordinates[0]): i.attempt for i in instructions if isinstance(i, Assign)}
+        instructions = sweep.handle(VisitDone(visit=visit))
+    assert attempts == {0: 2, 1: 1, 2: 1, 3: 1}
+    assert instructions[-1] == Finished(error=None)
+
+
+def test_preemption_is_charged_to_nobody_and_restarts_at_once() -> None:
+    sweep = scheduler([0], max_attempts=1, max_engine_restarts=0)
+    sweep.start()
+    for engine in range(20):
+        sweep.handle(up(engine))
+        assert sweep.handle(EngineLost(engine=engine, error=LOSS, preempted=True)) == [StartEngine(engine=engine + 1)]
+    (assign,) = sweep.handle(up(20))
+    assert isinstance(assign, Assign)
+    assert assign.attempt == 1
+
+
+def test_engines_restart_after_ever_longer_pauses_until_the_budget_is_used() -> None:
+    sweep, now_s, starts = scheduler([0], max_engine_restarts=3), 0.0, [0.0]
+    sweep.start()
+    for engine in range(3):
+        assert sweep.handle(EngineStartFailed(engine=engine, error=LOSS)) == []
+        while not (instructions := sweep.handle(Tick(now_s=now_s))):
+            now_s += 0.5
+        assert instructions == [StartEngine(engine=engine + 1)]
+        starts.append(now_s)
+    assert starts == [0.0, 1.0, 3.0, 7.0]
+    assert sweep.handle(EngineStartFailed(engine=3, error=LOSS)) == [Finished(error=LOSS)]
+
+
+def test_a_visit_done_renews_the_budget_of_restarts() -> None:
+    sweep = scheduler(range(50), max_engine_restarts=0)
+    sweep.start()
+    sweep.handle(up(0))
+    sweep.handle(VisitDone(visit=0))
+    assert sweep.handle(EngineLost(engine=0, error=LOSS, preempted=False)) == [Finished(error=LOSS)]
+
+    sweep = scheduler(range(50), max_engine_restarts=1)
+    sweep.start()
+    for engine in range(10):
+        first, _ = sweep.handle(up(engine))
+        assert isinstance(first, Assign)
+        sweep.handle(VisitDone(visit=first.visit))
+        sweep.handle(EngineLost(engine=engine, error=LOSS, preempted=False))
+        assert sweep.handle(Tick(now_s=10.0 * (engine + 1))) == [StartEngine(engine=engine + 1)]
+
+
+@pytest.mark.parametrize("error", [CheckpointError("no safetensors"), OutputError("the bucket is gone")])
+def test_a_users_error_before_any_success_ends_the_sweep(error: Exception) -> None:
+    sweep = scheduler(range(9), num_engines=3)
+    sweep.start()
+    stops: list[Instruction] = [StopEngine(engine=1), StopEngine(engine=2)]
+    assert sweep.handle(EngineStartFailed(engine=0, error=error)) == [*stops, Finished(error=error)]
+
+    sweep = scheduler(range(9))
+    sweep.start()
+    sweep.handle(up(0))
+    assert sweep.handle(VisitFailed(visit=0, error=error)) == [StopEngine(engine=0), Finished(error=error)]
+
+
+def test_a_users_error_after_a_success_takes_one_slot_only() -> None:
+    error = OutputError("the disk of this node is full")
+    sweep = scheduler(range(99), num_engines=2)
+    sweep.start()
+    sweep.handle(up(0))
+    sweep.handle(VisitDone(visit=0))
+    sweep.handle(EngineStartFailed(engine=1, error=error))
+    assert sweep.handle(Tick(now_s=90.0)) == []
+    assert assigned(sweep.handle(VisitDone(visit=1))) == [(0, 3)]
+
+
+def test_an_engine_of_unknown_state_is_replaced() -> None:
+    sweep = scheduler([0], max_attempts=2)
+    sweep.start()
+    sweep.handle(up(0))
+    assert sweep.handle(VisitFailed(visit=0, error=FAILURE, engine_usable=False)) == [StopEngine(engine=0)]
+    assert sweep.handle(Tick(now_s=1.0)) == [StartEngine(engine=1)]
+    (assign,) = sweep.handle(up(1))
+    assert isinstance(assign, Assign)
+    assert assign.attempt == 2
+
+
+def test_a_hung_visit_ends_its_engine_and_is_charged() -> None:
+    sweep = scheduler([0], max_attempts=1, visit_timeout_s=10.0)
+    sweep.start()
+    sweep.handle(up(0))
+    assert sweep.handle(Tick(now_s=10.0)) == []
+    stop, give_up, finished = sweep.handle(Tick(now_s=10.5))
+    assert stop == StopEngine(engine=0)
+    assert isinstance(give_up, GiveUp)
+    assert "within 10 s" in str(give_up.error)
+    assert finished == Finished(error=None)
+
+
+def test_a_draining_node_gets_nothing_new_and_another_engine_starts_in_time() -> None:
+    sweep = scheduler(range(9), num_engines=1)
+    sweep.start()
+    sweep.handle(up(0, node="spot"))
+    assert sweep.handle(NodeDraining(node="spot")) == [StartEngine(engine=1)]
+    assert sweep.handle(VisitDone(visit=0)) == []
+    assert sweep.handle(VisitDone(visit=1)) == [StopEngine(engine=0)]
+    assert assigned(sweep.handle(up(1, node="other"))) == [(1, 2), (1, 3)]
+
+
+def test_an_idle_engine_repeats_a_straggler_and_the_first_result_counts() -> None:
+    sweep = scheduler([0, 1, 2], num_engines=2)
+    sweep.start()
+    sweep.handle(up(0))
+    sweep.handle(up(1))
+    sweep.handle(Tick(now_s=2.0))
+    assert assigned(sweep.handle(VisitDone(visit=1))) == [(1, 2)]
+    sweep.handle(Tick(now_s=4.0))
+    assert sweep.handle(VisitDone(visit=2)) == []
+    assert sweep.handle(Tick(now_s=6.0)) == []  # three times the median of two seconds is not over yet
+    assert sweep.handle(Tick(now_s=6.5)) == [Assign(engine=1, visit=3, task=task(0), attempt=1, num_batches=1)]
+    assert sweep.handle(Tick(now_s=50.0)) == []
+    assert sweep.handle(VisitDone(visit=3)) == [StopEngine(engine=0), StopEngine(engine=1), Finished(error=None)]
+
+
+def test_idle_engines_end_but_for_one_while_others_work() -> None:
+    sweep = scheduler(range(3), num_engines=3)
+    sweep.start()
+    for engine in range(3):
+        sweep.handle(up(engine))
+    assert sweep.handle(VisitDone(visit=0)) == []
+    assert sweep.handle(VisitDone(visit=1)) == [StopEngine(engine=1)]
+
+
+def test_engines_still_starting_end_when_nothing_waits_for_them() -> None:
+    sweep = scheduler([0, 1], num_engines=2)
+    sweep.start()
+    sweep.handle(up(0))
+    assert sweep.handle(VisitDone(visit=0)) == [
+        Assign(engine=0, visit=1, task=task(1), attempt=1, num_batches=1),
+        StopEngine(engine=1),
+    ]
+
+
+def test_a_stop_waits_for_running_visits_only() -> None:
+    sweep = scheduler(range(9), num_engines=2)
+    sweep.start()
+    sweep.handle(up(0))
+    assert sweep.handle(StopRequested()) == []
+    assert sweep.handle(VisitDone(visit=0)) == []
+    assert sweep.handle(VisitDone(visit=1)) == [StopEngine(engine=0), StopEngine(engine=1), Finished(error=None)]
+
+
+def test_a_result_of_an_engine_written_off_counts() -> None:
+    sweep = scheduler([0], visit_timeout_s=10.0)
+    sweep.start()
+    sweep.handle(up(0))
+    sweep.handle(Tick(now_s=11.0))
+    assert sweep.handle(VisitDone(visit=0)) == [Finished(error=None)]
