@@ -35,9 +35,14 @@ class TransformersEngine:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._encoder = PromptEncoder(folder)
         self._batch_size = spec.run.max_num_seqs
+        transformers.logging.disable_progress_bar()  # it would be drawn across the sweep's own
         try:
             self._model: Any = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=DTYPES[spec.dtype], use_safetensors=True, trust_remote_code=False
+                folder,
+                dtype=DTYPES[spec.dtype],
+                use_safetensors=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,  # _check_names refuses them, by name
             )
         except (OSError, ValueError) as error:
             msg = f"transformers cannot load {folder}: {error}"
@@ -70,7 +75,7 @@ class TransformersEngine:
                 digest.update(name, tensor)
                 parameter = self._parameters[name]
                 parameter.copy_(tensor)
-                if not torch.equal(parameter, tensor.to(parameter.dtype)):
+                if not (parameter == tensor).all():
                     msg = f"The live parameter {name} is not what was copied into it; the point cannot be measured."
                     raise PlacementError(msg)
         return digest.hexdigest()
