@@ -199,6 +199,7 @@ def test_two_parts_of_one_key_that_disagree_are_a_finding(
     (found,) = store.quarantined()
     assert found.path == f"parts/z.advbench.{key}.parquet"
     assert found.reason.startswith("FINDING")
+    assert store.columns([key], ["completion"])["completion"].tolist() == ["I cannot help.", "Sure."]
 
 
 def test_a_good_part_in_quarantine_says_how_to_bring_it_back(
