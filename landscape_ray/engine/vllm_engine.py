@@ -12,7 +12,7 @@ from landscape_ray.engine.hardware import cpu_name
 from landscape_ray.engine.protocol import EngineFacts, EngineSpec
 from landscape_ray.errors import GenerationError, PlacementError, ResourceError
 from landscape_ray.evaluation import Benchmark, Completion
-from landscape_ray.plan import Perturbation
+from landscape_ray.plan import ORIGIN, Perturbation
 
 __all__ = ["VllmEngine"]
 
@@ -33,6 +33,7 @@ class VllmEngine:
         Raises:
             ResourceError: vLLM is not installed, or found no room for the model.
             CheckpointError: The checkpoint cannot be read.
+            PlacementError: vLLM's loader does not take every tensor of the checkpoint.
         """
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
@@ -75,6 +76,8 @@ class VllmEngine:
         # With several workers each must see whole checkpoint tensors; those stay in host memory.
         location = spec.run.base_location if spec.run.tensor_parallel == 1 else "host"
         self._llm.collective_rpc("load_base_weights", args=(str(folder), location))
+        # Shows now, not at every point of the sweep, whether vLLM's loader takes every tensor of this model.
+        self.place(ORIGIN)
         self._facts = EngineFacts(
             engine=f"vllm {vllm.__version__}",
             torch_version=torch.__version__,

@@ -19,7 +19,7 @@ from landscape_ray.weights.philox import standard_normals, tensor_key
 __all__ = ["Perturber", "direction"]
 
 # Elements of a block: large enough that launches do not matter, small beside a layer of a large model.
-BLOCK_CPU, BLOCK_GPU = 1 << 20, 1 << 25
+BLOCK_CPU, BLOCK_GPU = 1 << 20, 1 << 24
 
 
 def direction(vector: RandomVector, name: str, base: torch.Tensor) -> torch.Tensor:

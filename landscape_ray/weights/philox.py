@@ -20,7 +20,7 @@ WEYL_STEPS = (0x9E3779B9, 0xBB67AE85)
 ROUNDS = 10
 WORD = 0xFFFFFFFF
 # Counters drawn at a time: on a CPU the int64 temporaries should stay in cache; on a GPU larger launches pay.
-CHUNK_CPU, CHUNK_GPU = 1 << 16, 1 << 22
+CHUNK_CPU, CHUNK_GPU = 1 << 16, 1 << 20
 
 
 def tensor_key(seed: int, name: str) -> int:
