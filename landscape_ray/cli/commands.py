@@ -160,16 +160,13 @@ def run(
     overrides = [*(set_ or ()), *([] if engines is None else [f"run.engines={engines}"])]
     sweep = load_config(config, overrides)
     folder = out or f"results/{config.stem}"
+    near = Path("results", config.stem) if "://" in folder else Path(folder)
     if json_:
         num_points = len(SweepPlan.from_config(sweep).points)
         _print_json({"event": "start", "sweep_id": sweep.sweep_id, "out": folder, "num_points": num_points})
     try:
         outcome = run_sweep(sweep, folder, progress=progress_for(sys.stderr), retry_failed=retry_failed)
-        report = (
-            None
-            if outcome.num_missing
-            else _write_report(folder, Path("results", config.stem, "report") if "://" in folder else None)
-        )
+        report = None if outcome.num_missing else _write_report(folder, near / "report")
     except LandscapeError as error:
         if json_:
             _print_json({"event": "end", "exit_code": error.exit_code, "error": str(error)})

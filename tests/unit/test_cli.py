@@ -91,7 +91,7 @@ FACTS = VisitFacts(
 
 def measure(
     config: SweepConfig,
-    out: Path,
+    out: Path | str,
     num_complied: Callable[[PlannedPoint], int],
     *,
     there: Callable[[PlannedPoint], bool] = lambda _: True,
@@ -392,6 +392,12 @@ def test_run_refuses_the_folder_of_another_sweep_and_names_what_differs(cli: CLI
 def test_results_go_to_a_folder_of_the_configurations_name(cli: CLI, sweep: Path) -> None:
     measure(load_config(sweep), sweep.parent / "results" / "small", basin)
     assert cli(f"run {sweep}").code == 0
+    assert (sweep.parent / "results" / "small" / "report" / "mine.png").exists()
+
+
+def test_the_report_of_results_at_a_url_is_written_here(cli: CLI, sweep: Path) -> None:
+    measure(load_config(sweep), "memory://cli/out", basin)
+    assert cli(f"run {sweep} --out memory://cli/out").code == 0
     assert (sweep.parent / "results" / "small" / "report" / "mine.png").exists()
 
 
