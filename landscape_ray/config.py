@@ -232,7 +232,14 @@ class RunConfig(Section):
     """How the sweep is run; nothing here changes a measured number."""
 
     engines: int | None = Field(default=None, ge=1)
-    """Most engine actors. Null: one per GPU of the cluster, or without any GPU one per `cpus_per_engine` cores."""
+    """Most engine actors. Null: one per GPU of the cluster, or without any GPU one per `cpus_per_engine` cores. Set it
+    where an autoscaler is to bring nodes: engines that wait for a node are what makes a cluster grow."""
+    accelerator: Literal["auto", "gpu", "cpu"] = "auto"
+    """What engines compute on. `auto`: GPUs if the cluster has any (the synthetic engine: CPU cores); `gpu`: GPUs, and
+    if there are none yet, wait for an autoscaler to bring them; `cpu`: CPU cores, even beside GPUs."""
+    node_labels: tuple[dict[str, str], ...] = ()
+    """Labels that an engine's node must have; alternatives in order of preference, such as
+    `[{ray.io/market-type: spot}, {ray.io/market-type: on-demand}]`. Empty: any node."""
     tensor_parallel: int = Field(default=1, ge=1)
     """GPUs per engine. Prefer 1, and more engines, when the model fits one GPU."""
     cpus_per_engine: int = Field(default=1, ge=1)

@@ -34,7 +34,7 @@ from landscape_ray.sweep.scheduler import (
 __all__ = ["run_sweep"]
 
 TICK_S = 0.5
-DRAIN_POLL_S = 5.0
+NOTICES_EVERY_S = 5.0
 # Running visits get this long after a request to stop: less than clusters give before they kill.
 STOP_GRACE_S = 20.0
 
@@ -72,7 +72,7 @@ class _Run:
     """One run over missing points: takes events from the fleet to the scheduler, and instructions back."""
 
     def __init__(self, sweep: PreparedSweep, tasks: list[PointTask], tally: Tally, progress: Progress) -> None:
-        run, allotment = sweep.config.run, allot(sweep.config)
+        run, allotment = sweep.config.run, allot(sweep.config.engine, sweep.config.run)
         sweep.store.write_manifest(sweep.manifest(hardware(allotment)))
         self._sweep = sweep
         self._fleet = Fleet(
@@ -99,16 +99,16 @@ class _Run:
         """Run; return why points are left over, or None if none are or a stop was requested."""
         try:
             self._carry_out(self._scheduler.start())
-            next_poll_s, leave_at_s = 0.0, float("inf")
+            next_notices_s, leave_at_s = 0.0, float("inf")
             while not self._finished and (now_s := self._tally.now_s()) < leave_at_s:
                 self._feed(Tick(now_s=now_s))
                 if stop.is_set() and not self._tally.stopping:
                     self._tally.stopping = True
                     leave_at_s = now_s + STOP_GRACE_S
                     self._feed(StopRequested())
-                if now_s >= next_poll_s:
-                    next_poll_s = now_s + DRAIN_POLL_S
-                    for notice in self._fleet.drain_notices():
+                if now_s >= next_notices_s:
+                    next_notices_s = now_s + NOTICES_EVERY_S
+                    for notice in self._fleet.notices():
                         self._feed(notice)
                 for event, answer in self._fleet.events(TICK_S):
                     self._tally.count(answer)

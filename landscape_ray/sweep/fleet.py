@@ -1,5 +1,6 @@
 """The engines of a sweep as Ray actors: carries out the scheduler's instructions, and reports events back."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from functools import partial
@@ -9,11 +10,12 @@ import ray
 from ray.exceptions import RayActorError, RayError
 
 from landscape_ray.engine import EngineSpec
-from landscape_ray.errors import GenerationError
+from landscape_ray.errors import GenerationError, ResourceError
 from landscape_ray.sweep.actor import EngineActor, EngineReady, Trouble, VisitReport
-from landscape_ray.sweep.resources import Allotment, forwarded_environment
+from landscape_ray.sweep.resources import Allotment, allot, forwarded_environment
 from landscape_ray.sweep.scheduler import (
     Assign,
+    ClusterGrown,
     EngineLost,
     EngineStarted,
     EngineStartFailed,
@@ -38,6 +40,7 @@ class Fleet:
     """
 
     def __init__(self, *, spec: EngineSpec, allotment: Allotment, out: str, sweep_id: str, fingerprint: str) -> None:
+        self._spec = spec
         self._create = partial(
             ray.remote(EngineActor).options(**allotment.options).remote,
             spec=spec,
@@ -83,8 +86,10 @@ class Fleet:
                 if call in self._calls:
                     yield self._event(call, *self._calls.pop(call))
 
-    def drain_notices(self) -> Iterator[NodeDraining]:
-        """Yield a notice for each node that is going to be taken away, once."""
+    def notices(self) -> Iterator[NodeDraining | ClusterGrown]:
+        """Yield how much room there is for engines, and once each node that is going to be taken away."""
+        with contextlib.suppress(ResourceError):  # no room at all, for the moment
+            yield ClusterGrown(num_engines=allot(self._spec.engine, self._spec.run).num_engines)
         # The only place where Ray tells it to a driver; Ray Train reads it here too.
         draining = set(ray._private.state.state.get_draining_nodes())  # noqa: SLF001
         yield from (NodeDraining(node=node) for node in draining - self._draining)

@@ -14,7 +14,7 @@ from typing import Any
 
 import ray
 
-from landscape_ray.config import SweepConfig
+from landscape_ray.config import RunConfig
 from landscape_ray.errors import ResourceError
 
 __all__ = ["Allotment", "allot", "connection", "forwarded_environment", "hardware", "lease_cores"]
@@ -61,45 +61,49 @@ class Allotment:
     """CPU cores per engine."""
     num_gpus: int
     """GPUs per engine; 0: the engine computes on its CPU cores."""
+    node_labels: tuple[dict[str, str], ...]
+    """Labels that its node must have; alternatives in order of preference."""
 
     @property
     def options(self) -> dict[str, Any]:
         """Options of an engine's actor. Failures are the scheduler's business, so Ray retries nothing."""
-        return {
+        options: dict[str, Any] = {
             "num_cpus": self.num_cpus,
             "num_gpus": self.num_gpus,
             "max_restarts": 0,
             "max_task_retries": 0,
         }
+        if self.node_labels:
+            options["label_selector"] = self.node_labels[0]
+            options["fallback_strategy"] = [{"label_selector": labels} for labels in self.node_labels[1:]]
+        return options
 
 
-def allot(config: SweepConfig) -> Allotment:
-    """Fit engines into the cluster that is connected.
-
-    The synthetic engine never takes a GPU. Others take `tensor_parallel` of them if the cluster has any, now or as
-    its autoscaler can grow; an engine lies on one node.
+def allot(engine: str, run: RunConfig) -> Allotment:
+    """Fit engines into the cluster that is connected; an engine lies on one node.
 
     Raises:
-        ResourceError: No engine fits any node.
+        ResourceError: No engine fits any node, and nothing says that a fitting node will come.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    grown = _most_after_scaling()
-    run = config.run
-    on_gpu = config.engine != "synthetic" and any(node.get("GPU", 0) for node in [*nodes, grown])
-    key, per_engine = ("GPU", run.tensor_parallel) if on_gpu else ("CPU", run.cpus_per_engine)
-    fitting = sum(int(node.get(key, 0) // per_engine) for node in nodes)
-    if not fitting and grown.get(key, 0) < per_engine:
-        setting = "run.tensor_parallel" if on_gpu else "run.cpus_per_engine"
-        most = max((int(node.get(key, 0)) for node in nodes), default=0)
+    nodes = [Counter(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+    has_gpus = any(node["GPU"] for node in nodes)
+    on_gpu = run.accelerator == "gpu" or (run.accelerator == "auto" and engine != "synthetic" and has_gpus)
+    needed = Counter(CPU=run.cpus_per_engine, GPU=run.tensor_parallel if on_gpu else 0)
+    fitting = sum(min(int(node[name] // needed[name]) for name in +needed) for node in nodes)
+    if not fitting and run.accelerator != "gpu":
+        asked = " and ".join(f"{num} {name}s" for name, num in (+needed).items())
+        most = " and ".join(f"{max((int(node[name]) for node in nodes), default=0)} {name}s" for name in +needed)
         msg = (
-            f"No engine fits the cluster: an engine takes {per_engine} {key}s of one node ({setting}), and no node has "
-            f"more than {most}. Lower {setting}, or connect to a larger cluster (RAY_ADDRESS)."
+            f"No engine fits the cluster. An engine takes {asked} of one node (run.cpus_per_engine, "
+            f"run.tensor_parallel); the most that a node has is {most}. Ask for less, connect to a larger cluster "
+            "(RAY_ADDRESS), or, if an autoscaler will bring GPU nodes, set run.accelerator=gpu."
         )
         raise ResourceError(msg)
     return Allotment(
         num_engines=run.engines or max(fitting, 1),
-        num_cpus=run.cpus_per_engine,
-        num_gpus=run.tensor_parallel if on_gpu else 0,
+        num_cpus=needed["CPU"],
+        num_gpus=needed["GPU"],
+        node_labels=run.node_labels,
     )
 
 
@@ -116,12 +120,6 @@ def hardware(allotment: Allotment) -> dict[str, Any]:
         "cpus_per_engine": allotment.num_cpus,
         "gpus_per_engine": allotment.num_gpus,
     }
-
-
-def _most_after_scaling() -> Mapping[str, int]:
-    """Return the most of each resource that the autoscaler may bring; empty without one that says so."""
-    # The only place where Ray tells it; Ray's own libraries read it here too.
-    return ray._private.state.state.get_max_resources_from_cluster_config() or {}  # noqa: SLF001
 
 
 def forwarded_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -25,6 +25,7 @@ from landscape_ray.plan import PointTask
 
 __all__ = [
     "Assign",
+    "ClusterGrown",
     "EngineLost",
     "EngineStartFailed",
     "EngineStarted",
@@ -139,12 +140,28 @@ class NodeDraining:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterGrown:
+    """There is room for so many engines. Less room than before is no event: engines then wait for nodes to return."""
+
+    num_engines: int
+    """Engines at the same time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StopRequested:
     """Finish what is running, start nothing new."""
 
 
 Event: TypeAlias = (
-    Tick | EngineStarted | EngineStartFailed | EngineLost | VisitDone | VisitFailed | NodeDraining | StopRequested
+    Tick
+    | EngineStarted
+    | EngineStartFailed
+    | EngineLost
+    | VisitDone
+    | VisitFailed
+    | NodeDraining
+    | ClusterGrown
+    | StopRequested
 )
 
 # ---- instructions ----------------------------------------------------------------------------------------------
@@ -308,6 +325,8 @@ class Scheduler:
                 self._draining_nodes.add(event.node)
                 for engine in self._engines.values():
                     self._drain(engine)
+            case ClusterGrown():
+                self._slots += [_Slot() for _ in range(min(event.num_engines, self._open) - len(self._slots))]
             case StopRequested():
                 self._stopping = True
             case _:

@@ -18,7 +18,7 @@ from landscape_ray.store import ResultStore
 Rows: TypeAlias = dict[tuple[Any, ...], str]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
     """Connect to a cluster of this machine with four logical cores, whatever the machine has."""
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
@@ -31,7 +31,12 @@ def synthetic_config(tmp_path: Path) -> Callable[..., SweepConfig]:
     """Make the configuration of a sweep of two draws of the synthetic engine; keywords are run fields and faults."""
 
     def make(
-        *, num: int = 5, benchmarks: tuple[str, ...] = ("harmful",), seed: int = 0, engines: int = 1, **settings: Any
+        *,
+        num: int = 5,
+        benchmarks: tuple[str, ...] = ("harmful",),
+        seed: int = 0,
+        engines: int | None = 1,
+        **settings: Any,
     ) -> SweepConfig:
         for name in benchmarks:
             lines = "".join(f"{name} request {i}\n" for i in range(12))

@@ -18,6 +18,7 @@ from landscape_ray.errors import CheckpointError, GenerationError, UserError
 from landscape_ray.plan import ORIGIN, PlannedPoint, PointTask
 from landscape_ray.sweep.scheduler import (
     Assign,
+    ClusterGrown,
     EngineLost,
     EngineStarted,
     EngineStartFailed,
@@ -125,6 +126,7 @@ class Cluster:
         self.deadly = {task for task in self.poison if rng.random() < 0.3}
         # Only so many nodes are ever taken away: a cluster that takes each away at once can finish nothing.
         self.preemptions_left = 6
+        self.num_engines = self.policy.num_engines
         self.scheduler = make(self.tasks, self.policy)
 
         self.now = 0.0
@@ -147,6 +149,8 @@ class Cluster:
     def run(self) -> "Cluster":
         if self.weather.stop_at_s is not None:
             self.at(self.weather.stop_at_s, self.stop)
+        if self.chance(0.3):
+            self.at(self.rng.uniform(0, 50), self.grow)
         self.carry_out(self.scheduler.start())
         self.at(1.0, self.tick)
         for _ in range(20_000):
@@ -166,6 +170,10 @@ class Cluster:
     def tick(self) -> None:
         self.tell(Tick(now_s=self.now))
         self.at(self.rng.choice((0.5, 1.0, 5.0)), self.tick)
+
+    def grow(self) -> None:
+        self.num_engines += self.rng.randint(-1, 3)
+        self.tell(ClusterGrown(num_engines=self.num_engines))
 
     def stop(self) -> None:
         self.stop_told = True
@@ -308,7 +316,7 @@ class Cluster:
             for number, engine in self.engines.items()
             if number not in self.stopped and not engine.loss_told and engine.node not in self.told_draining
         ]
-        assert len(working) <= self.policy.num_engines, "more engines than asked for"
+        assert len(working) <= max(self.policy.num_engines, self.num_engines), "more engines than asked for"
 
     def check_assign(self, assign: Assign) -> None:
         engine = self.engines[assign.engine]

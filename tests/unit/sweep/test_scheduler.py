@@ -8,6 +8,7 @@ from landscape_ray.errors import CheckpointError, GenerationError, OutputError
 from landscape_ray.plan import ORIGIN, PlannedPoint, PointTask
 from landscape_ray.sweep.scheduler import (
     Assign,
+    ClusterGrown,
     EngineLost,
     EngineStarted,
     EngineStartFailed,
@@ -243,6 +244,14 @@ def test_a_draining_node_gets_nothing_new_and_another_engine_starts_in_time() ->
     assert sweep.handle(VisitDone(visit=0)) == []
     assert sweep.handle(VisitDone(visit=1)) == [StopEngine(engine=0)]
     assert assigned(sweep.handle(up(1, node="other"))) == [(1, 2), (1, 3)]
+
+
+def test_engines_join_as_the_cluster_grows() -> None:
+    sweep = scheduler(range(9), num_engines=1)
+    sweep.start()
+    assert sweep.handle(ClusterGrown(num_engines=3)) == [StartEngine(engine=1), StartEngine(engine=2)]
+    assert sweep.handle(ClusterGrown(num_engines=2)) == []
+    assert len(sweep.handle(ClusterGrown(num_engines=99))) == 6  # no more engines than points
 
 
 def test_an_idle_engine_repeats_a_straggler_and_the_first_result_counts() -> None:
