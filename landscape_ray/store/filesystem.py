@@ -6,14 +6,16 @@ own name; an object is put in one request from finished bytes (a stream would pu
 
 import contextlib
 import errno
+import inspect
 import os
+import random
 import re
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -28,6 +30,13 @@ STALE_AFTER_S = 3600.0
 """A temporary file this old belongs to a writer that died: writing a part takes milliseconds."""
 BATCH = 256
 """Files requested at once from an object store; bounds the memory that their contents take."""
+PAUSES_S = (0.2, 0.6, 2.0, 6.0)
+"""Pauses between attempts at an object store, in addition to those that its driver makes."""
+FINAL_ERRORS = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError, TypeError)
+FINAL_CODES = (errno.EINVAL, errno.ENOSYS)
+"""Errors that another attempt will not change."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,18 +50,24 @@ class Entry:
 
 
 class Filesystem:
-    """A prefix of any file system that fsspec knows. Paths are relative to it, with `/`; "" is the prefix itself."""
+    """A prefix of any file system that fsspec knows. Paths are relative to it, with `/`; "" is the prefix itself.
+
+    Whatever may pass is tried again, with growing pauses. What then still fails is an OSError, whatever the driver of
+    the file system raises.
+    """
 
     def __init__(self, fs: Any, root: str) -> None:
         self._fs = fs
         self._root = root.rstrip("/")
+        put = fs._pipe_file if fs.async_impl else fs.pipe_file  # noqa: SLF001 - the sync name hides the signature
+        self._create_only = {"mode": "create"} if "mode" in inspect.signature(put).parameters else {}
 
     def files(self, folder: str) -> list[Entry]:
         """List the files of a folder by name; none if there is no such folder."""
         path = self._path(folder)
         self._fs.invalidate_cache(path)
         try:
-            infos = self._fs.ls(path, detail=True)
+            infos = _patiently(self._fs.ls, path, detail=True)
         except FileNotFoundError:
             return []
         entries = [
@@ -70,43 +85,73 @@ class Filesystem:
         """
         for first in range(0, len(entries), BATCH):
             batch = entries[first : first + BATCH]
+            paths = [self._path(folder, entry.name) for entry in batch]
             ends = [entry.num_bytes for entry in batch]
             starts = [0 if last is None else max(0, end - last) for end in ends]
-            found = self._fs.cat_ranges([self._path(folder, entry.name) for entry in batch], starts, ends)
-            for entry, start, content in zip(batch, starts, found, strict=True):
-                if isinstance(content, FileNotFoundError):
-                    yield None
-                elif isinstance(content, Exception):
-                    raise content
+            found = _patiently(self._fs.cat_ranges, paths, starts, ends, on_error="return")  # many requests at once
+            for path, start, end, content in zip(paths, starts, ends, found, strict=True):
+                if isinstance(content, bytes) and len(content) == end - start:
+                    yield content
                 else:
-                    yield _whole(content, entry.num_bytes - start, entry.name)
+                    yield _patiently(self._range, path, start, end)
 
     def create(self, path: str, content: bytes) -> bool:
-        """Write a file that readers see whole or not at all; False, with nothing changed, if the name is taken."""
+        """Write a file that readers see whole or not at all; False, with nothing changed, if the name is taken.
+
+        A request may succeed and its answer be lost, so False may also mean that this very content is there.
+        """
+        target = self._target(path)
+        if not self._create_only and _patiently(self._fs.exists, target):
+            return False
         try:
-            self._fs.pipe_file(self._path(path), content, mode="create")
+            _patiently(self._fs.pipe_file, target, content, **self._create_only)
         except FileExistsError:
             return False
+        except OSError as error:
+            self._fs.invalidate_cache(target)
+            if _patiently(self._fs.exists, target):  # refused as taken, in the words of some store
+                return False
+            if error.errno != errno.ENOSYS or not self._create_only:
+                raise
+            self._create_only = {}  # a store that speaks S3 but has no conditional writes
+            return self.create(path, content)
         return True
 
     def replace(self, path: str, content: bytes) -> None:
         """Write a file that readers see whole; until then they see the old one."""
-        self._fs.pipe_file(self._path(path), content)
+        _patiently(self._fs.pipe_file, self._target(path), content)
 
     def move(self, source: str, target: str) -> None:
         """Rename a file. On an object store: copy, then delete, so that nothing is lost between the two."""
-        self._fs.cp_file(self._path(source), self._path(target))
-        self._fs.rm_file(self._path(source))
+        _patiently(self._fs.cp_file, self._path(source), self._target(target))
+        _patiently(self._fs.rm_file, self._path(source))
 
     def delete(self, path: str) -> None:
-        """Remove a file."""
-        self._fs.rm_file(self._path(path))
+        """Remove a file; nothing happens if it has gone."""
+        with contextlib.suppress(FileNotFoundError):
+            _patiently(self._fs.rm_file, self._path(path))
 
     def sweep(self, folder: str) -> None:
         """Remove what writers that died left half-written in a folder. An object store keeps nothing half-written."""
 
+    def _range(self, path: str, start: int, end: int) -> bytes | None:
+        if start == end:
+            return b""
+        try:
+            content: bytes = self._fs.cat_file(path, start=start, end=end)  # by name: s3fs has another order
+        except FileNotFoundError:
+            return None
+        return _whole(content, end - start, path)
+
     def _path(self, *names: str) -> str:
         return "/".join(name for name in (self._root, *names) if name)
+
+    def _target(self, path: str) -> str:
+        """Return a path to write to, in a folder that exists. Object stores, which are async, have no folders."""
+        target = self._path(path)
+        if not self._fs.async_impl:
+            _patiently(self._fs.makedirs, target.rpartition("/")[0], exist_ok=True)
+        return target
 
 
 class LocalFilesystem(Filesystem):
@@ -197,6 +242,23 @@ def open_filesystem(location: str) -> Filesystem:
         )
         raise OutputError(msg) from error
     return LocalFilesystem(fs, root) if isinstance(fs, LocalFileSystem) else Filesystem(fs, root)
+
+
+def _patiently(call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Call a function of a file system until it succeeds, fails for good, or has failed too often."""
+    pauses_s = iter(PAUSES_S)
+    while True:
+        try:
+            return call(*args, **kwargs)
+        except Exception as error:  # drivers raise classes of their own
+            final = isinstance(error, FINAL_ERRORS) or getattr(error, "errno", None) in FINAL_CODES
+            pause_s = None if final else next(pauses_s, None)
+            if pause_s is None:
+                if isinstance(error, OSError):
+                    raise
+                msg = f"{type(error).__name__}: {error}"
+                raise OSError(msg) from error
+        time.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - so that engines do not return in step
 
 
 def _whole(content: bytes, num_bytes: int, name: str) -> bytes:

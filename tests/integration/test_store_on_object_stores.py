@@ -1,7 +1,7 @@
 """The store on S3, as moto serves it, and on file systems that fail, truncate, or succeed without saying so."""
 
+import time
 from collections.abc import Callable, Iterator
-from threading import Thread
 from typing import Any, ClassVar
 
 import fsspec
@@ -83,22 +83,11 @@ class Troubled:
 def server() -> Iterator[tuple[str, Troubled]]:
     """An S3 server with a bucket; its address, and what stands before it."""
     pytest.importorskip("s3fs")
-    moto_server = pytest.importorskip("moto.server")
-    serving = pytest.importorskip("werkzeug.serving")
-    app = Troubled(moto_server.DomainDispatcherApplication(moto_server.create_backend_app, service="s3"))
-    httpd = serving.make_server(
-        "127.0.0.1",
-        0,
-        app,
-        threaded=True,
-        request_handler=type("Quiet", (serving.WSGIRequestHandler,), {"log": lambda *_: None}),
-    )
-    thread = Thread(target=httpd.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{httpd.server_port}", app
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
+    moto = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    moto.start()
+    moto._server.app = app = Troubled(moto._server.app)
+    yield f"http://127.0.0.1:{moto.get_host_and_port()[1]}", app
+    moto.stop()
 
 
 @pytest.fixture
@@ -110,6 +99,7 @@ def s3(server: tuple[str, Troubled], monkeypatch: pytest.MonkeyPatch, request: p
         "AWS_ACCESS_KEY_ID": "an-access-key",
         "AWS_SECRET_ACCESS_KEY": "a-secret-key",
         "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_MAX_ATTEMPTS": "1",  # of the driver: here it is our own patience that is tried
         "AWS_CONFIG_FILE": "/dev/null",
         "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
     }.items():
@@ -150,7 +140,7 @@ def test_what_another_process_does_on_s3_is_seen(s3: str) -> None:
     assert [found.reason.startswith("FINDING") for found in there.quarantined()] == [True]
 
 
-@pytest.mark.parametrize("damage", [lambda content: content[:-5], lambda content: b"", lambda content: b"x" * 9999])
+@pytest.mark.parametrize("damage", [lambda content: content[:-5], lambda _: b"", lambda _: b"x" * 9999])
 def test_a_damaged_part_on_s3_is_measured_again(damage: Callable[[bytes], bytes], s3: str) -> None:
     store = ResultStore(s3)
     publish(store, 0)
@@ -219,10 +209,10 @@ class TroubledFilesystem(MemoryFileSystem):  # type: ignore[misc] # fsspec has n
     def _meet(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         trouble = self.troubles.pop(0) if self.troubles else None
         if trouble == "fails":
-            raise TimeoutError("trouble")
+            raise TimeoutError
         result = call(*args, **kwargs)
         if trouble == "succeeds but times out":
-            raise TimeoutError("trouble")
+            raise TimeoutError
         if trouble == "truncates" and isinstance(result, bytes):
             return result[: len(result) // 2]
         return result
@@ -233,8 +223,8 @@ class TroubledFilesystem(MemoryFileSystem):  # type: ignore[misc] # fsspec has n
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> Any:
         return self._meet(super().cat_file, path, start, end, **kwargs)
 
-    def ls(self, path: str, detail: bool = True, **kwargs: Any) -> Any:
-        return self._meet(super().ls, path, detail=detail, **kwargs)
+    def ls(self, path: str, **kwargs: Any) -> Any:
+        return self._meet(super().ls, path, **kwargs)
 
     def cp_file(self, path1: str, path2: str, **kwargs: Any) -> Any:
         return self._meet(super().cp_file, path1, path2, **kwargs)
@@ -248,7 +238,7 @@ class WithoutCreateOnly(TroubledFilesystem):
 
     protocol = "overwriting"
 
-    def pipe_file(self, path: str, value: bytes, **kwargs: Any) -> Any:
+    def pipe_file(self, path: str, value: bytes, **kwargs: Any) -> Any:  # type: ignore[override] # that is the point
         return super().pipe_file(path, value, **kwargs)
 
 
@@ -309,7 +299,7 @@ def test_pauses_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     TroubledFilesystem.troubles[:] = ["fails"] * 50
     slept: list[float] = []
     monkeypatch.setattr(filesystem, "PAUSES_S", (1.0, 4.0, 16.0))
-    monkeypatch.setattr(filesystem.time, "sleep", slept.append)
+    monkeypatch.setattr(time, "sleep", slept.append)
     with pytest.raises(OutputError):
         ResultStore("troubled://bucket/sweep").parts()
     TroubledFilesystem.troubles.clear()
