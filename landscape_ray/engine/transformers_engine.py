@@ -19,6 +19,8 @@ from landscape_ray.weights import BaseWeights, Perturber, WeightsDigest
 
 __all__ = ["TransformersEngine"]
 
+# Enough to recognise a pattern in an error; a mixture of experts has thousands.
+MOST_NAMES = 8
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -119,7 +121,7 @@ class TransformersEngine:
                 eos_token_id=list(self._encoder.stop_token_ids),
                 pad_token_id=self._encoder.pad_token_id,
             )
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, IndexError) as error:
             msg = f"transformers failed while generating {len(prompts)} completions: {type(error).__name__}: {error}"
             raise GenerationError(msg) from error
         return [self._encoder.complete(self._until_stop(row)) for row in output[:, longest:].tolist()]
@@ -140,31 +142,37 @@ def _batched(items: list[int], size: int) -> list[list[int]]:
 
 def _check_names(base: BaseWeights, parameters: dict[str, torch.nn.Parameter]) -> None:
     """Raise unless checkpoint tensors and model parameters are the same, name by name and shape by shape."""
-    problems = [f"the model has no parameter {name}" for name in base.names if name not in parameters]
-    problems += [f"the checkpoint has no tensor {name}" for name in parameters if name not in base.names]
-    problems += [
-        f"{name} has shape {tuple(base.tensor(name).shape)} in the file, {tuple(parameters[name].shape)} in the model"
+    misshaped = [
+        f"{name} of shape {tuple(base.tensor(name).shape)} in the file, {tuple(parameters[name].shape)} in the model"
         for name in base.names
         if name in parameters and base.tensor(name).shape != parameters[name].shape
     ]
-    if problems:
-        msg = (
-            f"Checkpoint and model do not match tensor by tensor, so perturbed weights could not be placed exactly: "
-            f"{'; '.join(problems)}. Models whose tensors transformers renames or fuses need the vllm engine."
-        )
-        raise CheckpointError(msg)
+    _refuse(
+        ("tensors that the model does not take", [name for name in base.names if name not in parameters]),
+        ("parameters that the checkpoint does not hold", [name for name in parameters if name not in base.names]),
+        ("different shapes", misshaped),
+    )
 
 
 def _check_values(base: BaseWeights, parameters: dict[str, torch.nn.Parameter]) -> None:
     """Raise if transformers changed a tensor while loading it: copying into it would then place something else."""
-    changed = [
+    converted = [
         name
         for name, parameter in parameters.items()
         if not torch.equal(parameter, base.tensor(name).to(device=parameter.device, dtype=parameter.dtype))
     ]
-    if changed:
+    _refuse(("tensors that loading converts", converted))
+
+
+def _refuse(*problems: tuple[str, list[str]]) -> None:
+    found = [
+        f"{len(names)} {problem} ({', '.join(names[:MOST_NAMES])}{', ...' if len(names) > MOST_NAMES else ''})"
+        for problem, names in problems
+        if names
+    ]
+    if found:
         msg = (
-            f"transformers converts these tensors while loading, so perturbed weights could not be placed exactly: "
-            f"{', '.join(changed)}. Use the vllm engine for this model."
+            f"Checkpoint and model do not match tensor by tensor, so perturbed weights could not be placed exactly: "
+            f"{'; '.join(found)}. Models whose tensors transformers renames, fuses or converts need the vllm engine."
         )
         raise CheckpointError(msg)
