@@ -218,7 +218,9 @@ class TroubledFilesystem(MemoryFileSystem):  # type: ignore[misc] # fsspec has n
         return result
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> Any:
-        return self._meet(super().pipe_file, path, value, mode=mode, **kwargs)
+        if mode == "create" and self.exists(path):
+            raise FileExistsError
+        return self._meet(super().pipe_file, path, value, **kwargs)
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> Any:
         return self._meet(super().cat_file, path, start, end, **kwargs)
