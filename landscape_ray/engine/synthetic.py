@@ -37,6 +37,7 @@ class SyntheticEngine:
     """The analytic landscape behind the `Engine` protocol."""
 
     def __init__(self, faults: SyntheticFaults) -> None:
+        self._facts = EngineFacts(engine=f"synthetic {__version__}", torch_version="", device=cpu_name())
         self._delay_s = faults.delay_s
         self._distance = 0.0
         time.sleep(faults.start_delay_s)
@@ -44,7 +45,7 @@ class SyntheticEngine:
     @property
     def facts(self) -> EngineFacts:
         """What the engine is and runs on."""
-        return EngineFacts(engine=f"synthetic {__version__}", torch_version="", device=cpu_name())
+        return self._facts
 
     def place(self, perturbation: Perturbation) -> str:
         """Move to a perturbation; see `Engine.place`. The digest is of the perturbation."""
