@@ -1,14 +1,16 @@
 """A part: the rows of one benchmark at one point as Parquet bytes that prove themselves. No files here, only bytes.
 
-The footer of a part holds, under one metadata key, a JSON object with the fields of `PartInfo`. Two of them are hashes:
+The footer of a part holds, under one metadata key, a JSON object with the fields of `PartInfo`. Three are hashes:
 
 - `outcome_sha256` is taken over what was measured (prompts, completions, verdicts), without the facts of the visit. Two
   visits that agree have the same one, whatever machine and time they ran at.
-- `file_sha256` is taken over all bytes of the file, with its own 64 digits set to 0. So one changed byte anywhere,
-  footer included, is noticed, and nothing depends on how a Parquet library decodes or encodes.
+- `rows_sha256` is taken over the bytes of the file before the footer.
+- `footer_sha256` is taken over the bytes of the footer, with its own 64 digits set to 0.
+
+So one changed byte anywhere is noticed, the last bytes of the file alone prove the footer, and nothing depends on how
+a Parquet library encodes or decodes.
 """
 
-import functools
 import hashlib
 import json
 import re
@@ -36,7 +38,8 @@ TAIL_BYTES = 8 << 10
 
 METADATA_KEY = b"landscape_ray"
 MAGIC = b"PAR1"
-NO_HASH = b"0" * 64
+NO_ROWS_HASH, NO_FOOTER_HASH = b"f" * 64, b"0" * 64
+"""Stand in for hashes that are not known yet: the bytes of a footer are written before they can be hashed."""
 NAME = re.compile(
     r"(?P<label>[\w.+-]{1,100})\.(?P<benchmark>[a-z0-9_-]{1,48})\.(?P<key>[0-9a-f]{32})\.parquet", re.ASCII
 )
@@ -63,8 +66,10 @@ class PartInfo:
     """Number of rows, one per prompt."""
     outcome_sha256: Hash
     """Hash over what was measured, without the facts of the visit: equal if and only if two visits agree."""
-    file_sha256: Hash
-    """Hash over the bytes of the file, with these 64 digits set to 0."""
+    rows_sha256: Hash
+    """Hash over the bytes of the file before the footer."""
+    footer_sha256: Hash
+    """Hash over the bytes of the footer, with these 64 digits set to 0."""
 
     @property
     def name(self) -> str:
@@ -88,7 +93,7 @@ def encode(record: PointRecord, *, key: str, sweep_id: str) -> tuple[PartInfo, b
         ValueError: The record is not consistent, or an id or name is malformed.
     """
     rows = rows_of(record, key=key, sweep_id=sweep_id)
-    unsigned_info = PartInfo(
+    info = PartInfo(
         schema_version=SCHEMA_VERSION,
         key=key,
         sweep_id=sweep_id,
@@ -96,9 +101,10 @@ def encode(record: PointRecord, *, key: str, sweep_id: str) -> tuple[PartInfo, b
         benchmark=record.benchmark,
         num_rows=rows.num_rows,
         outcome_sha256=_outcome_hash(rows),
-        file_sha256=NO_HASH.decode(),
+        rows_sha256=NO_ROWS_HASH.decode(),
+        footer_sha256=NO_FOOTER_HASH.decode(),
     )
-    claim = _INFO.dump_json(unsigned_info)
+    claim = _INFO.dump_json(info)
     _INFO.validate_json(claim, strict=True)
     sink = pa.BufferOutputStream()
     # The long texts are worth compressing. In so small a file a codec for each constant column only costs time, and
@@ -107,16 +113,19 @@ def encode(record: PointRecord, *, key: str, sweep_id: str) -> tuple[PartInfo, b
     with pq.ParquetWriter(sink, SCHEMA, compression=compression, store_schema=False, write_statistics=False) as writer:
         writer.write_table(rows)
         writer.add_key_value_metadata({METADATA_KEY: claim})
-    unsigned = sink.getvalue().to_pybytes()
-    file_sha256 = hashlib.sha256(unsigned).hexdigest()
-    return replace(unsigned_info, file_sha256=file_sha256), _with_hash(unsigned, NO_HASH, file_sha256.encode())
+    before, footer = _split(sink.getvalue().to_pybytes())
+    rows_sha256 = hashlib.sha256(before).hexdigest()
+    footer = footer.replace(NO_ROWS_HASH, rows_sha256.encode())
+    footer_sha256 = hashlib.sha256(footer).hexdigest()
+    footer = footer.replace(NO_FOOTER_HASH, footer_sha256.encode())
+    return replace(info, rows_sha256=rows_sha256, footer_sha256=footer_sha256), before + footer
 
 
 def read_info(name: str, tail: bytes, num_bytes: int) -> PartInfo:
     """Return what a part's footer says, having proved all that its last bytes can prove.
 
-    That is: the name is a part's name, the file was written to its end by landscape-ray, in columns that this version
-    knows, and its key and number of rows are those it says. What the rows hold is proved by `read_rows`.
+    That is: the name is a part's name and claims the right key, the file was written to its end by this version of
+    landscape-ray, and not one byte of its footer has changed. What is before the footer is proved by `read_rows`.
 
     Args:
         name: File name, without folder.
@@ -126,7 +135,22 @@ def read_info(name: str, tail: bytes, num_bytes: int) -> PartInfo:
     Raises:
         PartError: The file does not prove itself; the message says why.
     """
-    return _proved_footer(name, tail, num_bytes)[0]
+    key = key_in_name(name)
+    if key is None:
+        msg = "its name is not that of a part, <label>.<benchmark>.<key>.parquet"
+        raise PartError(msg)
+    if num_bytes > MAX_PART_BYTES:
+        msg = f"it has {num_bytes} bytes; no part is larger than {MAX_PART_BYTES}"
+        raise PartError(msg)
+    _, footer = _split(tail)
+    info = _claim(footer)
+    if hashlib.sha256(footer.replace(info.footer_sha256.encode(), NO_FOOTER_HASH)).hexdigest() != info.footer_sha256:
+        msg = "its footer has changed since it was written"
+        raise PartError(msg)
+    if info.key != key:
+        msg = f"its name says key {key}, its footer {info.key}; it was renamed"
+        raise PartError(msg)
+    return info
 
 
 def read_rows(name: str, content: bytes, columns: Sequence[str] = tuple(SCHEMA.names)) -> tuple[PartInfo, pa.Table]:
@@ -140,88 +164,45 @@ def read_rows(name: str, content: bytes, columns: Sequence[str] = tuple(SCHEMA.n
     Raises:
         PartError: The file does not prove itself; the message says why.
     """
-    info, metadata = _proved_footer(name, content[-TAIL_BYTES:], len(content))
-    unsigned = _with_hash(content, info.file_sha256.encode(), NO_HASH)
-    found = hashlib.sha256(unsigned).hexdigest()
-    if found != info.file_sha256:
-        msg = f"its content has changed since it was written: hash {found}, not {info.file_sha256}"
+    info = read_info(name, content[-TAIL_BYTES:], len(content))
+    before, _ = _split(content)
+    if hashlib.sha256(before).hexdigest() != info.rows_sha256:
+        msg = "its rows have changed since they were written"
         raise PartError(msg)
     try:
-        file = pq.ParquetFile(pa.BufferReader(content), metadata=metadata)
+        file = pq.ParquetFile(pa.BufferReader(content))
+        if not file.schema_arrow.equals(SCHEMA) or file.metadata.num_rows != info.num_rows:
+            msg = f"it does not hold {info.num_rows} rows with the columns of schema version {SCHEMA_VERSION}"
+            raise PartError(msg)
         return info, file.read(columns=list(columns), use_threads=False)
     except (pa.ArrowException, OSError, ValueError) as error:
         msg = f"its rows cannot be decoded: {error}"
         raise PartError(msg) from error
 
 
-def _proved_footer(name: str, tail: bytes, num_bytes: int) -> tuple[PartInfo, pq.FileMetaData]:
-    key = key_in_name(name)
-    if key is None:
-        msg = "its name is not that of a part, <label>.<benchmark>.<key>.parquet"
-        raise PartError(msg)
-    if num_bytes > MAX_PART_BYTES:
-        msg = f"it has {num_bytes} bytes; no part is larger than {MAX_PART_BYTES}"
+def _claim(footer: bytes) -> PartInfo:
+    """Return what a footer says of itself: the JSON object after our metadata key, which holds no other braces."""
+    _, found, rest = footer.partition(METADATA_KEY)
+    if not found:
+        msg = "it is not a Parquet file written by landscape-ray"
         raise PartError(msg)
     try:
-        metadata = pq.read_metadata(pa.BufferReader(tail[_footer_start(tail) :]))
-    except (pa.ArrowException, OSError, ValueError) as error:
-        msg = f"its Parquet footer cannot be read: {error}"
-        raise PartError(msg) from error
-    info = _claim(metadata)
-    if info.key != key:
-        msg = f"its name says key {key}, its footer {info.key}; it was renamed"
-        raise PartError(msg)
-    if info.num_rows != metadata.num_rows:
-        msg = f"it should have {info.num_rows} rows and has {metadata.num_rows}"
-        raise PartError(msg)
-    if not metadata.schema.equals(_parquet_schema()):
-        msg = f"its columns are not those of schema version {SCHEMA_VERSION}"
-        raise PartError(msg)
-    return info, metadata
-
-
-def _claim(metadata: pq.FileMetaData) -> PartInfo:
-    """Return what a footer says of itself."""
-    claim = (metadata.metadata or {}).get(METADATA_KEY)
-    if claim is None:
-        msg = "it is a Parquet file, but not one written by landscape-ray"
-        raise PartError(msg)
-    try:
-        return _INFO.validate_json(claim, strict=True)
+        return _INFO.validate_json(rest[rest.find(b"{") : rest.find(b"}") + 1], strict=True)
     except ValidationError as error:
         msg = f"its metadata are damaged, or of another version of landscape-ray: {problems(error)}"
         raise PartError(msg) from error
 
 
-@functools.cache
-def _parquet_schema() -> pq.ParquetSchema:
-    """Return the schema as Parquet writes it."""
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, SCHEMA, store_schema=False):
-        pass
-    return pq.read_metadata(pa.BufferReader(sink.getvalue())).schema
-
-
-def _footer_start(tail: bytes) -> int:
-    """Return where in the tail the Parquet footer starts."""
-    if len(tail) < 12 or tail[-4:] != MAGIC:
+def _split(content: bytes) -> tuple[bytes, bytes]:
+    """Split a Parquet file, or its last bytes, into what is before the footer and the footer with all that follows."""
+    if len(content) < 12 or content[-4:] != MAGIC:
         msg = "it does not end as a Parquet file does; it was not written to its end"
         raise PartError(msg)
-    start = len(tail) - 8 - int.from_bytes(tail[-8:-4], "little")
-    if start < 0:
+    start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    if start < max(0, len(content) - TAIL_BYTES):
         msg = f"its footer would be longer than the {TAIL_BYTES} bytes that a part's footer has at most"
         raise PartError(msg)
-    return start
-
-
-def _with_hash(content: bytes, old: bytes, new: bytes) -> bytes:
-    """Return a file's bytes with the hash in its footer replaced by one of the same length."""
-    start = len(content) - len(content[-TAIL_BYTES:]) + _footer_start(content[-TAIL_BYTES:])
-    if content.count(old, start) != 1:
-        msg = f"the hash in its footer occurs {content.count(old, start)} times, not once"
-        raise PartError(msg)
-    place = content.index(old, start)
-    return content[:place] + new + content[place + len(old) :]
+    return content[:start], content[start:]
 
 
 def _outcome_hash(rows: pa.Table) -> str:

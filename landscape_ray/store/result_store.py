@@ -6,6 +6,7 @@
     parts/<label>.<benchmark>.<key>.parquet      one visit to one point for one benchmark
     failures/<key>.json                          a point that was given up, and why
     quarantine/<name of the part>.<8 digits>     what stood in a part's place without proving itself, or disagreed
+    log/<start>-<8 digits>.jsonl                 what happened in one run; read by people only
 
 Parts are created, never changed and never deleted.
 """
@@ -35,7 +36,7 @@ __all__ = ["Quarantined", "ResultStore"]
 
 Columns: TypeAlias = dict[str, npt.NDArray[Any]]
 
-PARTS, FAILURES, QUARANTINE, MANIFEST = "parts", "failures", "quarantine", "manifest.json"
+PARTS, FAILURES, QUARANTINE, LOG, MANIFEST = "parts", "failures", "quarantine", "log", "manifest.json"
 PUBLISH_TRIES = 3
 """Each try but the last clears one unproved file out of the way; more than one means somebody keeps putting them."""
 
@@ -71,7 +72,7 @@ class ResultStore:
             self._files.create(name, content)
             found = self._read("", name, len(content))
             self._files.delete(name)
-            for folder in (PARTS, FAILURES, QUARANTINE, ""):
+            for folder in (PARTS, FAILURES, QUARANTINE, LOG, ""):
                 self._files.sweep(folder)
         if found != content:
             msg = f"{self.location} does not give back what was written to it. Choose another output folder (--out)."
@@ -100,7 +101,7 @@ class ResultStore:
                 continue
             if first.outcome_sha256 != info.outcome_sha256:
                 with self._access("write to"):
-                    self._files.create(f"{QUARANTINE}/{info.name}.{info.file_sha256[:8]}", content)
+                    self._files.create(f"{QUARANTINE}/{info.name}.{info.footer_sha256[:8]}", content)
             return
         msg = f"{self.location}/{PARTS}/{info.name} is taken, again and again, by a file that is no part."
         raise OutputError(msg)
@@ -202,6 +203,15 @@ class ResultStore:
                 "again: parts are found by their keys, so nothing is measured twice."
             )
             raise OutputError(msg) from error
+
+    def write_log(self, name: str, content: bytes) -> None:
+        """Put a file into the folder of logs, in the place of an earlier one of that name.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        with self._access("write to"):
+            self._files.replace(f"{LOG}/{name}", content)
 
     def _scan(self, keys: Collection[str] | None = None) -> tuple[dict[str, PartInfo], list[Quarantined]]:
         """Prove the footers of all parts, or of those with certain keys; return the proved by key, and the others."""

@@ -166,7 +166,7 @@ def test_a_changed_byte_on_s3_is_found_when_rows_are_read(s3: str) -> None:
     files.pipe_file(path, bytes(content))
     assert alphas(store, 1) == []
     assert store.parts() == {}
-    assert "content has changed" in store.quarantined()[0].reason
+    assert "rows have changed" in store.quarantined()[0].reason
 
 
 @pytest.mark.parametrize("trouble", ["refused", "lost answer"])

@@ -65,7 +65,15 @@ def test_the_footer_says_what_the_part_is(part: Part) -> None:
     assert (info.label, info.benchmark) == ("d1_a-0.05", "advbench")
     assert parts.read_info(info.name, content[-parts.TAIL_BYTES :], len(content)) == info
     stored = json.loads(pq.read_metadata(io.BytesIO(content)).metadata[b"landscape_ray"])
-    assert stored["file_sha256"] == info.file_sha256
+    assert stored == {name: getattr(info, name) for name in PartInfo.__slots__}
+
+
+def test_the_hashes_are_what_the_documentation_says(part: Part) -> None:
+    info, content = part
+    footer = content[footer_of(content) :]
+    assert hashlib.sha256(content[: footer_of(content)]).hexdigest() == info.rows_sha256
+    zeroed = footer.replace(info.footer_sha256.encode(), b"0" * 64)
+    assert hashlib.sha256(zeroed).hexdigest() == info.footer_sha256
 
 
 @pytest.mark.parametrize(
@@ -124,17 +132,21 @@ def test_bytes_put_before_or_after_are_noticed(part: Part) -> None:
 def test_a_foreign_parquet_file_is_refused(part: Part) -> None:
     sink = io.BytesIO()
     pq.write_table(pa.table({"alpha": [0.0], "verdict": ["complied"]}), sink)
-    with pytest.raises(PartError, match="not one written by landscape-ray"):
+    with pytest.raises(PartError, match="not a Parquet file written by landscape-ray"):
         parts.read_rows(part[0].name, sink.getvalue())
 
 
-def forged(rows: pa.Table, claim: bytes) -> bytes:
-    """Write a file as a part is written, with any rows and any claim."""
+def forged(rows: pa.Table, claims: dict[str, object]) -> bytes:
+    """Write a file as a part is written, with right hashes, but with any rows and any claims."""
     sink = io.BytesIO()
     with pq.ParquetWriter(sink, rows.schema, store_schema=False) as writer:
         writer.write_table(rows)
-        writer.add_key_value_metadata({"landscape_ray": claim})
-    return sink.getvalue()
+        zeros = {"rows_sha256": "1" * 64, "footer_sha256": "0" * 64}
+        writer.add_key_value_metadata({"landscape_ray": json.dumps(claims | zeros)})
+    content = sink.getvalue()
+    before, footer = content[: footer_of(content)], content[footer_of(content) :]
+    footer = footer.replace(b"1" * 64, hashlib.sha256(before).hexdigest().encode())
+    return before + footer.replace(b"0" * 64, hashlib.sha256(footer).hexdigest().encode())
 
 
 @pytest.mark.parametrize(
@@ -157,30 +169,35 @@ def forged(rows: pa.Table, claim: bytes) -> bytes:
 def test_a_claim_with_a_malformed_field_is_refused(field: str, value: object, record: PointRecord, part: Part) -> None:
     rows = rows_of(record, key=KEY, sweep_id=SWEEP_ID)
     claims = {name: getattr(part[0], name) for name in PartInfo.__slots__}
-    content = forged(rows, json.dumps(claims | {field: value}).encode())
+    content = forged(rows, claims | {field: value})
     with pytest.raises(PartError, match=rf"its metadata are damaged.*{field}: "):
         parts.read_info(part[0].name, content[-parts.TAIL_BYTES :], len(content))
 
 
-@pytest.mark.parametrize("claim", [b"", b"[]", b"null", b"\xff", b"[" * 4000, b'{"key": 1'])
+@pytest.mark.parametrize("claim", [b"", b"[]", b"null", b"\xff", b"[" * 4000, b'{"key": 1', b"{" * 4000, b"{}"])
 def test_a_claim_that_is_no_object_is_refused(claim: bytes, record: PointRecord, part: Part) -> None:
-    content = forged(rows_of(record, key=KEY, sweep_id=SWEEP_ID), claim)
-    with pytest.raises(PartError, match="damaged"):
+    sink = io.BytesIO()
+    with pq.ParquetWriter(sink, SCHEMA, store_schema=False) as writer:
+        writer.write_table(rows_of(record, key=KEY, sweep_id=SWEEP_ID))
+        writer.add_key_value_metadata({"landscape_ray": claim})
+    content = sink.getvalue()
+    with pytest.raises(PartError, match="its metadata are damaged"):
         parts.read_info(part[0].name, content[-parts.TAIL_BYTES :], len(content))
 
 
 def test_other_rows_than_claimed_are_refused(record: PointRecord, part: Part) -> None:
     rows = rows_of(record, key=KEY, sweep_id=SWEEP_ID)
-    claim = json.dumps({name: getattr(part[0], name) for name in PartInfo.__slots__}).encode()
-    for other, why in [
-        (rows.slice(0, 1), "should have 2 rows and has 1"),
-        (rows.drop_columns(["verdict"]), "its columns are not those"),
-        (rows.rename_columns(["x", *SCHEMA.names[1:]]), "its columns are not those"),
-        (rows.cast(pa.schema([*list(SCHEMA)[:-1], pa.field("judge_s", pa.string())])), "its columns are not those"),
-        (rows, "its content has changed"),
+    claims = {name: getattr(part[0], name) for name in PartInfo.__slots__}
+    assert parts.read_rows(part[0].name, forged(rows, claims))[1].equals(rows)
+    for other in [
+        rows.slice(0, 1),
+        rows.drop_columns(["verdict"]),
+        rows.rename_columns(["x", *SCHEMA.names[1:]]),
+        rows.cast(pa.schema([*list(SCHEMA)[:-1], pa.field("judge_s", pa.string())])),
+        rows.cast(pa.schema([*list(SCHEMA)[:-1], pa.field("judge_s", pa.float64())])),
     ]:
-        with pytest.raises(PartError, match=why):
-            parts.read_rows(part[0].name, forged(other, claim))
+        with pytest.raises(PartError, match="does not hold 2 rows with the columns of schema version 1"):
+            parts.read_rows(part[0].name, forged(other, claims))
 
 
 def test_a_huge_file_is_refused_without_being_read(part: Part) -> None:
@@ -192,7 +209,7 @@ def test_outcomes_are_equal_when_only_the_facts_of_the_visit_differ(record: Poin
     elsewhere = replace(record, facts=replace(record.facts, node="node-8", attempt=2, generate_s=99.0))
     again, _ = parts.encode(elsewhere, key=KEY, sweep_id="beef" * 4)
     assert again.outcome_sha256 == part[0].outcome_sha256
-    assert again.file_sha256 != part[0].file_sha256
+    assert again.rows_sha256 != part[0].rows_sha256
 
 
 def test_outcomes_differ_with_anything_measured(record: PointRecord, part: Part) -> None:

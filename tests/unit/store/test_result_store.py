@@ -119,7 +119,7 @@ def test_a_changed_byte_in_the_rows_is_found_when_they_are_read(
     assert store.parts().keys() == {keys[1]}
     (found,) = store.quarantined()
     assert found.path.startswith(f"quarantine/{path.name}.")
-    assert "content has changed" in found.reason
+    assert "rows have changed" in found.reason
     assert publish(point_at(0.1)) == keys[0]
     assert store.columns(keys, ["alpha"])["alpha"].tolist() == [0.1, 0.1, 0.2, 0.2]
 
