@@ -187,10 +187,12 @@ def progress_for(stream: TextIO = sys.stderr) -> Progress:
 
 def _facts(status: SweepStatus) -> list[tuple[str, str]]:
     """Return what there is to say, as names and values."""
+    unsettled = status.num_points > status.num_done + status.num_failed
     failed = f", {status.num_failed} failed" if status.num_failed else ""
     facts = [("points", f"{status.num_done}/{status.num_points}{failed}")]
     starting = f", {status.num_starting} starting" if status.num_starting else ""
-    facts.append(("engines", f"{status.num_up} up{starting}"))
+    if unsettled:
+        facts.append(("engines", f"{status.num_up} up{starting}"))
     if status.num_up or status.num_done_now:
         facts.append(("first engine up after", _duration(status.start_s)))
     for benchmark, (complied, judged) in status.complied.items():
@@ -201,7 +203,7 @@ def _facts(status: SweepStatus) -> list[tuple[str, str]]:
         facts.append(("tokens", f"{status.num_tokens / status.work_s:,.0f} a second"))
     if status.stopping:
         facts.append(("stopping", "waiting for running visits; again Ctrl-C to leave at once"))
-    elif status.remaining_s is not None:
+    elif unsettled and status.remaining_s is not None:
         facts.append(("time left", _duration(status.remaining_s)))
     return facts
 

@@ -80,6 +80,18 @@ def test_a_line_every_half_minute_and_one_at_the_end() -> None:
     assert stream.getvalue().splitlines() == [line] * 4
 
 
+def test_the_last_line_of_a_finished_sweep_speaks_of_no_engines_and_no_time_left() -> None:
+    stream, clock = io.StringIO(), Clock()
+    tally = Tally(SweepOutcome(num_points=1, num_done=0, num_failed=0), clock)
+    tally.count(READY)
+    clock.now_s += 2
+    tally.count(report("origin-r0", refused=4, complied=0))
+    LineProgress(stream, clock).close(tally.status(num_starting=0, num_up=0))
+    assert stream.getvalue() == (
+        "points: 1/1; first engine up after: 0 s; ASR so far, harmful: 0.0 %; visits: 30.0 a minute; tokens: 50 a second\n"
+    )
+
+
 def test_terminal_shows_the_same_facts() -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
