@@ -71,7 +71,14 @@ def test_a_fingerprint_sees_a_finetuned_model_and_a_renamed_tensor(folder: Path)
     finetuned = fingerprint(folder)
     save_file({"up.weight": tensors["down.weight"], "down.weight": tensors["up.weight"]}, folder / "model.safetensors")
     swapped = fingerprint(folder)
-    assert len({before, finetuned, swapped}) == 3
+    # The same bytes under another type and under another name.
+    save_file({name: tensor.view(np.int32) for name, tensor in tensors.items()}, folder / "model.safetensors")
+    retyped = fingerprint(folder)
+    save_file(
+        {"gate.weight": tensors["up.weight"], "down.weight": tensors["down.weight"]}, folder / "model.safetensors"
+    )
+    renamed = fingerprint(folder)
+    assert len({before, finetuned, swapped, retyped, renamed}) == 5
 
 
 def test_a_fingerprint_covers_every_byte_of_a_small_file(folder: Path) -> None:
