@@ -127,7 +127,8 @@ class ResultStore:
         """Return the rows of parts, in the order of the keys, as one array per column.
 
         Every byte of every part is proved. A part that is not there or does not prove itself has no rows in the
-        result; the latter is moved to quarantine, where the store may be written, so that it is measured again.
+        result. One whose footer is in order but whose rows are not is moved to quarantine, if the store may be
+        written, so that it is no longer listed and is measured again.
 
         Args:
             keys: Keys of the parts.
@@ -148,6 +149,8 @@ class ResultStore:
             for (key, entry), content in zip(wanted, contents, strict=True):
                 if content is None or key in tables:
                     continue
+                if not _has_proved_footer(entry, content):
+                    continue  # no part in the listing either, and perhaps one of a later version: let it lie
                 try:
                     _, tables[key] = parts.read_rows(entry.name, content, names)
                 except PartError as error:
@@ -286,6 +289,14 @@ class ResultStore:
                 "that it is not full, or choose another output folder (--out)."
             )
             raise OutputError(msg) from error
+
+
+def _has_proved_footer(entry: Entry, content: bytes) -> bool:
+    try:
+        parts.read_info(entry.name, content[-parts.TAIL_BYTES :], entry.num_bytes)
+    except PartError:
+        return False
+    return True
 
 
 def _second(info: PartInfo, first: PartInfo, where: str) -> str:

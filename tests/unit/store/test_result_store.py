@@ -124,6 +124,20 @@ def test_a_changed_byte_in_the_rows_is_found_when_they_are_read(
     assert store.columns(keys, ["alpha"])["alpha"].tolist() == [0.1, 0.1, 0.2, 0.2]
 
 
+def test_reading_leaves_parts_of_another_version_where_they_are(
+    store: ResultStore, folder: Path, publish: Publish, point_at: PointAt
+) -> None:
+    key = publish(point_at(0.1))
+    path = only_part(folder)
+    later = path.read_bytes().replace(b'{"schema_version":1,', b'{"schema_version":2,')
+    path.write_bytes(later)
+    assert len(store.columns([key], ["alpha"])["alpha"]) == 0
+    assert only_part(folder).read_bytes() == later
+    (found,) = store.quarantined()
+    assert found.path == f"parts/{path.name}"
+    assert "of another version of landscape-ray: schema_version" in found.reason
+
+
 def test_a_reader_without_the_right_to_write_leaves_a_damaged_part_out_too(
     store: ResultStore, folder: Path, publish: Publish, point_at: PointAt
 ) -> None:
