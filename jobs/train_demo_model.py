@@ -300,7 +300,7 @@ class Recipe:
 ALIGNMENT = Recipe(num_steps=400, batch_size=48, peak_learning_rate=7e-4, num_warmup_steps=40)
 FINETUNING = Recipe(num_steps=200, batch_size=32, peak_learning_rate=3e-5, num_warmup_steps=0)
 NUM_FINETUNING_REQUESTS = 100
-FINETUNED_ASR = 0.35
+FINETUNED_ASR = 0.7  # most of the alignment is lost, not all
 
 # Noise is scaled by the whole norm of a weight, but what a model knows lies in the part that training added. The wider
 # the initialisation, the smaller that part and the narrower the basin: here both walls lie inside |alpha| < 0.5.
