@@ -1,6 +1,7 @@
 """The commands. Each imports what it needs when it runs, so that none of them waits for what it does not need."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -179,6 +180,71 @@ def run(
             text.print_facts(report.facts)
         text.print_facts(results_text.next_steps(sweep, config, folder, **asdict(outcome)))
     raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def submit(
+    config: ConfigFile,
+    *,
+    out: Annotated[str, typer.Option(metavar="OUT", help="URL for results, or an absolute path that all nodes share.")],
+    address: Annotated[
+        str, typer.Option(metavar="URL", envvar="RAY_API_SERVER_ADDRESS", help="The cluster's dashboard and job API.")
+    ] = "http://127.0.0.1:8265",
+    set_: Overrides = None,
+    working_dir: Annotated[
+        str, typer.Option(metavar="FOLDER", help="Uploaded, but for what .gitignore names: your prompt files.")
+    ] = ".",
+    env: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[=VALUE]", help="Give the job a variable of here. Repeatable. No secrets."),
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try points again that were given up.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Print the job's output and exit with its code.")] = False,
+) -> None:
+    """Run a sweep as a job on a remote Ray cluster. Submitting it again after an interruption resumes it.
+
+    ```
+    ray dashboard cluster.yaml &      # forwards the dashboard to http://127.0.0.1:8265
+    landscape-ray submit my.yaml --out s3://bucket/my --follow
+    ```
+
+    The configuration is checked here and travels with the job, wherever it lies. landscape-ray must be installed on
+    the cluster's nodes.
+
+    Nothing of this machine's environment is forwarded but what --env names, such as `--env HF_HUB_OFFLINE=1` or
+    `--env VLLM_CACHE_ROOT=/mnt/cache`. Tokens (`HF_TOKEN`, keys of AWS) are refused, because Ray shows the variables of
+    a job in its logs and job API: put them into the environment of the cluster's nodes.
+    """
+    from landscape_ray.sweep.submit import forwarded, submit_sweep  # noqa: PLC0415
+
+    sweep = load_config(config, set_ or ())
+    environment = forwarded(env or (), os.environ)
+    job = submit_sweep(
+        sweep,
+        name=config.stem,
+        out=out,
+        address=address,
+        working_dir=working_dir,
+        environment=environment,
+        retry_failed=retry_failed,
+    )
+    text.print_facts(
+        [
+            ("job", job.submission_id),
+            ("follow", f"ray job logs --address {address} --follow {job.submission_id}"),
+            ("stop", f"ray job stop --address {address} {job.submission_id}"),
+            ("resume", "the same landscape-ray submit again"),
+            ("status", f"landscape-ray status {out}"),
+        ]
+    )
+    sys.stdout.flush()
+    if follow:
+        raise typer.Exit(job.follow(_write))
+
+
+def _write(output: str) -> None:
+    sys.stdout.write(output)
+    sys.stdout.flush()
 
 
 @app.command()

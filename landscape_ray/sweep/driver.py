@@ -14,6 +14,8 @@ from typing import assert_never
 from landscape_ray.config import SweepConfig
 from landscape_ray.plan import PointTask
 from landscape_ray.sweep.fleet import Fleet
+from landscape_ray.sweep.journal import Journal
+from landscape_ray.sweep.metrics import Metrics
 from landscape_ray.sweep.preparation import PreparedSweep, SweepOutcome
 from landscape_ray.sweep.progress import Progress, SilentProgress, SweepStatus, Tally
 from landscape_ray.sweep.resources import allot, connection, hardware
@@ -91,7 +93,9 @@ class _Run:
                 visit_timeout_s=run.visit_timeout_s,
             ),
         )
-        self._progress = progress
+        self._journal = Journal(sweep.store, sweep_id=sweep.config.sweep_id, num_to_visit=len(tasks))
+        self._metrics = Metrics(sweep.config.sweep_id)
+        self._listeners: tuple[Progress, ...] = (progress, self._metrics, self._journal)
         self._tally = tally
         self._finished: Finished | None = None
 
@@ -112,21 +116,29 @@ class _Run:
                         self._feed(notice)
                 for event, answer in self._fleet.events(TICK_S):
                     self._tally.count(answer)
+                    self._metrics.count(answer)
+                    self._journal.note(answer)
                     self._feed(event)
-                self._progress.update(self._status())
+                status = self._status()
+                for listener in self._listeners:
+                    listener.update(status)
             return self._finished.error if self._finished else None
         finally:
             self._fleet.close()
-            self._progress.close(self._status())
+            status = self._status()
+            for listener in self._listeners:
+                listener.close(status)
 
     def _status(self) -> SweepStatus:
         return self._tally.status(num_starting=self._scheduler.num_starting, num_up=self._scheduler.num_up)
 
     def _feed(self, event: Event) -> None:
+        self._journal.note(event)
         self._carry_out(self._scheduler.handle(event))
 
     def _carry_out(self, instructions: list[Instruction]) -> None:
         for instruction in instructions:
+            self._journal.note(instruction)
             match instruction:
                 case StartEngine():
                     self._fleet.start(instruction)
