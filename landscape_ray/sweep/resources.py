@@ -39,11 +39,13 @@ def connection() -> Iterator[None]:
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except Exception as error:  # Ray raises bare exceptions here
-        address = os.environ.get("RAY_ADDRESS", "")
-        what = f"connect to the cluster at RAY_ADDRESS={address}" if address else "start Ray on this machine"
-        msg = (
-            f"Cannot {what}: {error} Check the cluster with `ray status`, or unset RAY_ADDRESS to run on this machine."
-        )
+        if address := os.environ.get("RAY_ADDRESS"):
+            msg = (
+                f"Cannot connect to the Ray cluster at RAY_ADDRESS={address}: {error} Check it with `ray status`; if it "
+                "asks for a token, set RAY_AUTH_MODE=token; or unset RAY_ADDRESS to run on this machine."
+            )
+        else:
+            msg = f"Cannot start Ray on this machine, or connect to the one that runs here: {error}"
         raise ResourceError(msg) from error
     try:
         yield
