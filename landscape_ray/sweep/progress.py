@@ -168,10 +168,10 @@ class LiveProgress:
 
     def __init__(self, stream: TextIO) -> None:
         self._live = Live(console=Console(file=stream), refresh_per_second=4)
-        self._live.start()
 
     def update(self, status: SweepStatus) -> None:
         """Show the status at the next refresh."""
+        self._live.start()  # not before: what goes wrong before anything runs is told on a terminal left as it was
         self._live.update(_table(status))
 
     def close(self, status: SweepStatus) -> None:

@@ -41,8 +41,8 @@ def connection() -> Iterator[None]:
     except Exception as error:  # Ray raises bare exceptions here
         if address := os.environ.get("RAY_ADDRESS"):
             msg = (
-                f"Cannot connect to the Ray cluster at RAY_ADDRESS={address}: {error} Check it with `ray status`. If it "
-                "wants a token, set RAY_AUTH_MODE=token. To run on this machine, unset RAY_ADDRESS."
+                f"Cannot connect to the Ray cluster at RAY_ADDRESS={address}: {error} Check it with `ray status`. If "
+                "it wants a token, set RAY_AUTH_MODE=token. To run on this machine, unset RAY_ADDRESS."
             )
         else:
             msg = f"Cannot start Ray on this machine, or connect to the one that runs here: {error}"

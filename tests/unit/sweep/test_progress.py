@@ -99,6 +99,7 @@ def test_terminal_shows_the_same_facts() -> None:
     stream = Terminal()
     progress = progress_for(stream)
     assert isinstance(progress, LiveProgress)
+    assert stream.getvalue() == ""
     status = status_after_work(Clock())
     progress.update(status)
     progress.close(status)
