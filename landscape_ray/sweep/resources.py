@@ -25,9 +25,10 @@ FORWARDED_PREFIXES = ("HF_", "TRANSFORMERS_", "VLLM_", "AWS_", "GOOGLE_", "AZURE
 
 @contextlib.contextmanager
 def connection() -> Iterator[None]:
-    """Connect to the cluster of the environment (RAY_ADDRESS, or one started here), or start one on this machine.
+    """Connect to the cluster that RAY_ADDRESS names, or start one on this machine.
 
-    A connection that exists already is used, and left as it is.
+    A connection that exists already is used, and left as it is. Without RAY_ADDRESS Ray itself would look for a cluster
+    that was once started on this machine, and wait minutes for one that has died.
 
     Raises:
         ResourceError: There is no cluster at that address, or none could be started.
@@ -37,7 +38,8 @@ def connection() -> Iterator[None]:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+        address = os.environ.get("RAY_ADDRESS", "local")
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except Exception as error:  # Ray raises bare exceptions here
         if address := os.environ.get("RAY_ADDRESS"):
             msg = (
@@ -45,7 +47,7 @@ def connection() -> Iterator[None]:
                 "it wants a token, set RAY_AUTH_MODE=token. To run on this machine, unset RAY_ADDRESS."
             )
         else:
-            msg = f"Cannot start Ray on this machine, or connect to the one that runs here: {error}"
+            msg = f"Cannot start Ray on this machine: {error}"
         raise ResourceError(msg) from error
     try:
         yield
