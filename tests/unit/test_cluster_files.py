@@ -16,10 +16,13 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
 from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
 from ray.autoscaler.v2.utils import ResourceRequestUtil
+from ray.core.generated.common_pb2 import LabelSelectorOperator
 from ray.scripts.scripts import drain_node
 
 from landscape_ray import __version__
 from landscape_ray.config import load_config
+from landscape_ray.sweep.driver import STOP_GRACE_S
+from landscape_ray.sweep.resources import FORWARDED_PREFIXES
 
 ROOT = Path(__file__).parents[2]
 CLOUDS = ("cluster.yaml", "jobs/cluster-gcp.yaml")
@@ -45,10 +48,20 @@ def autoscaler_config(name: str) -> AutoscalingConfig:
     return AutoscalingConfig(_derive_autoscaling_config_from_ray_cr(cluster), skip_content_hash=True)
 
 
-def launched(name: str, num_engines: int, unavailable: tuple[str, ...] = ()) -> dict[str, int]:
-    """Return how many nodes of which type Ray's autoscaler starts for so many waiting engines."""
+def launched(
+    name: str, num_engines: int, unavailable: tuple[str, ...] = (), market_types: tuple[str, ...] = ()
+) -> dict[str, int]:
+    """Return how many nodes of which type Ray's autoscaler starts for so many waiting engines.
+
+    Args:
+        name: The file.
+        num_engines: Engines that wait.
+        unavailable: Types of nodes that the cloud has just refused.
+        market_types: As `run.node_labels` has them, in order of preference.
+    """
     config = autoscaler_config(name)
-    engine = ResourceRequestUtil.make({"CPU": 1, "GPU": 1})
+    labels = [[("ray.io/market-type", LabelSelectorOperator.LABEL_OPERATOR_IN, [market])] for market in market_types]
+    engine = ResourceRequestUtil.make({"CPU": 1, "GPU": 1}, label_selectors=labels or None)
     reply = ResourceDemandScheduler(None).schedule(
         SchedulingRequest(
             disable_launch_config_check=True,
@@ -107,9 +120,13 @@ def test_without_work_no_worker_is_started(name: str) -> None:
 @pytest.mark.parametrize("name", CLOUDS)
 def test_engines_get_spot_nodes_first_and_others_when_there_are_none(name: str) -> None:
     assert launched(name, 8) == {"gpu_spot": 8}
-    shortage = launched(name, 2, unavailable=("gpu_spot",))
-    assert shortage == {"gpu_on_demand": 2}
+    assert launched(name, 2, unavailable=("gpu_spot",)) == {"gpu_on_demand": 2}
     assert launched(name, 1, unavailable=("gpu_on_demand",)) == {"gpu_spot": 1}
+
+
+def test_a_preference_by_labels_holds_out_for_spot_as_the_docs_warn() -> None:
+    assert launched("cluster.yaml", 2, unavailable=("gpu_spot",), market_types=("spot", "on-demand")) == {"gpu_spot": 2}
+    assert launched("cluster.yaml", 2, market_types=("on-demand",)) == {"gpu_on_demand": 2}
 
 
 def test_kuberay_starts_a_spot_pod_per_engine_up_to_its_bound() -> None:
@@ -179,9 +196,18 @@ def test_one_pinned_image_and_one_pinned_version_everywhere(name: str) -> None:
 @pytest.mark.parametrize("name", CLOUDS)
 def test_the_head_starts_autoscaler_v2_and_keeps_its_dashboard_to_itself(name: str) -> None:
     start = load(name)["head_start_ray_commands"][-1]
-    assert "RAY_enable_autoscaler_v2=1 ray start --head" in start
+    assert "RAY_enable_autoscaler_v2=1 " in start.partition("ray start --head")[0]
     assert "--autoscaling-config=~/ray_bootstrap_config.yaml" in start
     assert start.endswith("--dashboard-host=127.0.0.1")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_stopped_job_has_time_to_let_running_visits_end(name: str) -> None:
+    """Ray kills it after 3 s otherwise."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    waits = re.search(r'RAY_JOB_STOP_WAIT_TIME_S(?:=|, value: ")(\d+)', text)
+    assert waits is not None
+    assert int(waits[1]) > STOP_GRACE_S
 
 
 @pytest.mark.parametrize("name", CLOUDS)
@@ -312,10 +338,13 @@ def test_the_rayjob_uses_one_image_as_user_of_no_rights(pods: dict[str, Any]) ->
 
 
 def test_the_rayjob_names_secrets_and_holds_none(pods: dict[str, Any]) -> None:
-    variables = [variable for pod in pods.values() for variable in pod["containers"][0].get("env", [])]
-    assert [variable["name"] for variable in variables] == ["HF_TOKEN"]
-    assert all(set(variable) == {"name", "valueFrom"} for variable in variables)
-    assert variables[0]["valueFrom"] == {"secretKeyRef": {"name": "landscape-ray", "key": "hf-token"}}
+    variables = {
+        variable.pop("name"): variable for pod in pods.values() for variable in pod["containers"][0].get("env", [])
+    }
+    assert variables == {
+        "RAY_JOB_STOP_WAIT_TIME_S": {"value": "30"},
+        "HF_TOKEN": {"valueFrom": {"secretKeyRef": {"name": "landscape-ray", "key": "hf-token"}}},
+    }
 
 
 # -- all of them
@@ -352,3 +381,20 @@ def test_no_default_address_of_a_dashboard_remains_in_what_ray_makes_of_the_file
 def test_what_looks_like_a_secret_is_found() -> None:
     for secret in ("hf_" + "a" * 20, "AKIA" + "B" * 16, "password: x", "AWS_SECRET_ACCESS_KEY=x"):
         assert SECRET.search(secret)
+
+
+# -- docs/operations.md
+
+
+def test_the_messages_that_operators_are_told_about_are_those_of_the_code() -> None:
+    table = (ROOT / "docs/operations.md").read_text(encoding="utf-8").partition("## What each error asks of you")[2]
+    pieces = re.findall(r"^\| `([^`]+)` \|", table, flags=re.MULTILINE)
+    sources = [file.read_text(encoding="utf-8") for file in (ROOT / "landscape_ray").rglob("*.py")]
+    assert len(pieces) > 20
+    assert [piece for piece in pieces if not any(piece in source for source in sources)] == []
+
+
+def test_the_variables_that_reach_engines_are_those_of_the_code() -> None:
+    text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    section = text.partition("## Variables that reach engines")[2].partition("directly to each engine")[0]
+    assert tuple(re.findall(r"`([A-Z]+_)`", section)) == FORWARDED_PREFIXES
