@@ -37,11 +37,11 @@ def connection() -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    address = os.environ.get("RAY_ADDRESS", "local")
     try:
-        address = os.environ.get("RAY_ADDRESS", "local")
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except Exception as error:  # Ray raises bare exceptions here
-        if address := os.environ.get("RAY_ADDRESS"):
+        if address != "local":
             msg = (
                 f"Cannot connect to the Ray cluster at RAY_ADDRESS={address}: {error} Check it with `ray status`. If "
                 "it wants a token, set RAY_AUTH_MODE=token. To run on this machine, unset RAY_ADDRESS."
