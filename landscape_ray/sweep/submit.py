@@ -29,6 +29,7 @@ SECRET_NAME = re.compile(
 )
 MAX_REASON_CHARS = 500
 POLL_S = 0.5
+NOT_READY, READY_WITHIN_S = "No available agent", 60.0
 STOPPED_EXIT_CODE = 3
 """Of a job that was stopped before it could say: incomplete but resumable."""
 
@@ -115,7 +116,8 @@ def submit_sweep(
         raise ConfigError(msg)
     try:
         client = JobSubmissionClient(address)
-        submission_id = client.submit_job(
+        submission_id = _submit_when_ready(
+            client,
             entrypoint=_entrypoint(config, out, retry_failed=retry_failed),
             runtime_env={"working_dir": working_dir, "env_vars": dict(environment or {})},
             metadata={"sweep_id": config.sweep_id, "config": name, "out": out, "landscape_ray": __version__},
@@ -166,6 +168,20 @@ def _check_out(out: str) -> None:
             "it. Give an address such as s3://bucket/prefix, or the absolute path of storage that all nodes share."
         )
         raise OutputError(msg)
+
+
+def _submit_when_ready(client: Any, **job: Any) -> str:
+    """Submit a job; the dashboard of a cluster that has just started is up some seconds before it takes jobs."""
+    give_up_at_s = time.monotonic() + READY_WITHIN_S
+    while True:
+        try:
+            submission_id: str = client.submit_job(**job)
+        except RuntimeError as error:
+            if NOT_READY not in str(error) or time.monotonic() > give_up_at_s:
+                raise
+        else:
+            return submission_id
+        time.sleep(POLL_S)
 
 
 def _entrypoint(config: SweepConfig, out: str, *, retry_failed: bool) -> str:
