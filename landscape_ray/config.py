@@ -238,8 +238,8 @@ class RunConfig(Section):
     """What engines compute on. `auto`: GPUs if the cluster has any (the synthetic engine: CPU cores); `gpu`: GPUs, and
     if there are none yet, wait for an autoscaler to bring them; `cpu`: CPU cores, even beside GPUs."""
     node_labels: tuple[dict[str, str], ...] = ()
-    """Labels that an engine's node must have; alternatives in order of preference, such as
-    `[{ray.io/market-type: spot}, {ray.io/market-type: on-demand}]`. Empty: any node."""
+    """Labels that an engine's node must have; alternatives in order of preference. Empty: any node. To prefer spot
+    nodes give node types a `priority` in the cluster file: the autoscaler waits for the first alternative here."""
     tensor_parallel: int = Field(default=1, ge=1)
     """GPUs per engine. Prefer 1, and more engines, when the model fits one GPU."""
     cpus_per_engine: int = Field(default=1, ge=1)
