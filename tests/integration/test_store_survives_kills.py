@@ -80,6 +80,6 @@ def test_what_forty_killed_writers_acknowledged_is_there(tmp_path: Path) -> None
     assert survive(tmp_path, num_kills=20) >= 4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_six_hundred_killed_writers_acknowledged_is_there(tmp_path: Path) -> None:
     assert survive(tmp_path, num_kills=300) >= 60
