@@ -499,6 +499,7 @@ def save_checkpoint(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast,
         pad_token_id=tokenizer.pad_token_id,
     )
     stored.save_pretrained(folder)
+    tokenizer.backend_tokenizer.no_padding()  # a batch leaves its padding behind, which is no part of a tokenizer
     tokenizer.save_pretrained(folder)
     # transformers 5 writes a class name that transformers 4 does not know; both know this one.
     path = folder / "tokenizer_config.json"

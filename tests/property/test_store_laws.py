@@ -149,7 +149,7 @@ class StoreUnderCrashes(RuleBasedStateMachine):
     @rule(index=st.sampled_from(range(len(POINTS))), share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
     def rot(self, index: int, share: float, bit: int) -> None:
         path = self.part(index)
-        if path.exists():
+        if path.exists() and path.stat().st_size:
             content = bytearray(path.read_bytes())
             content[int(len(content) * share)] ^= 1 << bit
             path.write_bytes(bytes(content))
