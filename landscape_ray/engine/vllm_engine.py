@@ -31,22 +31,17 @@ class VllmEngine:
         """Start vLLM; takes tens of seconds.
 
         Raises:
-            ResourceError: vLLM is not installed, or found no room for the model.
+            ResourceError: vLLM found no room for the model.
             CheckpointError: The checkpoint cannot be read.
             PlacementError: vLLM's loader does not take every tensor of the checkpoint.
         """
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-        try:
-            import torch  # noqa: PLC0415
-            import vllm  # noqa: PLC0415
-            from vllm.platforms import current_platform  # noqa: PLC0415
-        except ImportError as error:
-            msg = (
-                f"vLLM cannot be imported ({error}). Install landscape-ray[gpu] on a GPU machine, or run `make "
-                "install` in a clone for the CPU build; or use the slower fallback, --set engine=transformers."
-            )
-            raise ResourceError(msg) from error
+        # Only now, because the variables above are read on import.
+        import torch  # noqa: PLC0415
+        import vllm  # noqa: PLC0415
+        from vllm.platforms import current_platform  # noqa: PLC0415
+
         folder = checkpoint_folder(spec.model, spec.revision)
         self._encoder = PromptEncoder(folder)
         self._on_cpu = current_platform.is_cpu()
