@@ -44,6 +44,7 @@ $(INSTALLED): pyproject.toml Makefile
 
 demo: $(INSTALLED)
 	@$(BIN)/landscape-ray run jobs/configs/demo.yaml --out results/demo
+	@echo "first   source $(BIN)/activate   (puts landscape-ray on your path)"
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest -m "not long"
