@@ -15,7 +15,7 @@ from landscape_ray.analysis.metric import METRICS, Metric, Outcome
 from landscape_ray.errors import IncompleteError, PartError
 from landscape_ray.plan import Axis, Grid, SweepPlan
 
-__all__ = ["Landscape", "LogLikelihoods", "check_complete"]
+__all__ = ["COLUMNS", "Landscape", "LogLikelihoods", "check_complete"]
 
 IntArray: TypeAlias = npt.NDArray[np.int64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
@@ -23,6 +23,8 @@ FloatArray: TypeAlias = npt.NDArray[np.float64]
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
+COLUMNS = ("benchmark", "draw", "repeat", "alpha", "beta", "prompt_index", "prompt_id", "verdict")
+"""What of the rows of the result store a landscape of rates is made of."""
 VERDICTS = {outcome.name.lower(): outcome for outcome in Outcome if outcome != Outcome.UNMEASURED}
 
 

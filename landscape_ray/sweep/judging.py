@@ -19,7 +19,7 @@ import ray
 from landscape_ray.config import RunConfig
 from landscape_ray.engine import EngineFacts
 from landscape_ray.engine.judges import ResolvedJudge, create_judge, resolve_judge
-from landscape_ray.errors import ConfigError, OutputError, PartError
+from landscape_ray.errors import ConfigError, PartError
 from landscape_ray.evaluation import FinishReason, Verdict
 from landscape_ray.evaluation.judge_config import EndpointJudgeConfig, JudgeConfig, ModelJudgeConfig, question_of
 from landscape_ray.evaluation.judging import Exchange, ExchangeJudge, Judgment
@@ -31,6 +31,7 @@ from landscape_ray.store import (
     ResultStore,
     VerdictRecord,
     VerdictStore,
+    keys_by_label,
     planned_keys,
     verdict_key,
 )
@@ -154,12 +155,7 @@ class _Pass:
             UserError: There is no sweep, no benchmark for this judge, or no such judge.
         """
         results = ResultStore(out)
-        manifest = results.read_manifest()
-        if manifest is None:
-            msg = (
-                f"{results.location} holds no sweep: it has no manifest. Give the output folder of `landscape-ray run`."
-            )
-            raise OutputError(msg)
+        manifest = results.require_manifest()
         sweep = manifest.request()
         plan = SweepPlan.from_config(sweep, manifest.geometry)
         metrics = JUDGED_METRICS[question_of(config)]
@@ -185,16 +181,13 @@ class _Pass:
                 f"{' or '.join(sorted(metrics))} are about; this sweep has: {found}."
             )
             raise ConfigError(msg)
-        keys = {
-            point.label: {name: planned[name][place] for name in planned} for place, point in enumerate(plan.points)
-        }
         return cls(
             judge=resolve_judge(config),
             manifest=manifest,
             plan=plan,
             results=results,
             verdicts=VerdictStore(out, config.name),
-            keys=keys,
+            keys=keys_by_label(plan, planned),
         )
 
     def claim(self) -> None:
