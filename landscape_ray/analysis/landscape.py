@@ -187,9 +187,14 @@ class Landscape:
 
     @property
     def broken_pct(self) -> FloatArray:
-        """Share of outputs that are no language, of those of which it is known, in percent, (D, *G); else NaN."""
+        """Share of outputs that are no language, in percent, (D, *G); NaN where it is not known of all that are scored.
+
+        Of a generation that ended with its verdict it is not known, and those are the refusals: the share of the others
+        would say something else.
+        """
         known = ~np.isnan(self.is_broken)
-        return METRICS["asr"].value(np.nansum(self.is_broken, axis=-1), known.sum(axis=-1).astype(np.float64))
+        share = METRICS["asr"].value(np.nansum(self.is_broken, axis=-1), known.sum(axis=-1).astype(np.float64))
+        return np.where(((self.denominators > 0) & ~known).any(axis=-1), np.nan, share)
 
     @property
     def success_unbroken_pct(self) -> FloatArray:

@@ -164,6 +164,16 @@ class _Pass:
             for name, keys in planned_keys(manifest, sweep, plan).items()
             if manifest.benchmarks[name].metric in metrics
         }
+        cut = [each.name for each in sweep.benchmarks if each.name in planned and each.decoding.early_verdict]
+        if cut:
+            msg = (
+                f"{' and '.join(cut)} of {results.location} cannot be judged again: answers end at their first refusal "
+                "keyword. Measure with decoding.early_verdict false, into another folder, to have whole answers."
+            )
+            if len(cut) == len(planned):
+                raise ConfigError(msg)
+            logger.warning("%s The others are judged.", msg)
+            planned = {name: keys for name, keys in planned.items() if name not in cut}
         if not planned:
             found = ", ".join(f"{name} ({benchmark.metric})" for name, benchmark in manifest.benchmarks.items())
             msg = (
