@@ -1,6 +1,6 @@
 """Greedy decoding of a batch that shrinks: a sequence that has ended takes no part in the steps that follow."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,21 +13,19 @@ __all__ = ["greedy_tokens"]
 def greedy_tokens(
     model: Any,
     prompts: Sequence[Sequence[int]],
-    limits: Sequence[int],
     *,
-    stop_token_ids: Collection[int],
+    has_ended: Callable[[int, list[int]], bool],
     pad_token_id: int,
     on_keep: Callable[[torch.Tensor], None],
 ) -> list[list[int]]:
-    """Return the tokens after each prompt, up to its limit or to the token that ends it, that one included.
+    """Return the tokens after each prompt, up to the one that ends it.
 
     Shapes: B sequences that are still going on, T tokens so far.
 
     Args:
         model: A causal language model of transformers.
         prompts: Token ids, at least one each.
-        limits: Most new tokens of each prompt, at least one.
-        stop_token_ids: Tokens that end a sequence.
+        has_ended: Tells of a prompt, by its place, and of the tokens after it so far, whether they are all.
         pad_token_id: A token to fill the batch with.
         on_keep: Is told which rows of the batch go on, whenever some have ended.
     """
@@ -52,7 +50,7 @@ def greedy_tokens(
         tokens = tokens_B.tolist()
         for row, token in zip(going, tokens, strict=True):
             found[row].append(token)
-        kept = [i for i, row in enumerate(going) if tokens[i] not in stop_token_ids and len(found[row]) < limits[row]]
+        kept = [i for i, row in enumerate(going) if not has_ended(row, found[row])]
         positions_BT = positions_BT[:, -1:] + 1
         if len(kept) < len(going):
             rows = torch.tensor(kept, dtype=torch.long, device=device)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -75,10 +76,16 @@ def test_log_likelihoods_are_those_of_placed_weights(engine: TransformersEngine,
 @pytest.mark.parametrize("points", [LINE, PLANE], ids=["line", "plane"])
 @pytest.mark.parametrize("max_num_seqs", [5, 1000])
 def test_greedy_tokens_are_those_of_placed_weights(
-    tied_checkpoint: Path, make_benchmark: MakeBenchmark, points: list[Perturbation], max_num_seqs: int
+    tied_checkpoint: Path,
+    make_benchmark: MakeBenchmark,
+    monkeypatch: pytest.MonkeyPatch,
+    points: list[Perturbation],
+    max_num_seqs: int,
 ) -> None:
-    # Other lengths of prompts, two limits of new tokens, sequences that end before the others.
-    benchmarks = [make_benchmark(num=7), make_benchmark("other", shift=40, num=3, max_new_tokens=3)]
+    # Other lengths of prompts, two limits of new tokens, sequences that end before the others, in three ways.
+    monkeypatch.setattr("landscape_ray.evaluation.judge.DECISIVE_KEYWORDS", ("A", "Z"))
+    early = replace(make_benchmark("early", num=5), early_verdict=True)
+    benchmarks = [make_benchmark(num=7), make_benchmark("other", shift=40, num=3, max_new_tokens=3), early]
     engine = build(tied_checkpoint, max_num_seqs=max_num_seqs)
     engine.place_points(points)
     together = engine.generate_points(benchmarks)
@@ -87,6 +94,7 @@ def test_greedy_tokens_are_those_of_placed_weights(
         assert found == engine.generate(benchmarks)
     reasons = {completion.finish_reason for found in together for completion in found[0]}
     assert reasons == {FinishReason.STOP, FinishReason.LENGTH}
+    assert FinishReason.VERDICT in {completion.finish_reason for found in together for completion in found[2]}
 
 
 SIZES = {"vocab_size": 93, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
