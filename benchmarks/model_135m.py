@@ -96,6 +96,7 @@ def _weights(small: dict[str, torch.Tensor], config: dict[str, int]) -> dict[str
         ):
             weights[prefix + name] = corner(matrix(prefix + name, rows, columns), rows, columns)
         attention = prefix + "self_attn."
+        blocks: tuple[torch.Tensor, ...]
         if attention + "q_proj.weight" in small:
             q, k, v, o = (small[f"{attention}{name}_proj.weight"].float() for name in "qkvo")
             q = q * math.sqrt(HEAD_WIDTH / head_width)

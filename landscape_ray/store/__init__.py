@@ -7,6 +7,7 @@ from landscape_ray.store.lease import RENEW_EVERY_S, Lease, LeaseState
 from landscape_ray.store.manifest import BenchmarkIdentity, Manifest, check_same_sweep
 from landscape_ray.store.parts import PartInfo
 from landscape_ray.store.planned import keys_by_label, part_keys, planned_keys
+from landscape_ray.store.received import ReceivedAnswer, ReceivedStore
 from landscape_ray.store.result_store import Quarantined, ResultStore
 from landscape_ray.store.run_log import RunSummary
 from landscape_ray.store.schema import SCHEMA, SCHEMA_VERSION
@@ -35,6 +36,8 @@ __all__ = [
     "PartInfo",
     "PointFailure",
     "Quarantined",
+    "ReceivedAnswer",
+    "ReceivedStore",
     "ResultStore",
     "RunSummary",
     "VerdictRecord",
