@@ -208,9 +208,7 @@ def run(
 
     Ctrl-C ends after the visits under way; a second one at once.
     """
-    from landscape_ray.cli import results_text  # noqa: PLC0415
     from landscape_ray.plan import Geometry, SweepPlan, num_planned_visits  # noqa: PLC0415
-    from landscape_ray.report.folder import write_report  # noqa: PLC0415
     from landscape_ray.sweep import ProfiledProgress, progress_for, run_sweep  # noqa: PLC0415
 
     overrides = [*(set_ or ()), *([] if engines is None else [f"run.engines={engines}"])]
@@ -224,6 +222,10 @@ def run(
         progress = progress_for(sys.stderr)
         shown = ProfiledProgress(progress, sys.stderr) if profile else progress
         outcome = run_sweep(sweep, folder, progress=shown, retry_failed=retry_failed)
+        # Only now, because engines should not wait for what draws figures.
+        from landscape_ray.cli import results_text  # noqa: PLC0415
+        from landscape_ray.report.folder import write_report  # noqa: PLC0415
+
         report = None if outcome.num_missing else write_report(folder, near / "report")
     except LandscapeError as error:
         if json_:

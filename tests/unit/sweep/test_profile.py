@@ -100,9 +100,9 @@ def test_phases_together_are_the_time_for_which_engines_were_up() -> None:
     clock = Clock()
     tally = Tally(SweepOutcome(num_points=2, num_done=0, num_failed=0), {"harmful": "asr"}, clock)
     clock.pass_s(10)
-    tally.status(num_starting=2, num_up=0)
+    tally.status(starting={"s": 2}, num_up=0)
     clock.pass_s(5)
-    tally.status(num_starting=0, num_up=2)
+    tally.status(starting={}, num_up=2)
     clock.pass_s(30)
     report = VisitReport(
         label="d0_a+0.1",
@@ -116,11 +116,11 @@ def test_phases_together_are_the_time_for_which_engines_were_up() -> None:
     )
     tally.count(report)
     tally.count(report)  # repeated as a straggler: the engine's time all the same
-    tally.status(num_starting=0, num_up=1)
+    tally.status(starting={}, num_up=1)
     clock.pass_s(3)
-    status = tally.status(num_starting=0, num_up=0)
+    status = tally.status(starting={}, num_up=0)
     clock.pass_s(100)
-    status = tally.status(num_starting=0, num_up=0)
+    status = tally.status(starting={}, num_up=0)
     assert status.engine_s == pytest.approx(2 * 30 + 3)
     found = profile_of(status)
     assert found.keys() == PHASES.keys()
@@ -144,4 +144,4 @@ def test_the_table_is_printed_when_the_run_ends(status: SweepStatus) -> None:
 
 @pytest.fixture
 def status() -> SweepStatus:
-    return Tally(SweepOutcome(num_points=2, num_done=0, num_failed=0), {}, Clock()).status(num_starting=0, num_up=0)
+    return Tally(SweepOutcome(num_points=2, num_done=0, num_failed=0), {}, Clock()).status(starting={}, num_up=0)
