@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers import AutoModelForCausalLM, GenerationConfig, StoppingCriteriaList
 
 from landscape_ray.engine.checkpoint import checkpoint_folder
 from landscape_ray.engine.encoding import PROMPT_TOO_LONG, PromptEncoder
@@ -16,6 +16,7 @@ from landscape_ray.engine.greedy import greedy_tokens
 from landscape_ray.engine.hardware import cpu_name
 from landscape_ray.engine.line_batching import Line
 from landscape_ray.engine.protocol import EngineFacts, EngineSpec
+from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tied_head import check_tied_head
 from landscape_ray.errors import CheckpointError, GenerationError, PlacementError
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText, stop_strings
@@ -48,6 +49,7 @@ class TransformersEngine:
         self._encoder = PromptEncoder(folder)
         check_tied_head(folder)
         self._batch_size = spec.run.max_num_seqs
+        self.stopwatch = Stopwatch()
         transformers.logging.disable_progress_bar()  # it would be drawn across the sweep's own
         try:
             self._model: Any = AutoModelForCausalLM.from_pretrained(
@@ -92,7 +94,7 @@ class TransformersEngine:
         """Copy perturbed tensors into the live parameters; see `Engine.place`."""
         digest = WeightsDigest()
         self._points_KP = torch.zeros(len(self._directions), 1, device=self._device)
-        with torch.no_grad():
+        with torch.no_grad(), self.stopwatch.phase("place"):
             for name, tensor in self._perturber.tensors(perturbation):
                 digest.update(name, tensor)
                 parameter = self._parameters[name]
@@ -107,10 +109,11 @@ class TransformersEngine:
         origin = self.place(ORIGIN)
         vectors = dict.fromkeys(vector for perturbation in perturbations for vector, _ in perturbation.terms)
         if not vectors.keys() <= self._directions.keys():
-            self._line = Line(self._model, [])  # makes room
-            moves = [dict(vector_tensors(v, self._base, self._endpoints, device=self._device)) for v in vectors]
-            self._directions = {vector: _digest(moved) for vector, moved in zip(vectors, moves, strict=True)}
-            self._line = Line(self._model, moves)
+            with self.stopwatch.phase("place"):
+                self._line = Line(self._model, [])  # makes room
+                moves = [dict(vector_tensors(v, self._base, self._endpoints, device=self._device)) for v in vectors]
+                self._directions = {vector: _digest(moved) for vector, moved in zip(vectors, moves, strict=True)}
+                self._line = Line(self._model, moves)
         coefficients = [[dict(p.terms).get(vector, 0.0) for p in perturbations] for vector in self._directions]
         self._points_KP = torch.tensor(coefficients, device=self._device).view(-1, len(perturbations))
         return [self._point_digest(origin, perturbation) for perturbation in perturbations]
@@ -142,8 +145,7 @@ class TransformersEngine:
         num_points = self._points_KP.shape[1]
         completions = [[PROMPT_TOO_LONG] * len(jobs) for _ in range(num_points)]
         for batch in _batched([(i, point) for i in order for point in range(num_points)], self._batch_size):
-            with self._at(batch):
-                found = self._decode_until_ended([jobs[i] for i, _ in batch])
+            found = self._decode_until_ended([jobs[i] for i, _ in batch], self._at(batch))
             for (i, point), completion in zip(batch, found, strict=True):
                 completions[point][i] = completion
         rests = map(iter, completions)
@@ -174,8 +176,8 @@ class TransformersEngine:
         """Let each sequence of a batch, a job at a point, stand at its point."""
         return self._line.batch(self._points_KP[:, [point for _, point in batch]])
 
-    def _decode_until_ended(self, jobs: Sequence[Job]) -> list[Completion]:
-        """Complete a batch greedily, in which each row ends by itself."""
+    def _decode_until_ended(self, jobs: Sequence[Job], at: AbstractContextManager[None]) -> list[Completion]:
+        """Complete a batch greedily where `at` puts it; each row ends by itself."""
 
         def is_cut(row: int, tokens: list[int]) -> bool:
             return bool(jobs[row][2]) and self._encoder.settles(tokens, jobs[row][2])
@@ -184,17 +186,19 @@ class TransformersEngine:
             return tokens[-1] in self._encoder.stop_token_ids or len(tokens) == jobs[row][1] or is_cut(row, tokens)
 
         try:
-            found = greedy_tokens(
-                self._model,
-                [prompt for prompt, _, _ in jobs],
-                has_ended=has_ended,
-                pad_token_id=self._encoder.pad_token_id,
-                on_keep=self._line.keep,
-            )
+            with at, self.stopwatch.phase("decode"):
+                found = greedy_tokens(
+                    self._model,
+                    [prompt for prompt, _, _ in jobs],
+                    has_ended=has_ended,
+                    pad_token_id=self._encoder.pad_token_id,
+                    on_keep=self._line.keep,
+                )
         except (RuntimeError, ValueError, IndexError) as error:
             msg = f"transformers failed while generating {len(jobs)} completions: {type(error).__name__}: {error}"
             raise GenerationError(msg) from error
-        return [self._encoder.complete(tokens, is_cut=is_cut(row, tokens)) for row, tokens in enumerate(found)]
+        with self.stopwatch.phase("detokenize"):
+            return [self._encoder.complete(tokens, is_cut=is_cut(row, tokens)) for row, tokens in enumerate(found)]
 
     def _score(
         self, texts: Sequence[ScoredText], num_points: int, at: Callable[[Batch], AbstractContextManager[None]]
@@ -207,7 +211,7 @@ class TransformersEngine:
         )
         found: list[list[LogLikelihood | None]] = [[None] * len(jobs) for _ in range(num_points)]
         for batch in _batched([(i, point) for i in order for point in range(num_points)], self._batch_size):
-            with at(batch):
+            with at(batch), self.stopwatch.phase("prefill"):
                 scores = self._read([jobs[i] for i, _ in batch])
             for (i, point), score in zip(batch, scores, strict=True):
                 found[point][i] = score
@@ -224,22 +228,24 @@ class TransformersEngine:
             ids_BT[row, longest - len(prompt) :] = torch.tensor(prompt)
             mask_BT[row, longest - len(prompt) :] = 1
         try:
-            output: Any = self._model.generate(
-                input_ids=ids_BT.to(self._device),
-                attention_mask=mask_BT.to(self._device),
-                do_sample=False,
-                max_new_tokens=max_new_tokens,
-                eos_token_id=list(self._encoder.stop_token_ids),
-                pad_token_id=self._encoder.pad_token_id,
-                stopping_criteria=StoppingCriteriaList([until_settled] if stops else []),
-            )
+            with self.stopwatch.phase("decode"):
+                output: Any = self._model.generate(
+                    input_ids=ids_BT.to(self._device),
+                    attention_mask=mask_BT.to(self._device),
+                    do_sample=False,
+                    max_new_tokens=max_new_tokens,
+                    eos_token_id=list(self._encoder.stop_token_ids),
+                    pad_token_id=self._encoder.pad_token_id,
+                    stopping_criteria=StoppingCriteriaList([until_settled] if stops else []),
+                )
         except (RuntimeError, ValueError, IndexError) as error:
             msg = f"transformers failed while generating {len(prompts)} completions: {type(error).__name__}: {error}"
             raise GenerationError(msg) from error
-        return [
-            self._encoder.complete(self._encoder.until_stop(row[:settled_at]), is_cut=settled_at is not None)
-            for row, settled_at in zip(output[:, longest:].tolist(), until_settled.settled_at, strict=True)
-        ]
+        with self.stopwatch.phase("detokenize"):
+            return [
+                self._encoder.complete(self._encoder.until_stop(row[:settled_at]), is_cut=settled_at is not None)
+                for row, settled_at in zip(output[:, longest:].tolist(), until_settled.settled_at, strict=True)
+            ]
 
     @torch.inference_mode()
     def _read(self, jobs: Sequence[tuple[tuple[int, ...], int]]) -> list[LogLikelihood]:
@@ -268,7 +274,7 @@ class TransformersEngine:
         return head is not None and head.weight is embedding.weight
 
 
-class _UntilSettled(StoppingCriteria):
+class _UntilSettled:
     """Ends each generation of a batch when its verdict is settled."""
 
     def __init__(self, encoder: PromptEncoder, stops: Sequence[str], *, num_rows: int, start: int) -> None:
