@@ -7,22 +7,23 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import ClassVar
 
 import ray
 
 from landscape_ray.config import CheckpointConfig, ModelConfig
-from landscape_ray.engine import Engine, EngineFacts, EngineSpec
+from landscape_ray.engine import Engine, EngineFacts, EngineSpec, LineEngine
 from landscape_ray.engine.checkpoint import checkpoint_folder, resolve, resolve_delta
-from landscape_ray.engine.factory import create_engine, import_engine
+from landscape_ray.engine.factory import create_engine, create_point_on_line, import_engine
 from landscape_ray.engine.synthetic import strike
 from landscape_ray.errors import CheckpointError, GenerationError, LandscapeError
 from landscape_ray.evaluation import (
     Benchmark,
     Completion,
     FinishReason,
+    LogLikelihood,
     PointRecord,
     Row,
     Verdict,
@@ -31,9 +32,9 @@ from landscape_ray.evaluation import (
     judge_named,
     score,
 )
-from landscape_ray.plan import PointTask
+from landscape_ray.plan import LineTask, PointTask, Task
 from landscape_ray.store import BenchmarkIdentity, ResultStore, part_key
-from landscape_ray.sweep.batches import generate, is_out_of_memory, log_likelihoods
+from landscape_ray.sweep.batches import generate, is_out_of_memory, log_likelihoods, log_likelihoods_points
 from landscape_ray.sweep.resources import lease_cores
 
 __all__ = ["EngineActor", "EngineReady", "Trouble", "VisitReport"]
@@ -193,7 +194,12 @@ class EngineActor:
         import_engine(self._spec.engine)
 
     def _start(self) -> None:
-        self._engine: Engine = create_engine(self._spec)
+        if self._spec.batching == "line":
+            point_on_line = create_point_on_line(self._spec)
+            self._engine: Engine = point_on_line
+            self._line: LineEngine = point_on_line.line
+        else:
+            self._engine = create_engine(self._spec)
 
     def _check_checkpoints(self) -> None:
         """Make sure that folders are here what they are for the driver; a commit on the Hub is so by its name.
@@ -211,70 +217,102 @@ class EngineActor:
                 found = resolve_delta(CheckpointConfig(id=delta.location)).fingerprint
                 _check_same(delta.location, found, delta.fingerprint)
 
-    def visit(self, task: PointTask, attempt: int, num_batches: int) -> VisitReport | Trouble:
-        """Go to a point, generate, judge, and publish one part per benchmark.
+    def visit(self, task: Task, attempt: int, num_batches: int) -> tuple[VisitReport, ...] | Trouble:
+        """Go to a point, or several at once, generate, judge, and publish one part per point and benchmark.
 
         Args:
-            task: The point and its missing benchmarks.
+            task: Points and their missing benchmarks.
             attempt: 1 for a first attempt.
             num_batches: Into how many batches to split the prompts.
+
+        Returns:
+            A report for each point. Times are shared out evenly.
         """
         try:
             return self._visit(task, attempt, num_batches)
         except Exception as error:  # whatever it is, the driver must hear of it
-            logger.exception("Attempt %d at %s failed", attempt, task.point.label)
+            logger.exception("Attempt %d at %s failed", attempt, task.label)
             return Trouble.of(error)
 
-    def _visit(self, task: PointTask, attempt: int, num_batches: int) -> VisitReport:
+    def _visit(self, task: Task, attempt: int, num_batches: int) -> tuple[VisitReport, ...]:
         clock = self._engine.stopwatch.clock
         started_at, began = datetime.now(UTC), clock()
         self._engine.stopwatch.take()  # what a visit before has left that failed
         if self._spec.engine == "synthetic":
-            strike(self._spec.run.synthetic, task.point, attempt)
+            for each in task.tasks:
+                strike(self._spec.run.synthetic, each.point, attempt)
         benchmarks = [self._benchmarks[name] for name in task.benchmarks]
         generated, scored = [b for b in benchmarks if not b.is_scored], [b for b in benchmarks if b.is_scored]
-        digest = self._engine.place(task.point.perturbation)
-        placed = clock()
-        completions = generate(self._engine, generated, num_batches)
-        likelihoods = log_likelihoods(self._engine, scored, num_batches)
+        if isinstance(task, LineTask):
+            digests = self._line.place_points([each.point.perturbation for each in task.tasks])
+            placed = clock()
+            completions = self._line.generate_points(generated)
+            likelihoods = log_likelihoods_points(self._line, scored)
+        else:
+            digests = [self._engine.place(task.point.perturbation)]
+            placed = clock()
+            completions = [generate(self._engine, generated, num_batches)]
+            likelihoods = [log_likelihoods(self._engine, scored, num_batches)]
         asked = clock()
         spent_s = self._engine.stopwatch.take()
-        rows = {
-            **{b.name: self._judged(b, answers) for b, answers in zip(generated, completions, strict=True)},
-            **{b.name: score(b, found) for b, found in zip(scored, likelihoods, strict=True)},
-        }
-        judged = clock()
+        spent_s["other"] = asked - began - sum(spent_s.values())
+        num_points = len(task.tasks)
         engine = self._engine.facts
         facts = VisitFacts(
             engine=engine.engine,
             torch_version=engine.torch_version,
             device=engine.device,
             node=socket.gethostname(),
-            weights_digest=digest,
+            weights_digest="",
             attempt=attempt,
             started_at=started_at.isoformat(timespec="milliseconds"),
-            place_s=placed - began,
-            generate_s=asked - placed,
-            judge_s=judged - asked,
+            place_s=(placed - began) / num_points,
+            generate_s=(asked - placed) / num_points,
+            judge_s=0.0,
         )
+        share_s = {phase: seconds / num_points for phase, seconds in spent_s.items()}
+        return tuple(
+            self._conclude(
+                each,
+                {b.name: of for b, of in zip(generated, texts, strict=True)},
+                {b.name: of for b, of in zip(scored, found, strict=True)},
+                replace(facts, weights_digest=digest),
+                share_s,
+            )
+            for each, texts, found, digest in zip(task.tasks, completions, likelihoods, digests, strict=True)
+        )
+
+    def _conclude(
+        self,
+        task: PointTask,
+        completions: Mapping[str, tuple[Completion, ...]],
+        likelihoods: Mapping[str, tuple[LogLikelihood | None, ...]],
+        facts: VisitFacts,
+        spent_s: Mapping[str, float],
+    ) -> VisitReport:
+        """Judge and publish what was answered at a point, by benchmark."""
+        clock = self._engine.stopwatch.clock
+        asked = clock()
+        benchmarks = [self._benchmarks[name] for name in task.benchmarks]
+        rows = {
+            b.name: score(b, likelihoods[b.name]) if b.is_scored else self._judged(b, completions[b.name])
+            for b in benchmarks
+        }
+        judged = clock()
+        facts = replace(facts, judge_s=judged - asked)
         for benchmark in benchmarks:
             self._publish(task, benchmark, rows[benchmark.name], facts)
         published = clock()
         return VisitReport(
             label=task.point.label,
             verdicts={name: Counter(row.verdict for row in of) for name, of in rows.items()},
-            log_likelihoods={b.name: _sums(rows[b.name]) for b in scored if b.metric == "perplexity"},
+            log_likelihoods={b.name: _sums(rows[b.name]) for b in benchmarks if b.metric == "perplexity"},
             num_tokens=sum(len(row.completion.token_ids) for of in rows.values() for row in of),
             place_s=facts.place_s,
             generate_s=facts.generate_s,
             judge_s=facts.judge_s,
             publish_s=published - judged,
-            spent_s={
-                **spent_s,
-                "other": asked - began - sum(spent_s.values()),
-                "judge": judged - asked,
-                "write": published - judged,
-            },
+            spent_s={**spent_s, "judge": judged - asked, "write": published - judged},
         )
 
     def _judged(self, benchmark: Benchmark, completions: tuple[Completion, ...]) -> tuple[Row, ...]:
@@ -307,6 +345,7 @@ class EngineActor:
             fingerprint=self._fingerprint,
             engine=self._spec.engine,
             dtype=self._spec.dtype,
+            batching=self._spec.batching,
             point=task.point,
             benchmark=identity,
             judge=identity.judge,

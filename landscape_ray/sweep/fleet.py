@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import ray
 from ray.exceptions import RayActorError, RayError
@@ -30,6 +30,10 @@ from landscape_ray.sweep.scheduler import (
 __all__ = ["Fleet"]
 
 MAX_LOSS_CHARS = 1000
+
+
+Answers: TypeAlias = tuple[VisitReport | EngineReady, ...]
+"""What actors report with an event: of a visit, one report for each of its points."""
 
 
 class StartsInStages(Protocol):
@@ -100,7 +104,7 @@ class Fleet:
                 current.setdefault(engine, self._stages[stage])
         return Counter(current.values())
 
-    def events(self, timeout_s: float) -> Iterator[tuple[Event, VisitReport | EngineReady | None]]:
+    def events(self, timeout_s: float) -> Iterator[tuple[Event, Answers]]:
         """Yield what has happened, after waiting at most so long for something to happen."""
         if self._calls:
             ray.wait(list(self._calls), timeout=timeout_s)
@@ -119,20 +123,20 @@ class Fleet:
         yield from (NodeDraining(node=node) for node in draining - self._draining)
         self._draining |= draining
 
-    def _event(self, call: Any, engine: int, visit: int | str) -> tuple[Event, VisitReport | EngineReady | None] | None:
+    def _event(self, call: Any, engine: int, visit: int | str) -> tuple[Event, Answers] | None:
         try:
-            answer: EngineReady | VisitReport | Trouble | None = ray.get(call)
+            answer: EngineReady | Answers | Trouble | None = ray.get(call)
         except RayError as error:
             # Its process is gone, or its answer did not make it here whole, and nobody knows what state it is in.
             self._drop(engine)
             preempted = isinstance(error, RayActorError) and bool(getattr(error, "preempted", False))
-            return EngineLost(engine=engine, error=_loss(error), preempted=preempted), None
+            return EngineLost(engine=engine, error=_loss(error), preempted=preempted), ()
         match answer, visit:
             case EngineReady(), _:
-                return EngineStarted(engine=engine, node=answer.node), answer
+                return EngineStarted(engine=engine, node=answer.node), (answer,)
             case Trouble(), str():
                 self._drop(engine)
-                return EngineStartFailed(engine=engine, error=answer.error), None
+                return EngineStartFailed(engine=engine, error=answer.error), ()
             case Trouble(), int():
                 failed = VisitFailed(
                     visit=visit,
@@ -140,8 +144,8 @@ class Fleet:
                     out_of_memory=answer.out_of_memory,
                     engine_usable=answer.engine_usable,
                 )
-                return failed, None
-            case VisitReport(), int():
+                return failed, ()
+            case tuple(), int():
                 return VisitDone(visit=visit), answer
             case ((None | True), str()):
                 return None  # a stage of the start, not the last one

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from landscape_ray.errors import CheckpointError, GenerationError, UserError
-from landscape_ray.plan import ORIGIN, PlannedPoint, PointTask
+from landscape_ray.plan import ORIGIN, PlannedPoint, PointTask, Task
 from landscape_ray.sweep.scheduler import (
     Assign,
     ClusterGrown,
@@ -118,6 +118,8 @@ class SimulatedEngine:
 class Cluster:
     """One run of a scheduler on a simulated cluster; every promise is checked at every step."""
 
+    points_per_visit = 1
+
     def __init__(self, seed: int, make: type[Scheduler] = Scheduler) -> None:
         self.rng = rng = random.Random(seed)  # noqa: S311  (a schedule, not a secret)
         self.weather = Weather.draw(rng)
@@ -130,6 +132,7 @@ class Cluster:
             max_engine_restarts=rng.randint(0, 4),
             visit_timeout_s=60.0,
             min_engines=rng.randint(1, 3),
+            points_per_visit=self.points_per_visit,
         )
         every_task = [*self.tasks, *itertools.chain(*self.rounds)]
         self.poison = {task for task in every_task if rng.random() < rng.choice((0.0, 0.2))}
@@ -212,15 +215,20 @@ class Cluster:
             case NodeDraining(node=node):
                 self.told_draining.add(node)
             case VisitDone(visit=visit) if self.finished is None:
-                self.acknowledged.add(self.visits[visit].task)
+                self.acknowledged.update(self.visits[visit].task.tasks)
         self.carry_out(self.scheduler.handle(event))
 
     def suspect(self, number: int) -> None:
         """With late reports nobody can know which visit an engine was at when it went: any of them may be charged."""
         if self.weather.report_delay_s:
             for assign in self.visits.values():
-                if assign.engine == number and assign.task not in self.acknowledged:
-                    self.mishaps[assign.task] += 1
+                if assign.engine == number and not self.acknowledged.issuperset(assign.task.tasks):
+                    self.charge(assign.task)
+
+    def charge(self, task: Task) -> None:
+        """Count a mishap that may be charged; visits to several points are halved instead."""
+        if isinstance(task, PointTask):
+            self.mishaps[task] += 1
 
     def start_engine(self, number: int) -> None:
         engine = self.engines[number]
@@ -253,7 +261,7 @@ class Cluster:
         engine = self.engines[number]
         if engine.alive:
             if engine.queue and not preempted:
-                self.mishaps[engine.queue[0].task] += 1
+                self.charge(engine.queue[0].task)
             engine.alive = False
             engine.queue.clear()
             self.report(EngineLost(engine=number, error=LOSS, preempted=preempted))
@@ -263,17 +271,17 @@ class Cluster:
         visit, task = engine.queue[0].visit, engine.queue[0].task
         duration_s = rng.uniform(0.5, 3.0) * (rng.uniform(5, 15) if self.chance(weather.slow) else 1)
         end: Callable[[], None]
-        if task in self.deadly or self.chance(weather.death):
+        if self.deadly.intersection(task.tasks) or self.chance(weather.death):
             end = lambda: self.kill(number, preempted=False)  # noqa: E731
-        elif task in self.poison or self.chance(weather.fail):
-            self.mishaps[task] += 1
+        elif self.poison.intersection(task.tasks) or self.chance(weather.fail):
+            self.charge(task)
             end = lambda: self.end_visit(number, VisitFailed(visit=visit, error=FAILURE))  # noqa: E731
         elif self.chance(weather.out_of_memory):
-            self.mishaps[task] += 1
+            self.charge(task)
             failed = VisitFailed(visit=visit, error=FAILURE, out_of_memory=True, engine_usable=False)
             end = lambda: self.end_visit(number, failed)  # noqa: E731
         elif self.chance(weather.broken):
-            self.mishaps[task] += 1
+            self.charge(task)
             end = lambda: self.end_visit(  # noqa: E731
                 number, VisitFailed(visit=visit, error=FAILURE, engine_usable=False)
             )
@@ -281,15 +289,15 @@ class Cluster:
             self.preemptions_left -= 1
             end = lambda: self.kill(number, preempted=True)  # noqa: E731
         elif self.chance(weather.hang):
-            self.mishaps[task] += 1
+            self.charge(task)
             return
         else:
             end = lambda: self.publish(number, task, visit)  # noqa: E731
         self.at(duration_s, end)
 
-    def publish(self, number: int, task: PointTask, visit: int) -> None:
+    def publish(self, number: int, task: Task, visit: int) -> None:
         if self.engines[number].alive:
-            self.published[task] += 1
+            self.published.update(task.tasks)
             self.end_visit(number, VisitDone(visit=visit))
 
     def end_visit(self, number: int, event: Event) -> None:
@@ -354,9 +362,11 @@ class Cluster:
         assert assign.engine not in self.stopped, "work for an engine that was ended"
         assert engine.node not in self.told_draining, "work for a draining node"
         assert not self.stop_told, "work after the stop"
-        assert assign.task not in self.acknowledged, "a point done is visited again"
-        assert assign.task not in self.given_up, "a point given up is visited again"
-        assert assign.task not in {queued.task for queued in engine.queue}, "a point twice on one engine"
+        points = set(assign.task.tasks)
+        assert len(points) == len(assign.task.tasks) <= self.policy.points_per_visit
+        assert not points & self.acknowledged, "a point done is visited again"
+        assert not points & self.given_up.keys(), "a point given up is visited again"
+        assert not any(points.intersection(queued.task.tasks) for queued in engine.queue), "a point twice on one engine"
         assert len(engine.queue) <= 1 or self.weather.report_delay_s, "more than one visit queued"
         assert 1 <= assign.attempt <= self.policy.max_attempts, "more attempts than allowed"
         assert assign.num_batches in {1, 2, 4}
@@ -404,6 +414,31 @@ def test_promises_hold_in_every_schedule(seeds: range) -> None:
         ("given up", "repeated", "stopped", "out of engines", "user error", "all done", "rounds"), 100
     )
     assert {name: count for name, count in seen.items() if count < least.get(name, 10_000)} == {}
+
+
+class LinesCluster(Cluster):
+    """Engines that take up to five points at a time."""
+
+    points_per_visit = 5
+
+
+def test_promises_hold_where_visits_are_of_several_points() -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(3000):
+        try:
+            cluster = LinesCluster(seed).run()
+        except AssertionError as failure:
+            pytest.fail(f"seed {seed}: {failure}")
+        sizes = Counter(len(assign.task.tasks) for assign in cluster.visits.values())
+        seen.update({f"visits of {size}": count for size, count in sizes.items()})
+        seen["given up"] += len(cluster.given_up)
+        seen["innocent"] += len(
+            {t for v in cluster.visits.values() for t in v.task.tasks if len(v.task.tasks) > 1} & cluster.acknowledged
+        )
+        seen["poisoned"] += len(cluster.poison & cluster.given_up.keys())
+    assert all(
+        seen[name] > 300 for name in ("given up", "innocent", "poisoned", *(f"visits of {n}" for n in range(1, 6)))
+    )
 
 
 def test_same_seed_same_schedule() -> None:

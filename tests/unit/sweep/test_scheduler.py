@@ -65,7 +65,7 @@ def up(engine: int, node: str = "a") -> EngineStarted:
 
 def assigned(instructions: list[Instruction]) -> list[tuple[int, int]]:
     """Return engine and number of the point of each assignment."""
-    return [(i.engine, int(i.task.point.coordinates[0])) for i in instructions if isinstance(i, Assign)]
+    return [(i.engine, int(i.task.tasks[0].point.coordinates[0])) for i in instructions if isinstance(i, Assign)]
 
 
 def test_a_sweep_from_start_to_end() -> None:
@@ -146,7 +146,9 @@ def test_a_lost_engine_is_charged_to_the_visit_it_was_at_and_to_no_other() -> No
     attempts: dict[int, int] = {}
     instructions = sweep.handle(up(1))
     for visit in range(2, 6):
-        attempts |= {int(i.task.point.coordinates[0]): i.attempt for i in instructions if isinstance(i, Assign)}
+        attempts |= {
+            int(i.task.tasks[0].point.coordinates[0]): i.attempt for i in instructions if isinstance(i, Assign)
+        }
         instructions = sweep.handle(VisitDone(visit=visit))
     assert attempts == {0: 2, 1: 1, 2: 1, 3: 1}
     assert instructions[-1] == Finished(error=None)
