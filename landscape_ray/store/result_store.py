@@ -234,6 +234,18 @@ class ResultStore:
             )
             raise OutputError(msg) from error
 
+    def require_manifest(self) -> Manifest:
+        """Return what the results are about.
+
+        Raises:
+            OutputError: There are none, or the manifest is damaged.
+        """
+        found = self.read_manifest()
+        if found is None:
+            msg = f"{self.location} holds no sweep: it has no manifest. Give the output folder of `landscape-ray run`."
+            raise OutputError(msg)
+        return found
+
     @contextlib.contextmanager
     def lease(self) -> Iterator[Lease]:
         """Hold the lease of the sweep, so that no other driver measures it at the same time.

@@ -19,7 +19,7 @@ import ray
 from landscape_ray.config import RunConfig
 from landscape_ray.engine import EngineFacts
 from landscape_ray.engine.judges import ResolvedJudge, create_judge, resolve_judge
-from landscape_ray.errors import ConfigError, OutputError, PartError
+from landscape_ray.errors import ConfigError, PartError
 from landscape_ray.evaluation import FinishReason, Verdict
 from landscape_ray.evaluation.judge_config import EndpointJudgeConfig, JudgeConfig, ModelJudgeConfig, question_of
 from landscape_ray.evaluation.judging import Exchange, ExchangeJudge, Judgment
@@ -32,6 +32,7 @@ from landscape_ray.store import (
     ResultStore,
     VerdictRecord,
     VerdictStore,
+    keys_by_label,
     planned_keys,
     verdict_key,
 )
@@ -158,12 +159,7 @@ class _Pass:
             UserError: There is no sweep, no benchmark for this judge, or no such judge.
         """
         results = ResultStore(out)
-        manifest = results.read_manifest()
-        if manifest is None:
-            msg = (
-                f"{results.location} holds no sweep: it has no manifest. Give the output folder of `landscape-ray run`."
-            )
-            raise OutputError(msg)
+        manifest = results.require_manifest()
         sweep = manifest.request()
         plan = SweepPlan.from_config(sweep, manifest.geometry)
         metrics = JUDGED_METRICS[question_of(config)]
@@ -172,6 +168,16 @@ class _Pass:
             for name, keys in planned_keys(manifest, sweep, plan).items()
             if manifest.benchmarks[name].metric in metrics
         }
+        cut = [each.name for each in sweep.benchmarks if each.name in planned and each.decoding.early_verdict]
+        if cut:
+            msg = (
+                f"{' and '.join(cut)} of {results.location} cannot be judged again: answers end at their first refusal "
+                "keyword. Measure with decoding.early_verdict false, into another folder, to have whole answers."
+            )
+            if len(cut) == len(planned):
+                raise ConfigError(msg)
+            logger.warning("%s The others are judged.", msg)
+            planned = {name: keys for name, keys in planned.items() if name not in cut}
         if not planned:
             found = ", ".join(f"{name} ({benchmark.metric})" for name, benchmark in manifest.benchmarks.items())
             msg = (
@@ -179,16 +185,13 @@ class _Pass:
                 f"{' or '.join(sorted(metrics))} are about; this sweep has: {found}."
             )
             raise ConfigError(msg)
-        keys = {
-            point.label: {name: planned[name][place] for name in planned} for place, point in enumerate(plan.points)
-        }
         return cls(
             judge=resolve_judge(config),
             manifest=manifest,
             plan=plan,
             results=results,
             verdicts=VerdictStore(out, config.name),
-            keys=keys,
+            keys=keys_by_label(plan, planned),
         )
 
     def claim(self) -> None:

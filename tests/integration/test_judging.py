@@ -10,12 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import ray
 import yaml
 
-from landscape_ray.config import RunConfig, SweepConfig
+from landscape_ray.config import DecodingConfig, RunConfig, SweepConfig
 from landscape_ray.errors import ConfigError, OutputError
 from landscape_ray.evaluation.judge_config import (
     EndpointJudgeConfig,
@@ -114,6 +115,33 @@ def test_the_keyword_judge_repeats_the_sweeps_own_verdicts(tmp_path: Path, synth
     own, judged = load_results(str(out)), load_results(str(out), "keyword")
     for name, landscape in own.landscapes.items():
         assert (landscape.outcomes == judged.landscapes[name].outcomes).all()
+
+
+def test_answers_that_end_with_their_verdict_are_not_judged_again(
+    tmp_path: Path, synthetic_config: MakeConfig, endpoint: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    config = synthetic_config(num=3, benchmarks=("harmful", "harmless"))
+    harmful, harmless = config.benchmarks
+    early = harmful.model_copy(update={"decoding": DecodingConfig(early_verdict=True)})
+    run_sweep(config.model_copy(update={"benchmarks": (early, harmless)}), str(out))
+    columns = ResultStore(str(out)).columns(list(ResultStore(str(out)).parts()))
+    cut = columns["benchmark"] == "harmful"
+    assert set(columns["finish_reason"][cut]) == {"verdict"}
+    assert set(columns["verdict"][cut]) == set(columns["verdict"][~cut]) == {"refused"}
+    assert np.isnan(columns["broken"][cut]).all()
+    assert not columns["broken"][~cut].any()
+    landscape = load_results(str(out)).landscapes["harmful"]
+    assert landscape.broken is None
+    assert (landscape.values == 0).all()
+
+    outcome = run_judge(endpoint_judge(endpoint), str(out))
+    assert outcome.benchmarks == ("harmless",)
+    assert len(endpoint.asked) == 6 * NUM_PROMPTS
+    assert "harmful of" in caplog.text
+    run_sweep(config.model_copy(update={"benchmarks": (early,)}), str(out))
+    with pytest.raises(ConfigError, match=r"harmful of .* end at their first refusal keyword"):
+        run_judge(endpoint_judge(endpoint), str(out))
 
 
 SCRIPT = """
