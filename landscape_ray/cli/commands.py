@@ -207,9 +207,7 @@ def run(
 
     Ctrl-C ends after the visits under way; a second one at once.
     """
-    from landscape_ray.cli import results_text  # noqa: PLC0415
     from landscape_ray.plan import Geometry, SweepPlan, num_planned_visits  # noqa: PLC0415
-    from landscape_ray.report.folder import write_report  # noqa: PLC0415
     from landscape_ray.sweep import progress_for, run_sweep  # noqa: PLC0415
 
     overrides = [*(set_ or ()), *([] if engines is None else [f"run.engines={engines}"])]
@@ -221,6 +219,10 @@ def run(
         print_json({"event": "start", "sweep_id": sweep.sweep_id, "out": folder, "num_points": num_points})
     try:
         outcome = run_sweep(sweep, folder, progress=progress_for(sys.stderr), retry_failed=retry_failed)
+        # Only now, because engines should not wait for what draws figures.
+        from landscape_ray.cli import results_text  # noqa: PLC0415
+        from landscape_ray.report.folder import write_report  # noqa: PLC0415
+
         report = None if outcome.num_missing else write_report(folder, near / "report")
     except LandscapeError as error:
         if json_:

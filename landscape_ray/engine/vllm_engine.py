@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import math
 import os
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,12 +20,23 @@ from landscape_ray.errors import GenerationError, PlacementError, ResourceError
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText, scored_texts, stop_strings
 from landscape_ray.plan import ORIGIN, Perturbation
 
-__all__ = ["VllmEngine"]
+__all__ = ["VllmEngine", "import_vllm"]
 
 GIB = 1 << 30
 # Tokens to score at one place; vLLM takes 128.
 MAX_GROUP = 64
 CPU_KV_CACHE_GIB = 1.0
+
+
+def import_vllm() -> Any:
+    """Import vLLM with all that its engine needs, and return it; takes most of a small engine's start."""
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    # Only now, because the variables above are read on import.
+    import vllm  # noqa: PLC0415
+
+    _ = vllm.LLM  # which imports the rest: the package itself is lazy
+    return vllm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +66,8 @@ class VllmEngine:
             CheckpointError: The checkpoint cannot be read.
             PlacementError: vLLM's loader does not take every tensor of the checkpoint.
         """
-        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-        # Only now, because the variables above are read on import.
-        import torch  # noqa: PLC0415
-        import vllm  # noqa: PLC0415
+        vllm = import_vllm()
+        import torch  # noqa: PLC0415 - which vLLM has imported by now
         from vllm.platforms import current_platform  # noqa: PLC0415
 
         folder = checkpoint_folder(spec.model, spec.revision)
@@ -67,6 +76,7 @@ class VllmEngine:
         self._on_cpu = current_platform.is_cpu()
         self._visits = itertools.count()
         self._salt = "start"
+        began = time.perf_counter()
         try:
             self._llm: Any = vllm.LLM(
                 model=str(folder),
@@ -88,6 +98,7 @@ class VllmEngine:
         except (ValueError, RuntimeError) as error:
             msg = f"vLLM did not start with {folder}: {error}"
             raise ResourceError(msg) from error
+        built = time.perf_counter()
         # With several workers each must see whole checkpoint tensors; those stay in host memory.
         location = spec.run.base_location if spec.run.tensor_parallel == 1 else "host"
         endpoints = {delta: str(checkpoint_folder(delta.location, delta.revision)) for delta in spec.deltas}
@@ -98,6 +109,11 @@ class VllmEngine:
             engine=f"vllm {vllm.__version__}",
             torch_version=torch.__version__,
             device=cpu_name() if self._on_cpu else current_platform.get_device_name(),
+            start_s={
+                "vllm": built - began,
+                "vllm compile": self._llm.llm_engine.vllm_config.compilation_config.compilation_time,
+                "base weights": time.perf_counter() - built,
+            },
         )
 
     @property
