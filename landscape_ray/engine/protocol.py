@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 from landscape_ray.config import RunConfig
+from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText
 from landscape_ray.plan import CheckpointDelta, Perturbation
 
@@ -57,6 +58,15 @@ class Engine(Protocol):
     @property
     def facts(self) -> EngineFacts:
         """What the engine is and runs on."""
+        ...
+
+    @property
+    def stopwatch(self) -> Stopwatch:
+        """Where the time of the calls goes: `place`, `reset` (of caches), `prefill`, `decode`, `detokenize`.
+
+        Prefill is everything up to the first token: prompts made tokens, and steps in which any are read; answers that
+        are longer already go on in these steps, too. An engine that cannot tell it apart counts it as decode.
+        """
         ...
 
     def place(self, perturbation: Perturbation) -> str:

@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers import AutoModelForCausalLM, GenerationConfig, StoppingCriteriaList
 
 from landscape_ray.engine.checkpoint import checkpoint_folder
 from landscape_ray.engine.encoding import PROMPT_TOO_LONG, PromptEncoder
 from landscape_ray.engine.hardware import cpu_name
 from landscape_ray.engine.protocol import EngineFacts, EngineSpec
+from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tied_head import check_tied_head
 from landscape_ray.errors import CheckpointError, GenerationError, PlacementError
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText, stop_strings
@@ -39,6 +40,7 @@ class TransformersEngine:
         self._encoder = PromptEncoder(folder)
         check_tied_head(folder)
         self._batch_size = spec.run.max_num_seqs
+        self.stopwatch = Stopwatch()
         transformers.logging.disable_progress_bar()  # it would be drawn across the sweep's own
         try:
             self._model: Any = AutoModelForCausalLM.from_pretrained(
@@ -81,7 +83,7 @@ class TransformersEngine:
     def place(self, perturbation: Perturbation) -> str:
         """Copy perturbed tensors into the live parameters; see `Engine.place`."""
         digest = WeightsDigest()
-        with torch.no_grad():
+        with torch.no_grad(), self.stopwatch.phase("place"):
             for name, tensor in self._perturber.tensors(perturbation):
                 digest.update(name, tensor)
                 parameter = self._parameters[name]
@@ -118,7 +120,9 @@ class TransformersEngine:
         )
         found: list[LogLikelihood | None] = [None] * len(jobs)
         for batch in _batched(order, self._batch_size):
-            for i, score in zip(batch, self._read([jobs[i] for i in batch]), strict=True):
+            with self.stopwatch.phase("prefill"):
+                scores = self._read([jobs[i] for i in batch])
+            for i, score in zip(batch, scores, strict=True):
                 found[i] = score
         return found
 
@@ -137,22 +141,24 @@ class TransformersEngine:
             ids_BT[row, longest - len(prompt) :] = torch.tensor(prompt)
             mask_BT[row, longest - len(prompt) :] = 1
         try:
-            output: Any = self._model.generate(
-                input_ids=ids_BT.to(self._device),
-                attention_mask=mask_BT.to(self._device),
-                do_sample=False,
-                max_new_tokens=max_new_tokens,
-                eos_token_id=list(self._encoder.stop_token_ids),
-                pad_token_id=self._encoder.pad_token_id,
-                stopping_criteria=StoppingCriteriaList([until_settled] if stops else []),
-            )
+            with self.stopwatch.phase("decode"):
+                output: Any = self._model.generate(
+                    input_ids=ids_BT.to(self._device),
+                    attention_mask=mask_BT.to(self._device),
+                    do_sample=False,
+                    max_new_tokens=max_new_tokens,
+                    eos_token_id=list(self._encoder.stop_token_ids),
+                    pad_token_id=self._encoder.pad_token_id,
+                    stopping_criteria=StoppingCriteriaList([until_settled] if stops else []),
+                )
         except (RuntimeError, ValueError, IndexError) as error:
             msg = f"transformers failed while generating {len(prompts)} completions: {type(error).__name__}: {error}"
             raise GenerationError(msg) from error
-        return [
-            self._encoder.complete(self._encoder.until_stop(row[:settled_at]), is_cut=settled_at is not None)
-            for row, settled_at in zip(output[:, longest:].tolist(), until_settled.settled_at, strict=True)
-        ]
+        with self.stopwatch.phase("detokenize"):
+            return [
+                self._encoder.complete(self._encoder.until_stop(row[:settled_at]), is_cut=settled_at is not None)
+                for row, settled_at in zip(output[:, longest:].tolist(), until_settled.settled_at, strict=True)
+            ]
 
     @torch.inference_mode()
     def _read(self, jobs: Sequence[tuple[tuple[int, ...], int]]) -> list[LogLikelihood]:
@@ -181,7 +187,7 @@ class TransformersEngine:
         return head is not None and head.weight is embedding.weight
 
 
-class _UntilSettled(StoppingCriteria):
+class _UntilSettled:
     """Ends each generation of a batch when its verdict is settled."""
 
     def __init__(self, encoder: PromptEncoder, stops: Sequence[str], *, num_rows: int, start: int) -> None:

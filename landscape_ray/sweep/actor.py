@@ -78,6 +78,8 @@ class VisitReport:
     """Seconds of writing results."""
     log_likelihoods: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     """Sum of the log-likelihoods and number of tokens they are of, per benchmark of metric `perplexity`."""
+    spent_s: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of the engine by phase, see `profile.PHASES`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,21 +226,24 @@ class EngineActor:
             return Trouble.of(error)
 
     def _visit(self, task: PointTask, attempt: int, num_batches: int) -> VisitReport:
-        started_at, began = datetime.now(UTC), time.perf_counter()
+        clock = self._engine.stopwatch.clock
+        started_at, began = datetime.now(UTC), clock()
+        self._engine.stopwatch.take()  # what a visit before has left that failed
         if self._spec.engine == "synthetic":
             strike(self._spec.run.synthetic, task.point, attempt)
         benchmarks = [self._benchmarks[name] for name in task.benchmarks]
         generated, scored = [b for b in benchmarks if not b.is_scored], [b for b in benchmarks if b.is_scored]
         digest = self._engine.place(task.point.perturbation)
-        placed = time.perf_counter()
+        placed = clock()
         completions = generate(self._engine, generated, num_batches)
         likelihoods = log_likelihoods(self._engine, scored, num_batches)
-        asked = time.perf_counter()
+        asked = clock()
+        spent_s = self._engine.stopwatch.take()
         rows = {
             **{b.name: self._judged(b, answers) for b, answers in zip(generated, completions, strict=True)},
             **{b.name: score(b, found) for b, found in zip(scored, likelihoods, strict=True)},
         }
-        judged = time.perf_counter()
+        judged = clock()
         engine = self._engine.facts
         facts = VisitFacts(
             engine=engine.engine,
@@ -254,6 +259,7 @@ class EngineActor:
         )
         for benchmark in benchmarks:
             self._publish(task, benchmark, rows[benchmark.name], facts)
+        published = clock()
         return VisitReport(
             label=task.point.label,
             verdicts={name: Counter(row.verdict for row in of) for name, of in rows.items()},
@@ -262,7 +268,13 @@ class EngineActor:
             place_s=facts.place_s,
             generate_s=facts.generate_s,
             judge_s=facts.judge_s,
-            publish_s=time.perf_counter() - judged,
+            publish_s=published - judged,
+            spent_s={
+                **spent_s,
+                "other": asked - began - sum(spent_s.values()),
+                "judge": judged - asked,
+                "write": published - judged,
+            },
         )
 
     def _judged(self, benchmark: Benchmark, completions: tuple[Completion, ...]) -> tuple[Row, ...]:
