@@ -16,7 +16,15 @@ from vllm.platforms import current_platform
 
 from landscape_ray.errors import PlacementError
 from landscape_ray.plan import CheckpointDelta, Perturbation
-from landscape_ray.weights import BaseWeights, Perturber, WeightsDigest, open_endpoint
+from landscape_ray.weights import (
+    BaseWeights,
+    FusedPass,
+    Perturber,
+    WeightsDigest,
+    kernel_for,
+    open_endpoint,
+    standard_normals,
+)
 
 __all__ = ["PerturbationWorker"]
 
@@ -56,12 +64,15 @@ class PerturbationWorker:
         self._perturbation_base = BaseWeights.load(
             Path(folder), device=self.device, location=location, tied_head=bool(self._perturbation_tied)
         )
+        kernel = kernel_for(self.device)
         self._perturber = Perturber(
             self._perturbation_base,
             dtype=self.model_config.dtype,
             device=self.device,
             endpoints={delta: open_endpoint(Path(at), self._perturbation_base) for delta, at in endpoints.items()},
+            normals=kernel.normals if kernel else standard_normals,
         )
+        self._fused_pass = FusedPass(self._perturber, kernel) if kernel and FusedPass.knows(self._perturber) else None
 
     def place_perturbation(self, perturbation: Perturbation) -> str:
         """Put a point's weights into the live model.
@@ -77,8 +88,7 @@ class PerturbationWorker:
         fed: dict[str, int] = {}
 
         def perturbed_tensors() -> Iterator[tuple[str, torch.Tensor]]:
-            for name, tensor in self._perturber.tensors(perturbation):
-                digest.update(name, tensor)
+            for name, tensor in self._tensors(perturbation, digest):
                 fed[name] = tensor.numel()
                 yield name, tensor
 
@@ -92,6 +102,15 @@ class PerturbationWorker:
         self._check_complete(model, fed, loading)
         _repack_tied_heads(model, self._perturbation_tied)
         return digest.hexdigest()
+
+    def _tensors(self, perturbation: Perturbation, digest: WeightsDigest) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield checkpoint tensors at a point, and add each to the digest."""
+        if self._fused_pass:
+            yield from self._fused_pass.tensors(perturbation, digest)
+            return
+        for name, tensor in self._perturber.tensors(perturbation):
+            digest.update(name, tensor)
+            yield name, tensor
 
     def _check_complete(self, model: torch.nn.Module, fed: dict[str, int], loading: _Loading) -> None:
         """Raise unless every checkpoint tensor was read and every runtime parameter was filled."""
