@@ -71,7 +71,8 @@ class Engine(Protocol):
         """Complete all prompts of all benchmarks with the weights in place, greedily, as one batch.
 
         A prompt that leaves no room for a token in the context yields an empty completion with finish reason
-        `PROMPT_TOO_LONG`; it never fails the batch.
+        `PROMPT_TOO_LONG`; it never fails the batch. A completion of a benchmark with `stop_strings` ends with the token
+        that completes the first of them, with finish reason `VERDICT`.
 
         Returns:
             For each benchmark, one completion per prompt in the benchmark's order.

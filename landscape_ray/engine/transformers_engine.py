@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import AutoModelForCausalLM, GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from landscape_ray.engine.checkpoint import checkpoint_folder
 from landscape_ray.engine.encoding import PROMPT_TOO_LONG, PromptEncoder
@@ -14,7 +14,7 @@ from landscape_ray.engine.hardware import cpu_name
 from landscape_ray.engine.protocol import EngineFacts, EngineSpec
 from landscape_ray.engine.tied_head import check_tied_head
 from landscape_ray.errors import CheckpointError, GenerationError, PlacementError
-from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText
+from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText, stop_strings
 from landscape_ray.plan import Perturbation
 from landscape_ray.weights import BaseWeights, Perturber, WeightsDigest, open_endpoint
 
@@ -94,16 +94,17 @@ class TransformersEngine:
     def generate(self, benchmarks: Sequence[Benchmark]) -> list[tuple[Completion, ...]]:
         """Complete all prompts in batches; see `Engine.generate`."""
         jobs = [
-            (prompt, min(benchmark.max_new_tokens, self._encoder.context_length - len(prompt)))
+            (prompt, min(benchmark.max_new_tokens, self._encoder.context_length - len(prompt)), stop_strings(benchmark))
             for benchmark in benchmarks
             for prompt in self._encoder.encode(benchmark)
         ]
-        # A batch shares its limit of tokens, and runs until its longest output ends: batch what has the same limit.
-        order = sorted((i for i, (_, room) in enumerate(jobs) if room > 0), key=lambda i: (jobs[i][1], len(jobs[i][0])))
+        # A batch shares its limits, and runs until its longest output ends: batch what has the same limits.
+        fitting = (i for i, (_, room, _) in enumerate(jobs) if room > 0)
+        order = sorted(fitting, key=lambda i: (*jobs[i][1:], len(jobs[i][0])))
         completions = [PROMPT_TOO_LONG] * len(jobs)
-        for room, group in itertools.groupby(order, key=lambda i: jobs[i][1]):
+        for (room, stops), group in itertools.groupby(order, key=lambda i: jobs[i][1:]):
             for batch in _batched(list(group), self._batch_size):
-                for i, completion in zip(batch, self._decode([jobs[i][0] for i in batch], room), strict=True):
+                for i, completion in zip(batch, self._decode([jobs[i][0] for i in batch], room, stops), strict=True):
                     completions[i] = completion
         rest = iter(completions)
         return [tuple(itertools.islice(rest, len(benchmark.prompts))) for benchmark in benchmarks]
@@ -126,9 +127,10 @@ class TransformersEngine:
         del self._model, self._parameters, self._perturber
 
     @torch.inference_mode()
-    def _decode(self, prompts: Sequence[list[int]], max_new_tokens: int) -> list[Completion]:
+    def _decode(self, prompts: Sequence[list[int]], max_new_tokens: int, stops: Sequence[str]) -> list[Completion]:
         """Complete a batch greedily. Shapes: B prompts, T tokens of the longest prompt."""
         longest = max(map(len, prompts))
+        until_settled = _UntilSettled(self._encoder, stops, num_rows=len(prompts), start=longest)
         ids_BT = torch.full((len(prompts), longest), self._encoder.pad_token_id)
         mask_BT = torch.zeros_like(ids_BT)
         for row, prompt in enumerate(prompts):  # padded on the left: answers begin in one column
@@ -142,11 +144,15 @@ class TransformersEngine:
                 max_new_tokens=max_new_tokens,
                 eos_token_id=list(self._encoder.stop_token_ids),
                 pad_token_id=self._encoder.pad_token_id,
+                stopping_criteria=StoppingCriteriaList([until_settled] if stops else []),
             )
         except (RuntimeError, ValueError, IndexError) as error:
             msg = f"transformers failed while generating {len(prompts)} completions: {type(error).__name__}: {error}"
             raise GenerationError(msg) from error
-        return [self._encoder.complete(self._until_stop(row)) for row in output[:, longest:].tolist()]
+        return [
+            self._encoder.complete(self._encoder.until_stop(row[:settled_at]), is_cut=settled_at is not None)
+            for row, settled_at in zip(output[:, longest:].tolist(), until_settled.settled_at, strict=True)
+        ]
 
     @torch.inference_mode()
     def _read(self, jobs: Sequence[tuple[tuple[int, ...], int]]) -> list[LogLikelihood]:
@@ -170,14 +176,27 @@ class TransformersEngine:
             scores.append(LogLikelihood(total=float(each.double().sum()), token_ids=ids[first:]))
         return scores
 
-    def _until_stop(self, token_ids: list[int]) -> list[int]:
-        """Cut off the padding after the first token that ends a turn."""
-        stops = (i for i, token in enumerate(token_ids) if token in self._encoder.stop_token_ids)
-        return token_ids[: next(stops, len(token_ids)) + 1]
-
     def _has_tied_head(self) -> bool:
         head, embedding = self._model.get_output_embeddings(), self._model.get_input_embeddings()
         return head is not None and head.weight is embedding.weight
+
+
+class _UntilSettled(StoppingCriteria):
+    """Ends each generation of a batch when its verdict is settled."""
+
+    def __init__(self, encoder: PromptEncoder, stops: Sequence[str], *, num_rows: int, start: int) -> None:
+        self._encoder = encoder
+        self._stops = stops
+        self._start = start
+        self.settled_at: list[int | None] = [None] * num_rows
+        """How many tokens each generation took to that, None where it never came to it."""
+
+    def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        for row, token_ids in enumerate(input_ids[:, self._start :].tolist()):
+            # What comes after the end of a turn is padding.
+            if self.settled_at[row] is None and self._encoder.settles(self._encoder.until_stop(token_ids), self._stops):
+                self.settled_at[row] = len(token_ids)
+        return torch.tensor([count is not None for count in self.settled_at], device=input_ids.device)
 
 
 def _batched(items: list[int], size: int) -> list[list[int]]:

@@ -6,6 +6,7 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from landscape_ray.engine.hardware import cpu_name
 from landscape_ray.engine.protocol import EngineFacts, EngineSpec
 from landscape_ray.engine.tied_head import check_tied_head
 from landscape_ray.errors import GenerationError, PlacementError, ResourceError
-from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText, scored_texts
+from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText, scored_texts, stop_strings
 from landscape_ray.plan import ORIGIN, Perturbation
 
 __all__ = ["VllmEngine"]
@@ -24,6 +25,18 @@ GIB = 1 << 30
 # Tokens to score at one place; vLLM takes 128.
 MAX_GROUP = 64
 CPU_KV_CACHE_GIB = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """A prompt to complete."""
+
+    prompt: list[int]
+    """Its token ids."""
+    max_tokens: int
+    """Where to end at the latest."""
+    stop_strings: tuple[str, ...]
+    """Where to end, see `evaluation.stop_strings`."""
 
 
 class VllmEngine:
@@ -110,13 +123,16 @@ class VllmEngine:
     def generate(self, benchmarks: Sequence[Benchmark]) -> list[tuple[Completion, ...]]:
         """Complete all prompts of all benchmarks in one batch; see `Engine.generate`."""
         jobs = [
-            (prompt, min(benchmark.max_new_tokens, self._encoder.context_length - len(prompt)))
+            _Job(
+                prompt=prompt,
+                max_tokens=min(benchmark.max_new_tokens, self._encoder.context_length - len(prompt)),
+                stop_strings=stop_strings(benchmark),
+            )
             for benchmark in benchmarks
             for prompt in self._encoder.encode(benchmark)
         ]
-        fitting = [(prompt, room) for prompt, room in jobs if room > 0]
-        outputs = iter(self._decode(fitting))
-        completions = iter([next(outputs) if room > 0 else PROMPT_TOO_LONG for _, room in jobs])
+        outputs = iter(self._decode([job for job in jobs if job.max_tokens > 0]))
+        completions = iter([next(outputs) if job.max_tokens > 0 else PROMPT_TOO_LONG for job in jobs])
         return [tuple(itertools.islice(completions, len(benchmark.prompts))) for benchmark in benchmarks]
 
     def log_likelihoods(self, texts: Sequence[ScoredText]) -> list[LogLikelihood | None]:
@@ -166,13 +182,34 @@ class VllmEngine:
             scores.append([0.0, *(e[token].logprob for token, e in zip(ids[1:], entries[1:], strict=True))])
         return scores
 
-    def _decode(self, jobs: Sequence[tuple[list[int], int]]) -> list[Completion]:
-        """Complete prompts of token ids, each with its own limit of tokens."""
-        stop = list(self._encoder.stop_token_ids)
-        outputs = self._run(
-            [prompt for prompt, _ in jobs], [{"max_tokens": room, "stop_token_ids": stop} for _, room in jobs]
-        )
-        return [self._encoder.complete(output.outputs[0].token_ids) for output in outputs]
+    def _decode(self, jobs: Sequence[_Job]) -> list[Completion]:
+        """Complete prompts of token ids, each with its own limits."""
+        outputs = [
+            output.outputs[0] for output in self._run([job.prompt for job in jobs], [self._limits(job) for job in jobs])
+        ]
+        cut = [isinstance(output.stop_reason, str) for output in outputs]
+        completions = [
+            self._encoder.complete(output.token_ids, is_cut=is_cut) for output, is_cut in zip(outputs, cut, strict=True)
+        ]
+        # vLLM cuts by the text that it makes token by token; verdicts are given on our own. Where it is not certain
+        # that both say the same, however the text had gone on, there is nothing to save: it is completed whole.
+        doubtful = [
+            i
+            for i, output in enumerate(outputs)
+            if cut[i] and not self._encoder.settles(output.token_ids, jobs[i].stop_strings)
+        ]
+        if doubtful:
+            whole = self._decode([replace(jobs[i], stop_strings=()) for i in doubtful])
+            for i, completion in zip(doubtful, whole, strict=True):
+                completions[i] = completion
+        return completions
+
+    def _limits(self, job: _Job) -> dict[str, Any]:
+        limits = {"max_tokens": job.max_tokens, "stop_token_ids": list(self._encoder.stop_token_ids)}
+        if not job.stop_strings:
+            return limits
+        # Without the keyword in its output vLLM would cut the very tokens off that the judge is to see.
+        return limits | {"detokenize": True, "stop": list(job.stop_strings), "include_stop_str_in_output": True}
 
     def _run(self, prompts: Sequence[Sequence[int]], settings: Sequence[dict[str, Any]]) -> list[Any]:
         """Hand vLLM one batch of token ids, decoded greedily, each with settings of its own."""
@@ -183,7 +220,7 @@ class VllmEngine:
         try:
             outputs: list[Any] = self._llm.generate(
                 [{"prompt_token_ids": list(prompt), "cache_salt": self._salt} for prompt in prompts],
-                [SamplingParams(temperature=0, detokenize=False, **own) for own in settings],
+                [SamplingParams(**({"temperature": 0, "detokenize": False} | own)) for own in settings],
                 use_tqdm=False,
             )
         except (ValueError, RuntimeError) as error:

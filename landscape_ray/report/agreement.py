@@ -9,7 +9,7 @@ from landscape_ray.analysis import Agreement, Calibration, agreement, calibratio
 from landscape_ray.errors import PartError, UserError
 from landscape_ray.evaluation.prompts import file_rows
 from landscape_ray.plan import SweepPlan
-from landscape_ray.report.results import manifest_of, open_results
+from landscape_ray.report.results import open_results
 from landscape_ray.store import JUDGED_METRICS, Manifest, ResultStore, planned_keys
 
 __all__ = ["Comparison", "compare_judges", "comparison_document"]
@@ -62,7 +62,7 @@ def compare_judges(out: str, judges: tuple[str, ...], labels: Path | None = None
         UserError: A label cannot be understood, or none matches a stored completion.
         PartError: Rows are damaged, or contradict each other.
     """
-    manifest = manifest_of(ResultStore(out))
+    manifest = ResultStore(out).require_manifest()
     config = manifest.request()
     plan = SweepPlan.from_config(config, manifest.geometry)
     stores = [_store(out, judge, manifest) for judge in judges]
