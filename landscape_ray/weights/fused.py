@@ -4,8 +4,10 @@
 same bits: as checkpoint tensors, or straight into the parts of them that an engine holds, its *regions*.
 """
 
+import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -18,7 +20,7 @@ from landscape_ray.weights.digest import WeightsDigest
 from landscape_ray.weights.perturbation import Perturber, TensorSum
 from landscape_ray.weights.write import Kernel, Write
 
-__all__ = ["FusedPass", "Region", "kernel_for"]
+__all__ = ["FusedPass", "Region", "check_partition", "kernel_for"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,25 @@ class Region:
     """First column."""
     target: torch.Tensor
     """The engine's memory, in the rectangle's shape [rows, columns]; elements of a row lie side by side."""
+
+
+def check_partition(regions: Sequence[Region], shape: torch.Size, dtype: torch.dtype) -> str | None:
+    """Return what is wrong with the regions of one checkpoint tensor, unless each element lies in one of them."""
+    width = shape[1:].numel() if len(shape) > 1 else shape.numel()
+    if any(region.target.dtype != dtype for region in regions):
+        return "kept in another type"
+    spans = [
+        (region.row, region.row + region.target.shape[0], region.column, region.column + region.target.shape[1])
+        for region in regions
+    ]
+    overlap = any(
+        max(a[0], b[0]) < min(a[1], b[1]) and max(a[2], b[2]) < min(a[3], b[3])
+        for a, b in itertools.combinations(spans, 2)
+    )
+    inside = all(right <= width for _, _, _, right in spans)
+    if overlap or not inside or sum(region.target.numel() for region in regions) != shape.numel():
+        return "not copied as it is, or not once"
+    return None
 
 
 @cache
@@ -97,6 +118,31 @@ class FusedPass:
             totals = self._kernel.run(self._writes(whole, [region])) if out.numel() else []
             digest.add(name, out.dtype, out.shape, sum(totals))
             yield name, out
+
+    def place(self, perturbation: Perturbation, regions: Mapping[str, Sequence[Region]]) -> str:
+        """Write a point into the memory of an engine.
+
+        Args:
+            perturbation: The point.
+            regions: By the names of checkpoint tensors; together the whole of each, once.
+
+        Returns:
+            The digest of the checkpoint tensors.
+        """
+        tensor_sum = self._perturber.point(perturbation)
+        names = [name for name in self._perturber.base.names for _ in regions[name]]
+        totals = self._kernel.run(
+            itertools.chain.from_iterable(
+                self._writes(tensor_sum(name), regions[name]) for name in self._perturber.base.names
+            )
+        )
+        by_name: Counter[str] = Counter()
+        for name, total in zip(names, totals, strict=True):
+            by_name[name] += total
+        digest = WeightsDigest()
+        for name in self._perturber.base.names:
+            digest.add(name, self._perturber.dtype, self._perturber.base.tensor(name).shape, by_name[name])
+        return digest.hexdigest()
 
     def _writes(self, tensor_sum: TensorSum, regions: Sequence[Region]) -> Iterator[Write]:
         """Yield what fills regions of one tensor."""
