@@ -6,16 +6,17 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import ClassVar
 
 import ray
 
 from landscape_ray.config import CheckpointConfig, ModelConfig
 from landscape_ray.engine import Engine, EngineFacts, EngineSpec
-from landscape_ray.engine.checkpoint import resolve, resolve_delta
-from landscape_ray.engine.factory import create_engine
+from landscape_ray.engine.checkpoint import checkpoint_folder, resolve, resolve_delta
+from landscape_ray.engine.factory import create_engine, import_engine
 from landscape_ray.engine.synthetic import strike
 from landscape_ray.errors import CheckpointError, GenerationError, LandscapeError
 from landscape_ray.evaluation import (
@@ -53,6 +54,8 @@ class EngineReady:
     """What it is and runs on."""
     start_s: float
     """Seconds that starting took."""
+    stages_s: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of each stage of it, and of steps within the last one where the engine can tell them apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,8 @@ class VisitReport:
     """Seconds of writing results."""
     log_likelihoods: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     """Sum of the log-likelihoods and number of tokens they are of, per benchmark of metric `perplexity`."""
+    spent_s: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of the engine by phase, see `profile.PHASES`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +111,13 @@ class Trouble:
 class EngineActor:
     """Holds one engine. Does one thing at a time, in the order asked."""
 
+    STAGES: ClassVar[Mapping[str, str]] = {
+        "fetch": "fetching the model",
+        "load": "importing the engine",
+        "start": "building the engine",
+    }
+    """Methods to call for a start, in this order, and what to say meanwhile. The last one gives `EngineReady`."""
+
     def __init__(
         self,
         *,
@@ -116,7 +128,7 @@ class EngineActor:
         fingerprint: str,
         environment: Mapping[str, str],
     ) -> None:
-        """Only remember what to do: `start` does it, so that what goes wrong there can be told in full.
+        """Only remember what to do: the stages do it, so that what goes wrong there can be told in full.
 
         Args:
             spec: The engine.
@@ -132,28 +144,56 @@ class EngineActor:
         self._out = out
         self._sweep_id = sweep_id
         self._fingerprint = fingerprint
+        self._stages_s: dict[str, float] = {}
         self._benchmarks = {benchmark.name: benchmark for benchmark in spec.benchmarks}
         self._judges = {b.name: judge_named(b.judge) for b in spec.benchmarks if not b.is_scored}
         self._identities = {benchmark.name: BenchmarkIdentity.of(benchmark) for benchmark in spec.benchmarks}
 
+    def fetch(self) -> Trouble | None:
+        """Check that results can be written from here, and have the checkpoints on this node."""
+        return self._stage("fetch", self._fetch)
+
+    def load(self) -> Trouble | None:
+        """Import what the engine needs, on cores of its own."""
+        return self._stage("load", self._load)
+
     def start(self) -> EngineReady | Trouble:
-        """Check that results can be written from here, then build the engine."""
-        began = time.perf_counter()
-        try:
-            self._store = ResultStore(self._out)
-            self._store.probe()
-            self._check_checkpoints()
-            if not self._on_gpu:
-                lease_cores(self._spec.run.cpus_per_engine)
-            self._engine: Engine = create_engine(self._spec)
-        except Exception as error:  # whatever it is, the driver must hear of it
-            logger.exception("The engine did not start")
-            return Trouble.of(error)
+        """Build the engine."""
+        if trouble := self._stage("start", self._start):
+            return trouble
         return EngineReady(
             node=ray.get_runtime_context().get_node_id(),
             facts=self._engine.facts,
-            start_s=time.perf_counter() - began,
+            start_s=sum(self._stages_s.values()),
+            stages_s={**self._stages_s, **self._engine.facts.start_s},
         )
+
+    def _stage(self, name: str, carry_out: Callable[[], None]) -> Trouble | None:
+        began = time.perf_counter()
+        try:
+            carry_out()
+        except Exception as error:  # whatever it is, the driver must hear of it
+            logger.exception("The engine did not start")
+            return Trouble.of(error)
+        self._stages_s[name] = time.perf_counter() - began
+        return None
+
+    def _fetch(self) -> None:
+        self._store = ResultStore(self._out)
+        self._store.probe()
+        self._check_checkpoints()
+        if self._spec.engine != "synthetic":
+            checkpoint_folder(self._spec.model, self._spec.revision)
+            for delta in self._spec.deltas:
+                checkpoint_folder(delta.location, delta.revision)
+
+    def _load(self) -> None:
+        if not self._on_gpu:
+            lease_cores(self._spec.run.cpus_per_engine)
+        import_engine(self._spec.engine)
+
+    def _start(self) -> None:
+        self._engine: Engine = create_engine(self._spec)
 
     def _check_checkpoints(self) -> None:
         """Make sure that folders are here what they are for the driver; a commit on the Hub is so by its name.
@@ -186,21 +226,24 @@ class EngineActor:
             return Trouble.of(error)
 
     def _visit(self, task: PointTask, attempt: int, num_batches: int) -> VisitReport:
-        started_at, began = datetime.now(UTC), time.perf_counter()
+        clock = self._engine.stopwatch.clock
+        started_at, began = datetime.now(UTC), clock()
+        self._engine.stopwatch.take()  # what a visit before has left that failed
         if self._spec.engine == "synthetic":
             strike(self._spec.run.synthetic, task.point, attempt)
         benchmarks = [self._benchmarks[name] for name in task.benchmarks]
         generated, scored = [b for b in benchmarks if not b.is_scored], [b for b in benchmarks if b.is_scored]
         digest = self._engine.place(task.point.perturbation)
-        placed = time.perf_counter()
+        placed = clock()
         completions = generate(self._engine, generated, num_batches)
         likelihoods = log_likelihoods(self._engine, scored, num_batches)
-        asked = time.perf_counter()
+        asked = clock()
+        spent_s = self._engine.stopwatch.take()
         rows = {
             **{b.name: self._judged(b, answers) for b, answers in zip(generated, completions, strict=True)},
             **{b.name: score(b, found) for b, found in zip(scored, likelihoods, strict=True)},
         }
-        judged = time.perf_counter()
+        judged = clock()
         engine = self._engine.facts
         facts = VisitFacts(
             engine=engine.engine,
@@ -216,6 +259,7 @@ class EngineActor:
         )
         for benchmark in benchmarks:
             self._publish(task, benchmark, rows[benchmark.name], facts)
+        published = clock()
         return VisitReport(
             label=task.point.label,
             verdicts={name: Counter(row.verdict for row in of) for name, of in rows.items()},
@@ -224,7 +268,13 @@ class EngineActor:
             place_s=facts.place_s,
             generate_s=facts.generate_s,
             judge_s=facts.judge_s,
-            publish_s=time.perf_counter() - judged,
+            publish_s=published - judged,
+            spent_s={
+                **spent_s,
+                "other": asked - began - sum(spent_s.values()),
+                "judge": judged - asked,
+                "write": published - judged,
+            },
         )
 
     def _judged(self, benchmark: Benchmark, completions: tuple[Completion, ...]) -> tuple[Row, ...]:
