@@ -1,6 +1,5 @@
 """Visits of several points at once, where engines can have points along the same directions in one batch."""
 
-import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -39,13 +38,20 @@ Task: TypeAlias = PointTask | LineTask
 def in_lines(tasks: Iterable[PointTask], most: int) -> Iterator[Task]:
     """Yield tasks put together where they lie along the same directions, at most so many points at a time.
 
+    With one at a time they are the tasks as they were.
+
     Repeats of the origin are left alone: they are to come to different engines. Each visit takes points from all along
     the line, near and far, so that visits take about as long as each other.
     """
-    for (draw, _), group in itertools.groupby(tasks, key=lambda task: (task.point.draw, task.benchmarks)):
-        line = tuple(group)
+    if most == 1:
+        yield from tasks
+        return
+    lines: dict[tuple[int | None, tuple[str, ...]], list[PointTask]] = {}
+    for task in tasks:
+        lines.setdefault((task.point.draw, task.benchmarks), []).append(task)
+    for (draw, _), line in lines.items():
         num_visits = len(line) if draw is None else -(-len(line) // most)
-        yield from (_task(line[first::num_visits]) for first in range(num_visits))
+        yield from (_task(tuple(line[first::num_visits])) for first in range(num_visits))
 
 
 def _task(tasks: tuple[PointTask, ...]) -> Task:

@@ -94,7 +94,7 @@ def test_a_poison_prompt_is_marked_at_every_point_of_a_line(
 
 def test_rows_of_lines_and_of_points_do_not_mix(tmp_path: Path, synthetic_config: Callable[..., SweepConfig]) -> None:
     config = synthetic_config(num=3)
-    keys = set()
+    keys: set[str] = set()
     for each in (config, in_lines(config)):
         out = tmp_path / each.batching
         assert run_sweep(each, str(out)).exit_code == 0
