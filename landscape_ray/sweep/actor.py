@@ -243,7 +243,7 @@ class EngineActor:
                 found = resolve_delta(CheckpointConfig(id=delta.location)).fingerprint
                 _check_same(delta.location, found, delta.fingerprint)
 
-    @ray.method(concurrency_group="visits")
+    @ray.method(concurrency_group="visits")  # type: ignore[untyped-decorator]
     def visit(self, task: PointTask, attempt: int, num_batches: int) -> VisitReport | Trouble:
         """Go to a point, generate, judge, and publish one part per benchmark.
 
