@@ -248,7 +248,7 @@ class EngineActor:
                 found = resolve_delta(CheckpointConfig(id=delta.location)).fingerprint
                 _check_same(delta.location, found, delta.fingerprint)
 
-    @ray.method(concurrency_group="visits")
+    @ray.method(concurrency_group="visits")  # type: ignore[untyped-decorator]
     def visit(self, task: Task, attempt: int, num_batches: int) -> tuple[VisitReport, ...] | Trouble:
         """Go to a point, or several at once, generate, judge, and publish one part per point and benchmark.
 
