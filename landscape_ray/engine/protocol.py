@@ -59,6 +59,14 @@ class Engine(Protocol):
         """What the engine is and runs on."""
         ...
 
+    def admit(self, benchmarks: Sequence[Benchmark]) -> None:
+        """Make sure that the engine has room for benchmarks other than those it was built for.
+
+        Raises:
+            ResourceError: It has not.
+        """
+        ...
+
     def place(self, perturbation: Perturbation) -> str:
         """Put `cast(base + sum of coefficient * vector)` into the engine.
 

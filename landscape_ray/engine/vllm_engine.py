@@ -108,6 +108,13 @@ class VllmEngine:
         """What the engine is and runs on."""
         return self._facts
 
+    def admit(self, benchmarks: Sequence[Benchmark]) -> None:
+        """Compare with the context that the engine was built with; see `Engine.admit`."""
+        needed, room = self._context_needed(benchmarks), self._llm.llm_engine.model_config.max_model_len
+        if needed > room:
+            msg = f"The engine was built for sequences of {room} tokens, and these benchmarks need {needed}."
+            raise ResourceError(msg)
+
     def place(self, perturbation: Perturbation) -> str:
         """Put perturbed weights into every worker; see `Engine.place`."""
         digests = set(self._llm.collective_rpc("place_perturbation", args=(perturbation,)))

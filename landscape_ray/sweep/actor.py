@@ -136,6 +136,20 @@ class EngineActor:
             fingerprint: Content of the base checkpoint.
             environment: Variables to set before anything reads them.
         """
+        self._take_on(
+            spec=spec, on_gpu=on_gpu, out=out, sweep_id=sweep_id, fingerprint=fingerprint, environment=environment
+        )
+
+    def _take_on(
+        self,
+        *,
+        spec: EngineSpec,
+        on_gpu: bool,
+        out: str,
+        sweep_id: str,
+        fingerprint: str,
+        environment: Mapping[str, str],
+    ) -> None:
         os.environ.update(environment)
         self._spec = spec
         self._on_gpu = on_gpu
@@ -159,11 +173,14 @@ class EngineActor:
         """Build the engine."""
         if trouble := self._stage("start", self._start):
             return trouble
+        return self._ready({**self._stages_s, **self._engine.facts.start_s})
+
+    def _ready(self, stages_s: Mapping[str, float]) -> EngineReady:
         return EngineReady(
             node=ray.get_runtime_context().get_node_id(),
             facts=self._engine.facts,
             start_s=sum(self._stages_s.values()),
-            stages_s={**self._stages_s, **self._engine.facts.start_s},
+            stages_s=stages_s,
         )
 
     def _stage(self, name: str, carry_out: Callable[[], None]) -> Trouble | None:
