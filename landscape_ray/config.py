@@ -335,6 +335,9 @@ class DecodingConfig(Section):
 
     max_new_tokens: int = Field(default=512, ge=1, le=1_000_000)
     """Upper bound on generated tokens per prompt; the paper uses 512."""
+    early_verdict: bool = False
+    """End each generation at its first refusal keyword, where the verdict of the keyword judge is settled: the same
+    verdicts, sooner. What would have followed is not there for other judges."""
 
 
 class MultipleChoiceConfig(Section):
@@ -579,8 +582,15 @@ class SweepConfig(Section):
         )
 
     def science(self) -> dict[str, Any]:
-        """Return the part of the configuration that decides what is measured, as plain JSON types."""
-        return self.model_dump(mode="json", exclude={"run"})
+        """Return the part of the configuration that decides what is measured, as plain JSON types.
+
+        What has its default is left out where it came later than the first results, so that ids of sweeps stay.
+        """
+        science = self.model_dump(mode="json", exclude={"run"})
+        for benchmark in science["benchmarks"]:
+            if not benchmark["decoding"]["early_verdict"]:
+                del benchmark["decoding"]["early_verdict"]
+        return science
 
     @property
     def sweep_id(self) -> str:

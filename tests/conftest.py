@@ -260,6 +260,7 @@ def make_benchmark() -> Any:
             max_new_tokens=max_new_tokens,
             metric="asr",
             judge="keyword",
+            early_verdict=settings.get("early_verdict", False),
         )
 
     return make

@@ -4,12 +4,12 @@ Letters for array shapes: `D` draws of the direction(s), `G` grid points (one or
 `P` prompts, `R` repeats of the origin.
 """
 
-from landscape_ray.analysis.adaptive import AdaptiveDesign, design_points
+from landscape_ray.analysis.adaptive import AdaptiveDesign, design_points, planned_design
 from landscape_ray.analysis.adaptive_scores import AdaptiveVisage, adaptive_mean, adaptive_visage
 from landscape_ray.analysis.agreement import Agreement, Calibration, Share, agreement, calibration
 from landscape_ray.analysis.basin import Basin, BasinShare, basin, mean_margin, mean_value
 from landscape_ray.analysis.comparison import Change, compare, where_both_are_measured
-from landscape_ray.analysis.landscape import Landscape, LogLikelihoods, check_complete
+from landscape_ray.analysis.landscape import COLUMNS, Landscape, LogLikelihoods, check_complete
 from landscape_ray.analysis.metric import METRICS, Metric, Outcome
 from landscape_ray.analysis.noise_floor import NoiseFloor, noise_floor
 from landscape_ray.analysis.precision import (
@@ -35,6 +35,7 @@ from landscape_ray.analysis.visage import Definition, VisageScore, visage, visag
 
 __all__ = [
     "ASSUMED_COMPONENTS",
+    "COLUMNS",
     "MAX_DRAWS",
     "METRICS",
     "AdaptiveDesign",
@@ -74,6 +75,7 @@ __all__ = [
     "mean_value",
     "noise_floor",
     "num_prompts_for",
+    "planned_design",
     "precision_options",
     "visage",
     "visage_statistic",

@@ -16,17 +16,19 @@ Sampling, chapter 6. Shapes: D draws, G grid points (one or two grid axes).
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from landscape_ray.analysis.landscape import BoolArray, FloatArray, IntArray, Landscape
 from landscape_ray.analysis.lattices import interpolated, lattice, pulled_back
-from landscape_ray.config import AdaptiveConfig
-from landscape_ray.plan import Grid, PlannedPoint
+from landscape_ray.config import AdaptiveConfig, SweepConfig
+from landscape_ray.plan import Grid, PlannedPoint, SweepPlan
 
-__all__ = ["AdaptiveDesign", "Sample", "design_points"]
+__all__ = ["AdaptiveDesign", "Sample", "design_points", "planned_design"]
 
 # Cells whose corners differ by more than this are refined. Every point left out is taken to differ from its
 # interpolation by at least MIN_RANGE: the smaller, the fewer points are spent where nothing is expected, and the more
@@ -117,6 +119,25 @@ def design_points(landscapes: Sequence[Landscape], adaptive: AdaptiveConfig, *, 
         stride=adaptive.stride,
         grid=landscapes[0].grid,
     )
+
+
+def planned_design(
+    config: SweepConfig, plan: SweepPlan, rows_of: Callable[[str], Mapping[str, npt.NDArray[Any]]]
+) -> AdaptiveDesign | None:
+    """Return the points that a sweep has chosen by what is measured of it; None if all points are to be.
+
+    Args:
+        config: The sweep.
+        plan: Its points.
+        rows_of: Gives the columns `COLUMNS` of what is measured of a benchmark, by its name.
+    """
+    if config.adaptive is None:
+        return None
+    deciding = [
+        Landscape.from_rows(rows_of(each.name), plan=plan, benchmark=each.name, metric=each.metric)
+        for each in config.deciding_benchmarks
+    ]
+    return design_points(deciding, config.adaptive, seed=config.directions.seed)
 
 
 def _design(

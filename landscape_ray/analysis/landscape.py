@@ -15,7 +15,7 @@ from landscape_ray.analysis.metric import METRICS, Metric, Outcome
 from landscape_ray.errors import IncompleteError, PartError
 from landscape_ray.plan import Axis, Grid, SweepPlan
 
-__all__ = ["Landscape", "LogLikelihoods", "check_complete"]
+__all__ = ["COLUMNS", "Landscape", "LogLikelihoods", "check_complete"]
 
 IntArray: TypeAlias = npt.NDArray[np.int64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
@@ -23,6 +23,8 @@ FloatArray: TypeAlias = npt.NDArray[np.float64]
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
+COLUMNS = ("benchmark", "draw", "repeat", "alpha", "beta", "prompt_index", "prompt_id", "verdict")
+"""What of the rows of the result store a landscape of rates is made of."""
 VERDICTS = {outcome.name.lower(): outcome for outcome in Outcome if outcome != Outcome.UNMEASURED}
 
 
@@ -185,9 +187,14 @@ class Landscape:
 
     @property
     def broken_pct(self) -> FloatArray:
-        """Share of outputs that are no language, of those of which it is known, in percent, (D, *G); else NaN."""
+        """Share of outputs that are no language, in percent, (D, *G); NaN where it is not known of all that are scored.
+
+        Of a generation that ended with its verdict it is not known, and those are the refusals: the share of the others
+        would say something else.
+        """
         known = ~np.isnan(self.is_broken)
-        return METRICS["asr"].value(np.nansum(self.is_broken, axis=-1), known.sum(axis=-1).astype(np.float64))
+        share = METRICS["asr"].value(np.nansum(self.is_broken, axis=-1), known.sum(axis=-1).astype(np.float64))
+        return np.where(((self.denominators > 0) & ~known).any(axis=-1), np.nan, share)
 
     @property
     def success_unbroken_pct(self) -> FloatArray:

@@ -1,6 +1,7 @@
 """From prompts to token ids and back: shared by all engines that run a model, so that they see the same tokens."""
 
 import functools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ __all__ = ["PROMPT_TOO_LONG", "PromptEncoder"]
 
 PROMPT_TOO_LONG = Completion(text="", token_ids=(), finish_reason=FinishReason.PROMPT_TOO_LONG)
 """What becomes of a prompt that leaves no room for a token."""
+
+BYTE_TOKEN = re.compile("<0x[0-9A-F]{2}>")
 
 
 class PromptEncoder:
@@ -122,14 +125,41 @@ class PromptEncoder:
     def _tokens(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) if text else []
 
-    def complete(self, token_ids: Sequence[int]) -> Completion:
-        """Return generated token ids as a completion; it stopped if its last token ends a turn."""
+    def complete(self, token_ids: Sequence[int], *, is_cut: bool = False) -> Completion:
+        """Return generated token ids as a completion; it stopped if its last token ends a turn.
+
+        Args:
+            token_ids: What was generated.
+            is_cut: Whether it was ended because its verdict is settled.
+        """
         stopped = bool(token_ids) and token_ids[-1] in self.stop_token_ids
         return Completion(
-            text=str(self._tokenizer.decode(token_ids, skip_special_tokens=True)),
+            text=self._text(token_ids),
             token_ids=tuple(token_ids),
-            finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,
+            finish_reason=FinishReason.VERDICT if is_cut else FinishReason.STOP if stopped else FinishReason.LENGTH,
         )
+
+    def settles(self, token_ids: Sequence[int], stop_strings: Sequence[str]) -> bool:
+        """Tell whether a completion holds one of some strings, of printable ASCII, however it goes on.
+
+        A longer text begins with the same characters, with one exception: tokenizers that spell rare characters by a
+        token for each byte read a run of them as a whole, and one bad byte makes all of them replacement characters.
+        So what ends in such a run is only looked at up to there.
+        """
+        pieces = self._tokenizer.convert_ids_to_tokens(list(token_ids))
+        end = len(pieces)
+        while end and BYTE_TOKEN.fullmatch(str(pieces[end - 1])):
+            end -= 1
+        text = self._text(token_ids[:end])
+        return any(string in text for string in stop_strings)
+
+    def until_stop(self, token_ids: list[int]) -> list[int]:
+        """Cut off what follows the first token that ends a turn."""
+        stops = (i for i, token in enumerate(token_ids) if token in self.stop_token_ids)
+        return token_ids[: next(stops, len(token_ids)) + 1]
+
+    def _text(self, token_ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(token_ids, skip_special_tokens=True))
 
 
 def _context_length(folder: Path, config: Any) -> int:

@@ -9,7 +9,7 @@ from landscape_ray.errors import ConfigError, GenerationError, LandscapeError, R
 from landscape_ray.evaluation import Verdict
 from landscape_ray.evaluation.guards import rendered
 from landscape_ray.evaluation.judge_config import EndpointJudgeConfig, reader_of
-from landscape_ray.evaluation.judging import Exchange, Judgment
+from landscape_ray.evaluation.judging import Exchange, Judgment, Receive
 
 __all__ = ["EndpointJudge"]
 
@@ -41,28 +41,19 @@ class EndpointJudge:
         self._read = reader_of(config)
         self.judged_with = config.model
 
-    def judge(self, exchanges: Sequence[Exchange]) -> list[Judgment]:
-        """Return one judgment per exchange.
-
-        Requests that the endpoint refuses one by one are unscored; if it refuses all of them, that is an error.
+    def judge(self, exchanges: Sequence[Exchange], receive: Receive) -> None:
+        """Judge each exchange; requests that the endpoint refuses one by one are unscored, and say why.
 
         Raises:
-            ConfigError: The endpoint refuses the key, the model, or every request.
+            ConfigError: The endpoint refuses the key or the model.
             GenerationError: It could not be reached, or failed, even after retries.
         """
-        judgments = asyncio.run(self._judge_all(exchanges))
-        refusals = [outcome for outcome in judgments if isinstance(outcome, str)]
-        if exchanges and len(refusals) == len(exchanges):
-            msg = f"{self._name} refuses every request, the first with: {refusals[0]}. Check the judge's configuration."
-            raise ConfigError(msg)
-        unscored = Judgment(verdict=Verdict.UNSCORED, answer=None)
-        return [unscored if isinstance(outcome, str) else outcome for outcome in judgments]
+        asyncio.run(self._judge_all(exchanges, receive))
 
     def close(self) -> None:
         """Nothing is held."""
 
-    async def _judge_all(self, exchanges: Sequence[Exchange]) -> list[Judgment | str]:
-        """Return judgments, and for requests that the endpoint refuses its reason."""
+    async def _judge_all(self, exchanges: Sequence[Exchange], receive: Receive) -> None:
         room = asyncio.Semaphore(self._config.concurrency)
         # An explicit key, so that the client looks for none of its own in the environment.
         async with self._openai.AsyncOpenAI(
@@ -72,13 +63,14 @@ class EndpointJudge:
             max_retries=self._config.max_retries,
         ) as client:
 
-            async def ask(exchange: Exchange) -> Judgment | str:
+            async def ask(place: int, exchange: Exchange) -> None:
                 async with room:
-                    return await self._ask(client, exchange)
+                    judgment = await self._ask(client, exchange)
+                receive(place, judgment)
 
-            asking = [asyncio.create_task(ask(exchange)) for exchange in exchanges]
+            asking = [asyncio.create_task(ask(place, exchange)) for place, exchange in enumerate(exchanges)]
             try:
-                return await asyncio.gather(*asking)
+                await asyncio.gather(*asking)
             except LandscapeError:
                 # The part fails as a whole; what is still waiting need not be asked.
                 for task in asking:
@@ -86,7 +78,7 @@ class EndpointJudge:
                 await asyncio.gather(*asking, return_exceptions=True)
                 raise
 
-    async def _ask(self, client: Any, exchange: Exchange) -> Judgment | str:
+    async def _ask(self, client: Any, exchange: Exchange) -> Judgment:
         config, optional = self._config, {}
         if config.temperature is not None:
             optional["temperature"] = config.temperature
@@ -102,7 +94,7 @@ class EndpointJudge:
         except self._openai.APIStatusError as error:
             reason = f"HTTP {error.status_code}: {self._scrubbed(error)}"
             if error.status_code in REFUSED_REQUEST:
-                return reason
+                return Judgment(verdict=Verdict.UNSCORED, answer=None, refusal=reason)
             if error.status_code in WRONG_REQUEST:
                 msg = f"{self._name} refuses the request: {reason}. Check base_url, model and api_key_variable."
                 raise ConfigError(msg) from None

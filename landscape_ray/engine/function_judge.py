@@ -10,7 +10,7 @@ from typing import Any
 from landscape_ray.errors import ConfigError, GenerationError
 from landscape_ray.evaluation import Verdict
 from landscape_ray.evaluation.judge_config import FunctionJudgeConfig
-from landscape_ray.evaluation.judging import Exchange, Judgment
+from landscape_ray.evaluation.judging import Exchange, Judgment, Receive
 
 __all__ = ["FunctionJudge", "function_source"]
 
@@ -38,9 +38,10 @@ class FunctionJudge:
         self._name = config.function
         self.judged_with = config.function
 
-    def judge(self, exchanges: Sequence[Exchange]) -> list[Judgment]:
-        """Return one judgment per exchange; what the function returned is kept as the answer."""
-        return [self._judgment(exchange) for exchange in exchanges]
+    def judge(self, exchanges: Sequence[Exchange], receive: Receive) -> None:
+        """Judge one exchange after the other; what the function returns is the answer."""
+        for place, exchange in enumerate(exchanges):
+            receive(place, self._judgment(exchange))
 
     def _judgment(self, exchange: Exchange) -> Judgment:
         try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 from landscape_ray.config import RunConfig
+from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText
 from landscape_ray.plan import CheckpointDelta, Perturbation
 
@@ -59,6 +60,15 @@ class Engine(Protocol):
         """What the engine is and runs on."""
         ...
 
+    @property
+    def stopwatch(self) -> Stopwatch:
+        """Where the time of the calls goes: `place`, `reset` (of caches), `prefill`, `decode`, `detokenize`.
+
+        Prefill is everything up to the first token: prompts made tokens, and steps in which any are read; answers that
+        are longer already go on in these steps, too. An engine that cannot tell it apart counts it as decode.
+        """
+        ...
+
     def admit(self, benchmarks: Sequence[Benchmark]) -> None:
         """Make sure that the engine has room for benchmarks other than those it was built for.
 
@@ -83,7 +93,8 @@ class Engine(Protocol):
         """Complete all prompts of all benchmarks with the weights in place, greedily, as one batch.
 
         A prompt that leaves no room for a token in the context yields an empty completion with finish reason
-        `PROMPT_TOO_LONG`; it never fails the batch.
+        `PROMPT_TOO_LONG`; it never fails the batch. A completion of a benchmark with `stop_strings` ends with the token
+        that completes the first of them, with finish reason `VERDICT`.
 
         Returns:
             For each benchmark, one completion per prompt in the benchmark's order.

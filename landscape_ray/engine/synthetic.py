@@ -34,8 +34,9 @@ from landscape_ray import __version__
 from landscape_ray.config import CheckpointConfig, SyntheticFaults
 from landscape_ray.engine.hardware import cpu_name
 from landscape_ray.engine.protocol import EngineFacts
+from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.errors import GenerationError, PlacementError
-from landscape_ray.evaluation import Benchmark, Completion, FinishReason, LogLikelihood, ScoredText
+from landscape_ray.evaluation import Benchmark, Completion, FinishReason, LogLikelihood, ScoredText, stop_strings
 from landscape_ray.plan import CheckpointDelta, Geometry, Perturbation, PlannedPoint, VectorSpec
 
 __all__ = ["SyntheticEngine", "strike", "synthetic_delta", "synthetic_geometry"]
@@ -52,6 +53,7 @@ class SyntheticEngine:
         self._delay_s = faults.delay_s
         self._poison_prompts = frozenset(faults.poison_prompts)
         self._distance = 0.0
+        self.stopwatch = Stopwatch()
         time.sleep(faults.start_delay_s)
 
     @property
@@ -70,12 +72,16 @@ class SyntheticEngine:
 
     def generate(self, benchmarks: Sequence[Benchmark]) -> list[tuple[Completion, ...]]:
         """Refuse or comply by the formula of the module; one token per word; see `Engine.generate`."""
-        time.sleep(self._delay_s)
+        with self.stopwatch.phase("decode"):
+            time.sleep(self._delay_s)
         if poison := self._poison_prompts & {prompt.id for benchmark in benchmarks for prompt in benchmark.prompts}:
             msg = f"Fails on demand, on prompt {min(poison)}."
             raise GenerationError(msg)
         return [
-            tuple(self._complete(prompt.id, benchmark.max_new_tokens) for prompt in benchmark.prompts)
+            tuple(
+                self._complete(prompt.id, benchmark.max_new_tokens, stop_strings(benchmark))
+                for prompt in benchmark.prompts
+            )
             for benchmark in benchmarks
         ]
 
@@ -91,14 +97,15 @@ class SyntheticEngine:
         beyond = max(0.0, self._distance - _threshold(scored.context + scored.text))
         return LogLikelihood(total=-num_words * (1 + beyond), token_ids=tuple(range(num_words)))
 
-    def _complete(self, prompt_id: str, max_new_tokens: int) -> Completion:
+    def _complete(self, prompt_id: str, max_new_tokens: int, stops: Sequence[str]) -> Completion:
         words = (REFUSAL if self._distance < _threshold(prompt_id) else COMPLIANCE).split(" ")
         kept = words[:max_new_tokens]
-        return Completion(
-            text=" ".join(kept),
-            token_ids=tuple(range(len(kept))),
-            finish_reason=FinishReason.STOP if len(kept) == len(words) else FinishReason.LENGTH,
-        )
+        finish_reason = FinishReason.STOP if len(kept) == len(words) else FinishReason.LENGTH
+        for num_words in range(1, len(kept) + 1):
+            if any(stop in " ".join(kept[:num_words]) for stop in stops):
+                kept, finish_reason = kept[:num_words], FinishReason.VERDICT
+                break
+        return Completion(text=" ".join(kept), token_ids=tuple(range(len(kept))), finish_reason=finish_reason)
 
 
 def synthetic_delta(checkpoint: CheckpointConfig) -> CheckpointDelta:

@@ -7,6 +7,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from landscape_ray.engine.checkpoint import checkpoint_folder
 from landscape_ray.engine.encoding import PROMPT_TOO_LONG, PromptEncoder
 from landscape_ray.engine.hardware import cpu_name
 from landscape_ray.engine.protocol import EngineFacts, EngineSpec
+from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tied_head import check_tied_head
 from landscape_ray.errors import GenerationError, PlacementError, ResourceError
-from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText, scored_texts
+from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText, scored_texts, stop_strings
 from landscape_ray.plan import ORIGIN, Perturbation
 
 __all__ = ["VllmEngine", "import_vllm"]
@@ -36,6 +38,18 @@ def import_vllm() -> Any:
 
     _ = vllm.LLM  # which imports the rest: the package itself is lazy
     return vllm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """A prompt to complete."""
+
+    prompt: list[int]
+    """Its token ids."""
+    max_tokens: int
+    """Where to end at the latest."""
+    stop_strings: tuple[str, ...]
+    """Where to end, see `evaluation.stop_strings`."""
 
 
 class VllmEngine:
@@ -61,6 +75,7 @@ class VllmEngine:
         self._encoder = PromptEncoder(folder)
         check_tied_head(folder)
         self._on_cpu = current_platform.is_cpu()
+        self.stopwatch = Stopwatch()
         self._visits = itertools.count()
         self._salt = "start"
         began = time.perf_counter()
@@ -117,12 +132,15 @@ class VllmEngine:
 
     def place(self, perturbation: Perturbation) -> str:
         """Put perturbed weights into every worker; see `Engine.place`."""
-        digests = set(self._llm.collective_rpc("place_perturbation", args=(perturbation,)))
+        with self.stopwatch.phase("place"):
+            digests = set(self._llm.collective_rpc("place_perturbation", args=(perturbation,)))
         if len(digests) != 1:
             msg = f"The workers of one engine placed different weights: digests {sorted(digests)}."
             raise PlacementError(msg)
         # No update of weights clears vLLM's prefix cache: blocks computed with the old weights would be served.
-        if not self._llm.reset_prefix_cache():
+        with self.stopwatch.phase("reset"):
+            is_reset = self._llm.reset_prefix_cache()
+        if not is_reset:
             msg = "vLLM could not reset its prefix cache, because blocks are in use; outputs would mix two points."
             raise PlacementError(msg)
         (digest,) = digests
@@ -132,14 +150,18 @@ class VllmEngine:
 
     def generate(self, benchmarks: Sequence[Benchmark]) -> list[tuple[Completion, ...]]:
         """Complete all prompts of all benchmarks in one batch; see `Engine.generate`."""
-        jobs = [
-            (prompt, min(benchmark.max_new_tokens, self._encoder.context_length - len(prompt)))
-            for benchmark in benchmarks
-            for prompt in self._encoder.encode(benchmark)
-        ]
-        fitting = [(prompt, room) for prompt, room in jobs if room > 0]
-        outputs = iter(self._decode(fitting))
-        completions = iter([next(outputs) if room > 0 else PROMPT_TOO_LONG for _, room in jobs])
+        with self.stopwatch.phase("prefill"):
+            jobs = [
+                _Job(
+                    prompt=prompt,
+                    max_tokens=min(benchmark.max_new_tokens, self._encoder.context_length - len(prompt)),
+                    stop_strings=stop_strings(benchmark),
+                )
+                for benchmark in benchmarks
+                for prompt in self._encoder.encode(benchmark)
+            ]
+        outputs = iter(self._decode([job for job in jobs if job.max_tokens > 0]))
+        completions = iter([next(outputs) if job.max_tokens > 0 else PROMPT_TOO_LONG for job in jobs])
         return [tuple(itertools.islice(completions, len(benchmark.prompts))) for benchmark in benchmarks]
 
     def log_likelihoods(self, texts: Sequence[ScoredText]) -> list[LogLikelihood | None]:
@@ -189,13 +211,36 @@ class VllmEngine:
             scores.append([0.0, *(e[token].logprob for token, e in zip(ids[1:], entries[1:], strict=True))])
         return scores
 
-    def _decode(self, jobs: Sequence[tuple[list[int], int]]) -> list[Completion]:
-        """Complete prompts of token ids, each with its own limit of tokens."""
-        stop = list(self._encoder.stop_token_ids)
-        outputs = self._run(
-            [prompt for prompt, _ in jobs], [{"max_tokens": room, "stop_token_ids": stop} for _, room in jobs]
-        )
-        return [self._encoder.complete(output.outputs[0].token_ids) for output in outputs]
+    def _decode(self, jobs: Sequence[_Job]) -> list[Completion]:
+        """Complete prompts of token ids, each with its own limits."""
+        outputs = [
+            output.outputs[0] for output in self._run([job.prompt for job in jobs], [self._limits(job) for job in jobs])
+        ]
+        cut = [isinstance(output.stop_reason, str) for output in outputs]
+        with self.stopwatch.phase("detokenize"):
+            completions = [
+                self._encoder.complete(output.token_ids, is_cut=is_cut)
+                for output, is_cut in zip(outputs, cut, strict=True)
+            ]
+        # vLLM cuts by the text that it makes token by token; verdicts are given on our own. Where it is not certain
+        # that both say the same, however the text had gone on, there is nothing to save: it is completed whole.
+        doubtful = [
+            i
+            for i, output in enumerate(outputs)
+            if cut[i] and not self._encoder.settles(output.token_ids, jobs[i].stop_strings)
+        ]
+        if doubtful:
+            whole = self._decode([replace(jobs[i], stop_strings=()) for i in doubtful])
+            for i, completion in zip(doubtful, whole, strict=True):
+                completions[i] = completion
+        return completions
+
+    def _limits(self, job: _Job) -> dict[str, Any]:
+        limits = {"max_tokens": job.max_tokens, "stop_token_ids": list(self._encoder.stop_token_ids)}
+        if not job.stop_strings:
+            return limits
+        # Without the keyword in its output vLLM would cut the very tokens off that the judge is to see.
+        return limits | {"detokenize": True, "stop": list(job.stop_strings), "include_stop_str_in_output": True}
 
     def _run(self, prompts: Sequence[Sequence[int]], settings: Sequence[dict[str, Any]]) -> list[Any]:
         """Hand vLLM one batch of token ids, decoded greedily, each with settings of its own."""
@@ -204,11 +249,13 @@ class VllmEngine:
         if not prompts:
             return []
         try:
-            outputs: list[Any] = self._llm.generate(
-                [{"prompt_token_ids": list(prompt), "cache_salt": self._salt} for prompt in prompts],
-                [SamplingParams(temperature=0, detokenize=False, **own) for own in settings],
-                use_tqdm=False,
-            )
+            with self.stopwatch.phase("prefill"):
+                self._llm.enqueue(
+                    [{"prompt_token_ids": list(prompt), "cache_salt": self._salt} for prompt in prompts],
+                    [SamplingParams(**({"temperature": 0, "detokenize": False} | own)) for own in settings],
+                    use_tqdm=False,
+                )
+            outputs = self._until_answered()
         except (ValueError, RuntimeError) as error:
             self._abort_requests()
             msg = f"vLLM failed on a batch of {len(prompts)} prompts: {type(error).__name__}: {error}"
@@ -217,6 +264,20 @@ class VllmEngine:
             msg = f"vLLM answered {len(outputs)} requests that are not the {len(prompts)} that were asked."
             raise GenerationError(msg)
         return outputs
+
+    def _until_answered(self) -> list[Any]:
+        """Run vLLM until all requests are answered, and return the answers in the order of the requests."""
+        engine, outputs = self._llm.llm_engine, []
+        requests = engine.output_processor.request_states
+        num_reading = len(requests)
+        while engine.has_unfinished_requests():
+            began, num_before, num_reading_before = self.stopwatch.clock(), len(requests), num_reading
+            outputs += [output for output in engine.step() if output.finished]
+            num_reading = sum(request.is_prefilling for request in requests.values())
+            # A prompt was read to its end in this step, or nothing was there to go on with.
+            is_prefill = num_reading < num_reading_before or num_reading_before == num_before
+            self.stopwatch.add("prefill" if is_prefill else "decode", self.stopwatch.clock() - began)
+        return sorted(outputs, key=lambda output: int(output.request_id))
 
     def _abort_requests(self) -> None:
         """Drop what a failed batch left unanswered: vLLM would answer it within the next batch."""

@@ -10,7 +10,7 @@ from landscape_ray.errors import GenerationError, ResourceError
 from landscape_ray.evaluation import Verdict
 from landscape_ray.evaluation.guards import FORMATS
 from landscape_ray.evaluation.judge_config import ModelJudgeConfig, reader_of
-from landscape_ray.evaluation.judging import Exchange, Judgment
+from landscape_ray.evaluation.judging import Exchange, Judgment, Receive
 
 __all__ = ["VllmJudge"]
 
@@ -46,6 +46,7 @@ class VllmJudge:
         self._encoder = JudgeEncoder(folder, config)
         self._context = min(self._encoder.context_length, MAX_CONTEXT)
         self._read = reader_of(config)
+        self._batch_size = run.max_num_seqs
         self._sampling = vllm.SamplingParams(
             temperature=0,
             max_tokens=self._max_new_tokens,
@@ -78,8 +79,13 @@ class VllmJudge:
             raise ResourceError(msg) from error
         self.judged_with = f"vllm {vllm.__version__}"
 
-    def judge(self, exchanges: Sequence[Exchange]) -> list[Judgment]:
-        """Return one judgment per exchange; one that the judge's context cannot hold is unscored."""
+    def judge(self, exchanges: Sequence[Exchange], receive: Receive) -> None:
+        """Judge as many exchanges at a time as vLLM takes; one that the judge's context cannot hold is unscored."""
+        for first in range(0, len(exchanges), self._batch_size):
+            for place, judgment in enumerate(self._judgments(exchanges[first : first + self._batch_size]), first):
+                receive(place, judgment)
+
+    def _judgments(self, exchanges: Sequence[Exchange]) -> list[Judgment]:
         prompts = [self._encoder.encode_exchange(exchange) for exchange in exchanges]
         fits = [prompt is not None and len(prompt) + self._max_new_tokens <= self._context for prompt in prompts]
         asked = [{"prompt_token_ids": prompt} for prompt, fit in zip(prompts, fits, strict=True) if fit]

@@ -1,12 +1,15 @@
 """What runs inside each vLLM worker: put perturbed weights into the live model, and account for every tensor.
 
 vLLM mixes `PerturbationWorker` into its worker class (`worker_extension_cls`) and calls its methods by name on every
-worker of an engine. Weights go through vLLM's own reloading, which takes checkpoint-named tensors, fuses, slices,
-pads and packs them as at start-up, and copies into the storage that compiled graphs point at.
+worker of an engine. The path to trust is vLLM's own reloading, which takes checkpoint-named tensors, fuses, slices,
+pads and packs them as at start-up, and copies into the storage that compiled graphs point at. Where the live model
+turns out to keep the checkpoint's numbers as they are, the fused pass writes them there directly, once it has been seen
+to leave the model as reloading does.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,11 +17,28 @@ from typing import Any, Literal
 import torch
 from vllm.platforms import current_platform
 
+from landscape_ray.engine.vllm_layout import LoadingTrace, model_state
 from landscape_ray.errors import PlacementError
-from landscape_ray.plan import CheckpointDelta, Perturbation
-from landscape_ray.weights import BaseWeights, Perturber, WeightsDigest, open_endpoint
+from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector
+from landscape_ray.weights import (
+    BaseWeights,
+    FusedPass,
+    Perturber,
+    Region,
+    WeightsDigest,
+    check_partition,
+    kernel_for,
+    open_endpoint,
+    standard_normals,
+)
 
 __all__ = ["PerturbationWorker"]
+
+logger = logging.getLogger(__name__)
+
+# A point that moves every element of every tensor, to tell where each goes.
+ELSEWHERE = Perturbation.of([(RandomVector(seed=0, normalization="none", excluded=()), 0.01)])
+MOST_SHOWN = 3
 
 
 @dataclass(slots=True)
@@ -56,42 +76,92 @@ class PerturbationWorker:
         self._perturbation_base = BaseWeights.load(
             Path(folder), device=self.device, location=location, tied_head=bool(self._perturbation_tied)
         )
+        kernel = kernel_for(self.device)
         self._perturber = Perturber(
             self._perturbation_base,
             dtype=self.model_config.dtype,
             device=self.device,
             endpoints={delta: open_endpoint(Path(at), self._perturbation_base) for delta, at in endpoints.items()},
+            normals=kernel.normals if kernel else standard_normals,
         )
+        self._fused_pass = FusedPass(self._perturber, kernel) if kernel and FusedPass.knows(self._perturber) else None
+        self._regions = self._proven_regions()
 
     def place_perturbation(self, perturbation: Perturbation) -> str:
         """Put a point's weights into the live model.
 
         Returns:
-            The digest of the checkpoint-named tensors handed to vLLM.
+            The digest of the checkpoint-named tensors.
 
         Raises:
             PlacementError: vLLM skipped, missed or misfitted a tensor; the names are listed.
         """
+        if self._fused_pass and self._regions:
+            digest = self._fused_pass.place(perturbation, self._regions)
+            _repack_heads(self.model_runner.get_model())
+            return digest
+        return self._reload(perturbation)
+
+    def _proven_regions(self) -> Mapping[str, list[Region]] | None:
+        """Return where the live model keeps the checkpoint's tensors, if writing there does all that reloading does.
+
+        Reloading is watched once to find out, and then both ways lead to the origin and to another point. They must
+        leave every tensor of the model alike, those that some layers derive from their weights among them.
+        """
+        if not self._fused_pass or self.parallel_config.tensor_parallel_size > 1:
+            return None
+        model = self.model_runner.get_model()
+        states, trace = [], LoadingTrace()
+        for point in (ORIGIN, ELSEWHERE):
+            self._reload(point, trace)
+            states.append(model_state(model))
+        regions = trace.regions(model)
+        shapes = {name: self._perturbation_base.tensor(name).shape for name in self._perturbation_base.names}
+        problems = [
+            f"{name} is {problem}"
+            for name, shape in shapes.items()
+            if (problem := check_partition(regions[name], shape, self.model_config.dtype))
+        ]
+        for point, expected in zip((ORIGIN, ELSEWHERE), () if problems else states, strict=False):
+            self._fused_pass.place(point, regions)
+            found = model_state(model)
+            problems += [f"{name} differs" for name, digest in found.items() if digest != expected[name]]
+        if problems:
+            shown = "; ".join(problems[:MOST_SHOWN]) + ("; ..." if len(problems) > MOST_SHOWN else "")
+            logger.info("Weights go through vLLM's reloading, because not all can be written in place: %s.", shown)
+        return None if problems else regions
+
+    def _reload(self, perturbation: Perturbation, trace: LoadingTrace | None = None) -> str:
+        """Hand a point's checkpoint tensors to vLLM's reloading, and account for each."""
         model = self.model_runner.get_model()
         digest = WeightsDigest()
         fed: dict[str, int] = {}
 
         def perturbed_tensors() -> Iterator[tuple[str, torch.Tensor]]:
-            for name, tensor in self._perturber.tensors(perturbation):
-                digest.update(name, tensor)
+            for name, tensor in self._tensors(perturbation, digest):
                 fed[name] = tensor.numel()
                 yield name, tensor
 
-        with _observed_loading(model) as loading:
+        tensors = perturbed_tensors()
+        with _observed_loading(model) as loading, trace or nullcontext():
             try:
-                self.reload_weights(weights_iterator=perturbed_tensors())
+                self.reload_weights(weights_iterator=trace.feed(tensors) if trace else tensors)
             except (ValueError, KeyError, AssertionError, RuntimeError) as error:
                 last = next(reversed(fed), "the first tensor")
                 msg = f"vLLM could not load the perturbed weights at or after {last!r}: {error}"
                 raise PlacementError(msg) from error
         self._check_complete(model, fed, loading)
-        _repack_tied_heads(model, self._perturbation_tied)
+        _repack_heads(model)
         return digest.hexdigest()
+
+    def _tensors(self, perturbation: Perturbation, digest: WeightsDigest) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield checkpoint tensors at a point, and add each to the digest."""
+        if self._fused_pass:
+            yield from self._fused_pass.tensors(perturbation, digest)
+            return
+        for name, tensor in self._perturber.tensors(perturbation):
+            digest.update(name, tensor)
+            yield name, tensor
 
     def _check_complete(self, model: torch.nn.Module, fed: dict[str, int], loading: _Loading) -> None:
         """Raise unless every checkpoint tensor was read and every runtime parameter was filled."""
@@ -153,14 +223,16 @@ def _num_padding(model: torch.nn.Module, tied: frozenset[str]) -> int:
     )
 
 
-def _repack_tied_heads(model: torch.nn.Module, tied: frozenset[str]) -> None:
-    """Let tied heads see the new weights on a CPU.
+def _repack_heads(model: torch.nn.Module) -> None:
+    """Let heads and embeddings see new weights on a CPU.
 
     There a head computes with a packed copy made at load. Reloading packs anew what it loads, but of tied modules it
     loads the first only, so the head would silently keep the weights it started with.
     """
+    from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmbedding  # noqa: PLC0415
+
     if not current_platform.is_cpu():
         return
-    for name in tied:
-        head: Any = model.get_submodule(name.rpartition(".")[0])
-        head.quant_method.process_weights_after_loading(head)
+    for module in model.modules():
+        if isinstance(module, VocabParallelEmbedding):
+            module.quant_method.process_weights_after_loading(module)

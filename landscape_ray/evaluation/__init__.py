@@ -2,7 +2,7 @@
 
 from landscape_ray.evaluation.benchmark import Benchmark, Prompt
 from landscape_ray.evaluation.broken import is_broken
-from landscape_ray.evaluation.judge import Judge, judge_named, judge_version
+from landscape_ray.evaluation.judge import Judge, judge_named, judge_version, stop_strings
 from landscape_ray.evaluation.likelihood import LogLikelihood, ScoredText, score, scored_texts
 from landscape_ray.evaluation.prompts import load_benchmark
 from landscape_ray.evaluation.records import Completion, FinishReason, PointRecord, Row, Verdict, VisitFacts
@@ -25,4 +25,5 @@ __all__ = [
     "load_benchmark",
     "score",
     "scored_texts",
+    "stop_strings",
 ]

@@ -43,6 +43,8 @@ class Benchmark:
     """What is measured."""
     judge: str
     """Name of the judge."""
+    early_verdict: bool = False
+    """Whether generations end where the verdict is settled, see `stop_strings`."""
 
     @property
     def is_scored(self) -> bool:
@@ -62,5 +64,6 @@ class Benchmark:
                 self.system_prompt,
                 self.chat_template,
                 self.max_new_tokens,
+                *(["early verdict"] if self.early_verdict else []),
             ]
         return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()

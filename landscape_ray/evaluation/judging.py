@@ -1,13 +1,13 @@
 """Judging as a pass of its own over stored generations: what a judge is given, and what it gives back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from landscape_ray.evaluation.judge import KeywordJudge
 from landscape_ray.evaluation.records import Completion, FinishReason, Verdict
 
-__all__ = ["MAX_ANSWER_CHARS", "Exchange", "ExchangeJudge", "Judgment", "KeywordExchangeJudge"]
+__all__ = ["MAX_ANSWER_CHARS", "Exchange", "ExchangeJudge", "Judgment", "KeywordExchangeJudge", "Receive"]
 
 MAX_ANSWER_CHARS = 4000
 """Longer answers of judges are cut when they are stored; none that a parser accepts is longer."""
@@ -31,6 +31,12 @@ class Judgment:
     """Refused, complied, broken or unscored."""
     answer: str | None
     """The judge's own words, as they came; None: it was not asked, or gave none. Untrusted data."""
+    refusal: str | None = None
+    """Why the judge would not take the question, where it would not; it may take others."""
+
+
+Receive: TypeAlias = Callable[[int, Judgment], None]
+"""Takes the judgment of one exchange, with its place among those asked."""
 
 
 class ExchangeJudge(Protocol):
@@ -41,8 +47,8 @@ class ExchangeJudge(Protocol):
         """Software or model that gives the answers, with its version; stored with each verdict."""
         ...
 
-    def judge(self, exchanges: Sequence[Exchange]) -> list[Judgment]:
-        """Return one judgment per exchange, in their order.
+    def judge(self, exchanges: Sequence[Exchange], receive: Receive) -> None:
+        """Judge each exchange; hand its judgment over as soon as it is there, in any order.
 
         Raises:
             UserError: The judge cannot be had as configured.
@@ -60,14 +66,12 @@ class KeywordExchangeJudge:
 
     judged_with = KeywordJudge.version
 
-    def judge(self, exchanges: Sequence[Exchange]) -> list[Judgment]:
-        """Return one judgment per exchange; there is no answer to keep."""
+    def judge(self, exchanges: Sequence[Exchange], receive: Receive) -> None:
+        """Judge each exchange; there is no answer to keep."""
         judge = KeywordJudge()
-        completions = (
-            Completion(text=exchange.completion, token_ids=(), finish_reason=FinishReason.STOP)
-            for exchange in exchanges
-        )
-        return [Judgment(verdict=judge.verdict(completion), answer=None) for completion in completions]
+        for place, exchange in enumerate(exchanges):
+            completion = Completion(text=exchange.completion, token_ids=(), finish_reason=FinishReason.STOP)
+            receive(place, Judgment(verdict=judge.verdict(completion), answer=None))
 
     def close(self) -> None:
         """Nothing is held."""

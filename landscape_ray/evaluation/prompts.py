@@ -71,6 +71,7 @@ def load_benchmark(config: BenchmarkConfig) -> Benchmark:
         max_new_tokens=config.decoding.max_new_tokens,
         metric=config.metric,
         judge=config.judge,
+        early_verdict=config.decoding.early_verdict,
     )
 
 

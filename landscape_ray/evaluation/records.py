@@ -15,6 +15,8 @@ class FinishReason(StrEnum):
     """The model ended its turn."""
     LENGTH = "length"
     """The token limit, or the end of the context, was reached."""
+    VERDICT = "verdict"
+    """The verdict was settled, and nothing more was asked for: the text is the beginning of a longer one."""
     PROMPT_TOO_LONG = "prompt_too_long"
     """Nothing was generated or scored: the prompt alone fills the context, or more than that."""
     FAILED = "failed"

@@ -9,7 +9,7 @@ from landscape_ray.analysis import Agreement, Calibration, agreement, calibratio
 from landscape_ray.errors import PartError, UserError
 from landscape_ray.evaluation.prompts import file_rows
 from landscape_ray.plan import SweepPlan
-from landscape_ray.report.results import manifest_of, open_results
+from landscape_ray.report.results import open_results
 from landscape_ray.store import JUDGED_METRICS, Manifest, ResultStore, planned_keys
 
 __all__ = ["Comparison", "compare_judges", "comparison_document"]
@@ -62,7 +62,7 @@ def compare_judges(out: str, judges: tuple[str, ...], labels: Path | None = None
         UserError: A label cannot be understood, or none matches a stored completion.
         PartError: Rows are damaged, or contradict each other.
     """
-    manifest = manifest_of(ResultStore(out))
+    manifest = ResultStore(out).require_manifest()
     config = manifest.request()
     plan = SweepPlan.from_config(config, manifest.geometry)
     stores = [_store(out, judge, manifest) for judge in judges]
@@ -128,13 +128,16 @@ def _comparison(out: str, stores: list[ResultStore], label_of: Mapping[str, str]
         msg = "A part was found damaged as it was read, and set aside. Compare again, or judge again first."
         raise PartError(msg)
     verdicts = [found["verdict"].tolist() for found in columns]
+    prompts = columns[0]["prompt_id"].tolist()
     agreements = {
-        (i, j): agreement(verdicts[i], verdicts[j]) for i in range(len(stores)) for j in range(i + 1, len(stores))
+        (i, j): agreement(verdicts[i], verdicts[j], prompts=prompts)
+        for i in range(len(stores))
+        for j in range(i + 1, len(stores))
     }
     calibrations: tuple[Calibration, ...] = ()
     if labels and common:
         points = [label_of[key] for key in columns[0]["key"]]
-        matches = _matches(labels, points, columns[0]["prompt_id"].tolist(), columns[0]["completion"].tolist())
+        matches = _matches(labels, points, prompts, columns[0]["completion"].tolist())
         calibrations = tuple(calibration([given[row] for row in matches], list(matches.values())) for given in verdicts)
     return Comparison(
         judges=tuple(", ".join(sorted(set(found["judge"]))) for found in columns),

@@ -10,7 +10,7 @@ import numpy as np
 from landscape_ray.analysis import Landscape, wilson_of_points
 from landscape_ray.errors import OutputError
 from landscape_ray.plan import SweepPlan
-from landscape_ray.report.results import Results, load_results, manifest_of, open_results, planned_keys
+from landscape_ray.report.results import Results, load_results, open_results, planned_keys
 from landscape_ray.store import POINT_SCHEMA, ExportFormat, export_points, export_rows
 
 __all__ = ["export", "point_columns"]
@@ -38,7 +38,7 @@ def export(out: str, path: Path, file_format: ExportFormat, *, points: bool = Fa
         if points:
             return export_points(point_columns(load_results(out, judge)), path, file_format)
         store = open_results(out, judge)
-        manifest = manifest_of(store)
+        manifest = store.require_manifest()
         config = manifest.request()
         keys = itertools.chain.from_iterable(
             planned_keys(manifest, config, SweepPlan.from_config(config, manifest.geometry)).values()

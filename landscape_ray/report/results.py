@@ -3,27 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from landscape_ray.analysis import AdaptiveDesign, Landscape, design_points
+from landscape_ray.analysis import COLUMNS, AdaptiveDesign, Landscape, planned_design
 from landscape_ray.config import SweepConfig
-from landscape_ray.errors import OutputError
 from landscape_ray.plan import Geometry, SweepPlan
 from landscape_ray.store import JUDGED_METRICS, JudgedResultStore, JudgeIdentity, Manifest, ResultStore, planned_keys
 
-__all__ = ["Results", "load_design", "load_results", "manifest_of", "open_results", "planned_keys"]
+__all__ = ["Results", "load_design", "load_results", "open_results", "planned_keys"]
 
-COLUMNS = (
-    "benchmark",
-    "draw",
-    "repeat",
-    "alpha",
-    "beta",
-    "prompt_index",
-    "prompt_id",
-    "verdict",
-    "num_tokens",
-    "broken",
-    "log_likelihood",
-)
+READ = (*COLUMNS, "num_tokens", "broken", "log_likelihood")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +59,7 @@ def load_results(out: str, judge: str | None = None) -> Results:
         PartError: Rows contradict the plan or each other.
     """
     store = open_results(out, judge)
-    manifest = manifest_of(store)
+    manifest = store.require_manifest()
     config = manifest.request()
     plan = SweepPlan.from_config(config, manifest.geometry)
     identity = store.judge if isinstance(store, JudgedResultStore) else None
@@ -82,17 +69,15 @@ def load_results(out: str, judge: str | None = None) -> Results:
         metric = manifest.benchmarks[name].metric
         if identity is not None and metric not in JUDGED_METRICS[identity.question]:
             continue
-        landscapes[name] = Landscape.from_rows(store.columns(keys, COLUMNS), plan=plan, benchmark=name, metric=metric)
+        landscapes[name] = Landscape.from_rows(store.columns(keys, READ), plan=plan, benchmark=name, metric=metric)
         if identity is not None:
             num_unjudged[name] = len(unjudged.intersection(keys))
-    # Points were chosen by the verdicts given when they were measured, whoever judged them later.
-    own = _design(config, landscapes) if identity is None else load_design(ResultStore(out), manifest, config, plan)
     return Results(
         manifest=manifest,
         config=config,
         plan=plan,
         landscapes=landscapes,
-        design=own,
+        design=load_design(out, manifest, config, plan),
         judge=identity,
         num_unjudged=num_unjudged,
     )
@@ -107,35 +92,10 @@ def open_results(out: str, judge: str | None) -> ResultStore:
     return ResultStore(out) if judge is None else JudgedResultStore(out, judge)
 
 
-def load_design(store: ResultStore, manifest: Manifest, config: SweepConfig, plan: SweepPlan) -> AdaptiveDesign | None:
-    """Read what decides which points are measured, and return the points chosen; None if all are to be."""
-    if config.adaptive is None:
-        return None
-    keys = planned_keys(manifest, config, plan)
-    landscapes = {
-        benchmark.name: Landscape.from_rows(
-            store.columns(keys[benchmark.name], COLUMNS), plan=plan, benchmark=benchmark.name, metric=benchmark.metric
-        )
-        for benchmark in config.deciding_benchmarks
-    }
-    return _design(config, landscapes)
+def load_design(out: str, manifest: Manifest, config: SweepConfig, plan: SweepPlan) -> AdaptiveDesign | None:
+    """Return the points that an adaptive sweep has chosen so far; None if all are to be measured.
 
-
-def _design(config: SweepConfig, landscapes: Mapping[str, Landscape]) -> AdaptiveDesign | None:
-    if config.adaptive is None:
-        return None
-    deciding = [landscapes[benchmark.name] for benchmark in config.deciding_benchmarks]
-    return design_points(deciding, config.adaptive, seed=config.directions.seed)
-
-
-def manifest_of(store: ResultStore) -> Manifest:
-    """Return what a results folder is about.
-
-    Raises:
-        OutputError: It holds no sweep.
+    Points are chosen by the verdicts given when they are measured, whoever judges them later.
     """
-    manifest = store.read_manifest()
-    if manifest is None:
-        msg = f"{store.location} holds no sweep: it has no manifest. Give the output folder of `landscape-ray run`."
-        raise OutputError(msg)
-    return manifest
+    store, keys = ResultStore(out), planned_keys(manifest, config, plan)
+    return planned_design(config, plan, lambda benchmark: store.columns(keys[benchmark], COLUMNS))

@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass
 
 from landscape_ray.plan import SweepPlan
-from landscape_ray.report.results import load_design, manifest_of, planned_keys
+from landscape_ray.report.results import load_design, planned_keys
 from landscape_ray.store import LeaseState, Manifest, PointFailure, Quarantined, ResultStore, RunSummary
 
 __all__ = ["BenchmarkStatus", "FolderStatus", "load_status"]
@@ -62,11 +62,11 @@ def load_status(out: str) -> FolderStatus:
         OutputError: There is no sweep, it cannot be read, or another version of landscape-ray wrote it.
     """
     store = ResultStore(out)
-    manifest = manifest_of(store)
+    manifest = store.require_manifest()
     config = manifest.request()
     plan = SweepPlan.from_config(config, manifest.geometry)
     keys_of = planned_keys(manifest, config, plan)
-    design, parts, failures = load_design(store, manifest, config, plan), store.parts(), store.failures()
+    design, parts, failures = load_design(out, manifest, config, plan), store.parts(), store.failures()
     num_unchosen = 0
     if design is not None:
         wanted = [design.wants(point) for point in plan.points]

@@ -6,7 +6,8 @@ from landscape_ray.store.keys import part_key
 from landscape_ray.store.lease import RENEW_EVERY_S, Lease, LeaseState
 from landscape_ray.store.manifest import BenchmarkIdentity, Manifest, check_same_sweep
 from landscape_ray.store.parts import PartInfo
-from landscape_ray.store.planned import planned_keys
+from landscape_ray.store.planned import keys_by_label, part_keys, planned_keys
+from landscape_ray.store.received import ReceivedAnswer, ReceivedStore
 from landscape_ray.store.result_store import Quarantined, ResultStore
 from landscape_ray.store.run_log import RunSummary
 from landscape_ray.store.schema import SCHEMA, SCHEMA_VERSION
@@ -35,6 +36,8 @@ __all__ = [
     "PartInfo",
     "PointFailure",
     "Quarantined",
+    "ReceivedAnswer",
+    "ReceivedStore",
     "ResultStore",
     "RunSummary",
     "VerdictRecord",
@@ -42,7 +45,9 @@ __all__ = [
     "check_same_sweep",
     "export_points",
     "export_rows",
+    "keys_by_label",
     "part_key",
+    "part_keys",
     "planned_keys",
     "verdict_key",
 ]

@@ -23,7 +23,7 @@ from fsspec.implementations.local import LocalFileSystem
 from landscape_ray.errors import OutputError
 from landscape_ray.store.redaction import redacted
 
-__all__ = ["Entry", "Filesystem", "LocalFilesystem", "open_filesystem"]
+__all__ = ["Entry", "Filesystem", "LocalFilesystem", "explained", "open_filesystem"]
 
 TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}")
 STALE_AFTER_S = 3600.0
@@ -242,6 +242,28 @@ def open_filesystem(location: str) -> Filesystem:
         )
         raise OutputError(msg) from error
     return LocalFilesystem(fs, root) if isinstance(fs, LocalFileSystem) else Filesystem(fs, root)
+
+
+@contextlib.contextmanager
+def explained(location: str, action: str) -> Iterator[None]:
+    """Explain what a file system raises.
+
+    Args:
+        location: Where, as it may be shown.
+        action: What is tried there, such as `write to`.
+
+    Raises:
+        OutputError: In place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = redacted(error.strerror or str(error) or type(error).__name__)
+        msg = (
+            f"Cannot {action} {location}: {reason}. Check that it exists, that you have the rights, and "
+            "that it is not full, or choose another output folder (--out)."
+        )
+        raise OutputError(msg) from error
 
 
 def _patiently(call: Callable[..., T], *args: Any, **kwargs: Any) -> T:

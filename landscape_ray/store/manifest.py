@@ -182,7 +182,7 @@ def _differences(
             place = f"benchmarks.{benchmark.name}"
             earlier, requested = asdict(manifest.benchmarks[benchmark.name]), asdict(BenchmarkIdentity.of(benchmark))
             if earlier["digest"] != requested["digest"]:
-                yield from _changed(old, new, [name for name in sorted(old) if name.startswith(f"{place}.")])
+                yield from _changed(old, new, [name for name in sorted({*old, *new}) if name.startswith(f"{place}.")])
             for line in _changed(earlier, requested, sorted(earlier)):
                 yield f"{place}.{line}"
 

@@ -1,26 +1,47 @@
 """Which parts a results folder should hold."""
 
+from collections.abc import Mapping
+
 from landscape_ray.config import SweepConfig
 from landscape_ray.plan import SweepPlan
 from landscape_ray.store.keys import part_key
-from landscape_ray.store.manifest import Manifest
+from landscape_ray.store.manifest import BenchmarkIdentity, Manifest
 
-__all__ = ["planned_keys"]
+__all__ = ["keys_by_label", "part_keys", "planned_keys"]
 
 
-def planned_keys(manifest: Manifest, config: SweepConfig, plan: SweepPlan) -> dict[str, list[str]]:
-    """Return the key of the part of each point, in the order of the plan, by benchmark."""
+def part_keys(
+    config: SweepConfig, plan: SweepPlan, *, fingerprint: str, benchmarks: Mapping[str, BenchmarkIdentity]
+) -> dict[str, list[str]]:
+    """Return the key of the part of each point, in the order of the plan, by benchmark in that of the configuration.
+
+    Args:
+        config: The sweep.
+        plan: Its points.
+        fingerprint: Of the model.
+        benchmarks: Identity of each benchmark of the configuration, by name.
+    """
     return {
         name: [
             part_key(
-                fingerprint=manifest.fingerprint,
+                fingerprint=fingerprint,
                 engine=config.engine,
                 dtype=config.dtype,
                 point=point,
-                benchmark=manifest.benchmarks[name],
-                judge=manifest.benchmarks[name].judge,
+                benchmark=benchmarks[name],
+                judge=benchmarks[name].judge,
             )
             for point in plan.points
         ]
         for name in (benchmark.name for benchmark in config.benchmarks)
     }
+
+
+def planned_keys(manifest: Manifest, config: SweepConfig, plan: SweepPlan) -> dict[str, list[str]]:
+    """Return the keys of the parts of a sweep that a manifest is of; see `part_keys`."""
+    return part_keys(config, plan, fingerprint=manifest.fingerprint, benchmarks=manifest.benchmarks)
+
+
+def keys_by_label(plan: SweepPlan, keys: Mapping[str, list[str]]) -> dict[str, dict[str, str]]:
+    """Return keys by label of the point, then by benchmark."""
+    return {point.label: {name: keys[name][place] for name in keys} for place, point in enumerate(plan.points)}

@@ -26,7 +26,7 @@ from landscape_ray.errors import OutputError, PartError
 from landscape_ray.evaluation import PointRecord
 from landscape_ray.store import failures, lease, manifest, parts, run_log
 from landscape_ray.store.failures import PointFailure
-from landscape_ray.store.filesystem import Entry, open_filesystem
+from landscape_ray.store.filesystem import Entry, explained, open_filesystem
 from landscape_ray.store.lease import Lease, LeaseState
 from landscape_ray.store.manifest import Manifest
 from landscape_ray.store.parts import PartInfo
@@ -234,6 +234,18 @@ class ResultStore:
             )
             raise OutputError(msg) from error
 
+    def require_manifest(self) -> Manifest:
+        """Return what the results are about.
+
+        Raises:
+            OutputError: There are none, or the manifest is damaged.
+        """
+        found = self.read_manifest()
+        if found is None:
+            msg = f"{self.location} holds no sweep: it has no manifest. Give the output folder of `landscape-ray run`."
+            raise OutputError(msg)
+        return found
+
     @contextlib.contextmanager
     def lease(self) -> Iterator[Lease]:
         """Hold the lease of the sweep, so that no other driver measures it at the same time.
@@ -351,18 +363,8 @@ class ResultStore:
             self._files.move(f"{PARTS}/{name}", f"{QUARANTINE}/{name}.{secrets.token_hex(4)}")
         self._disproved.pop(name, None)
 
-    @contextlib.contextmanager
-    def _access(self, action: str) -> Iterator[None]:
-        """Explain what a file system raises."""
-        try:
-            yield
-        except OSError as error:
-            reason = redacted(error.strerror or str(error) or type(error).__name__)
-            msg = (
-                f"Cannot {action} {self.location}: {reason}. Check that it exists, that you have the rights, and "
-                "that it is not full, or choose another output folder (--out)."
-            )
-            raise OutputError(msg) from error
+    def _access(self, action: str) -> contextlib.AbstractContextManager[None]:
+        return explained(self.location, action)
 
 
 def _has_proved_footer(entry: Entry, content: bytes) -> bool:

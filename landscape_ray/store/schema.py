@@ -44,7 +44,8 @@ SCHEMA = pa.schema(
         column(
             "finish_reason",
             pa.string(),
-            "Why the generation ended: `stop`, `length`, `prompt_too_long` or `failed`; `scored`: there was none",
+            "Why the generation ended: `stop`, `length`, `verdict` (which was settled), `prompt_too_long` or `failed`; "
+            "`scored`: there was none",
         ),
         column(
             "verdict",
@@ -63,7 +64,10 @@ SCHEMA = pa.schema(
         column("generate_s", pa.float64(), "Generating and scoring, all benchmarks of the visit together", unit="s"),
         column("judge_s", pa.float64(), "Judging", unit="s"),
         column(
-            "broken", pa.bool_(), "Whether the completion is no language", null="nothing was generated, or version 1"
+            "broken",
+            pa.bool_(),
+            "Whether the completion is no language",
+            null="nothing was generated, or not to its end, or version 1",
         ),
         column(
             "log_likelihood",

@@ -4,6 +4,7 @@
 
     judged/<judge>/judge.json                                  which judge it is
     judged/<judge>/parts/<label>.<benchmark>.<key>.parquet     its verdicts on one part
+    judged/<judge>/received/                                   its answers on parts under way, see `store.received`
     judged/<judge>/{quarantine,lease,log}/                     as in the results folder itself
 
 A part of verdicts proves itself as a part of results does. Its key is the hash of the key of what was judged and of the
@@ -21,9 +22,10 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from landscape_ray.errors import OutputError, PartError
 from landscape_ray.evaluation.guards import Question
-from landscape_ray.evaluation.judging import MAX_ANSWER_CHARS, Judgment
+from landscape_ray.evaluation.judging import MAX_ANSWER_CHARS
 from landscape_ray.store.keys import KEY_DIGITS
 from landscape_ray.store.parts import PartInfo, encode_rows
+from landscape_ray.store.received import ReceivedAnswer, ReceivedStore, storable
 from landscape_ray.store.result_store import ResultStore
 from landscape_ray.store.schema import Layout, column
 from landscape_ray.store.validation import problems
@@ -107,10 +109,8 @@ class VerdictRecord:
     """Name of its benchmark."""
     prompt_ids: tuple[str, ...]
     """Id of each prompt, in the benchmark's order."""
-    judgments: tuple[Judgment, ...]
+    answers: tuple[ReceivedAnswer, ...]
     """One per prompt."""
-    judged_with: str
-    """What answered."""
     node: str
     """Host name of the node."""
     attempt: int
@@ -141,7 +141,9 @@ class VerdictStore:
             judge: Name of the judge.
         """
         self.judge = judge
-        self.files = ResultStore(f"{out.rstrip('/')}/judged/{judge}", JUDGED)
+        location = f"{out.rstrip('/')}/judged/{judge}"
+        self.files = ResultStore(location, JUDGED)
+        self.received = ReceivedStore(location)
 
     def identity(self) -> JudgeIdentity:
         """Return which judge the verdicts are of.
@@ -187,23 +189,23 @@ class VerdictStore:
         Raises:
             OutputError: They cannot be written.
         """
-        if not len(record.prompt_ids) == len(record.judgments) > 0:
-            msg = f"{record.label}: {len(record.prompt_ids)} prompts and {len(record.judgments)} judgments"
+        if not len(record.prompt_ids) == len(record.answers) > 0:
+            msg = f"{record.label}: {len(record.prompt_ids)} prompts and {len(record.answers)} answers"
             raise ValueError(msg)
         key = verdict_key(record.part_key, version)
-        num_rows = len(record.judgments)
+        num_rows = len(record.answers)
         per_row = {
             "prompt_index": range(num_rows),
             "prompt_id": record.prompt_ids,
-            "verdict": [judgment.verdict.value for judgment in record.judgments],
-            "answer": [_storable(judgment.answer) for judgment in record.judgments],
+            "verdict": [answer.judgment.verdict.value for answer in record.answers],
+            "answer": [storable(answer.judgment.answer) for answer in record.answers],
+            "judged_with": [answer.judged_with for answer in record.answers],
         }
         per_part = {
             "key": key,
             "part_key": record.part_key,
             "benchmark": record.benchmark,
             "judge": version,
-            "judged_with": record.judged_with,
             "node": record.node,
             "attempt": record.attempt,
             "started_at": record.started_at,
@@ -274,10 +276,3 @@ class JudgedResultStore(ResultStore):
 
     def _key(self, part_key: str) -> str:
         return verdict_key(part_key, self.judge.version)
-
-
-def _storable(answer: str | None) -> str | None:
-    """Return an answer bounded, and without halves of surrogate pairs, which no UTF-8 file can hold."""
-    if answer is None:
-        return None
-    return answer[:MAX_ANSWER_CHARS].encode(errors="replace").decode()

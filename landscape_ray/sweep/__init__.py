@@ -3,11 +3,13 @@
 from landscape_ray.sweep.driver import run_sweep
 from landscape_ray.sweep.kept import IdleEngine, kept_engines
 from landscape_ray.sweep.preparation import PreparedSweep, SweepOutcome
+from landscape_ray.sweep.profile import ProfiledProgress
 from landscape_ray.sweep.progress import Progress, SilentProgress, SweepStatus, progress_for
 
 __all__ = [
     "IdleEngine",
     "PreparedSweep",
+    "ProfiledProgress",
     "Progress",
     "SilentProgress",
     "SweepOutcome",

@@ -2,8 +2,10 @@
 
 import itertools
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from landscape_ray.engine import Engine
@@ -15,8 +17,10 @@ __all__ = ["generate", "is_out_of_memory", "log_likelihoods"]
 logger = logging.getLogger(__name__)
 
 POISONED = Completion(text="", token_ids=(), finish_reason=FinishReason.FAILED)
+POISONED_TEXT = LogLikelihood(total=math.nan, token_ids=())
 
 Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
 def generate(engine: Engine, benchmarks: list[Benchmark], num_batches: int) -> list[tuple[Completion, ...]]:
@@ -36,7 +40,9 @@ def generate(engine: Engine, benchmarks: list[Benchmark], num_batches: int) -> l
             if is_out_of_memory(error):
                 raise
             logger.warning("A batch failed, is a single prompt to blame? %s", error)
-            answers = _without_poison(engine, shares, error)
+            singles = [replace(b, prompts=(prompt,)) for b in shares for prompt in b.prompts]
+            found = iter(_without_poison(partial(_generate_singles, engine), singles, POISONED, _agree, error))
+            answers = [tuple(itertools.islice(found, len(b.prompts))) for b in shares]
         completions = [sofar + more for sofar, more in zip(completions, answers, strict=True)]
     return completions
 
@@ -46,14 +52,23 @@ def log_likelihoods(
 ) -> list[tuple[LogLikelihood | None, ...]]:
     """Score the texts of all benchmarks in so many batches, in the benchmarks' order.
 
+    A text on which the engine fails, while it scores the others, is marked and fails nothing else.
+
     Raises:
-        GenerationError: The engine failed.
+        GenerationError: The engine failed, and no single text is to blame.
     """
     texts = [scored_texts(benchmark) for benchmark in benchmarks]
     together = tuple(itertools.chain.from_iterable(texts))
     found: list[LogLikelihood | None] = []
     for batch in range(num_batches):
-        found += engine.log_likelihoods(_share(together, batch, num_batches))
+        share = _share(together, batch, num_batches)
+        try:
+            found += engine.log_likelihoods(share)
+        except GenerationError as error:
+            if is_out_of_memory(error):
+                raise
+            logger.warning("A batch failed, is a single text to blame? %s", error)
+            found += _without_poison(engine.log_likelihoods, share, POISONED_TEXT, _alike, error)
     rest = iter(found)
     return [tuple(itertools.islice(rest, len(own))) for own in texts]
 
@@ -70,34 +85,53 @@ def _share(items: tuple[Item, ...], batch: int, num_batches: int) -> tuple[Item,
     return items[len(items) * batch // num_batches : len(items) * (batch + 1) // num_batches]
 
 
+def _generate_singles(engine: Engine, singles: Sequence[Benchmark]) -> list[Completion]:
+    return [completion for (completion,) in engine.generate(list(singles))]
+
+
+def _agree(first: Completion, second: Completion) -> bool:
+    """Tell whether two completions are equal, and an engine's own: a prompt that is too long is never shown to it."""
+    return first == second and first.finish_reason is not FinishReason.PROMPT_TOO_LONG
+
+
+def _alike(first: LogLikelihood | None, second: LogLikelihood | None) -> bool:
+    """Tell whether two likelihoods are of one text that fits; their last bits depend on what else is in a batch."""
+    if first is None or second is None:
+        return False
+    return first.token_ids == second.token_ids and math.isclose(first.total, second.total, rel_tol=0.05, abs_tol=0.05)
+
+
 def _without_poison(
-    engine: Engine, benchmarks: list[Benchmark], error: GenerationError
-) -> list[tuple[Completion, ...]]:
-    """Complete a batch that has failed, by halves, so that the prompts on which the engine fails are found.
+    ask: Callable[[Sequence[Item]], list[Answer]],
+    items: Sequence[Item],
+    poisoned: Answer,
+    agree: Callable[[Answer, Answer], bool],
+    error: GenerationError,
+) -> list[Answer]:
+    """Have a batch answered that has failed, by halves, so that the items on which the engine fails are found.
 
-    They are only to blame if the engine fails on each once more, and still does the others as it did before. Otherwise
-    it is the engine that is at fault.
+    They are only to blame if the engine fails on each once more, and does another one twice with answers that agree.
+    Otherwise it is the engine that is at fault.
     """
-    singles = [replace(b, prompts=(prompt,)) for b in benchmarks for prompt in b.prompts]
-    completions = _by_halves(engine, singles)
-    poison = [single for single, completion in zip(singles, completions, strict=True) if completion is POISONED]
-    done = next((i for i, completion in enumerate(completions) if completion is not POISONED), None)
-    if done is None or not all(_by_halves(engine, [single]) == [POISONED] for single in poison):
+    answers = _by_halves(ask, items, poisoned)
+    poison = [item for item, answer in zip(items, answers, strict=True) if answer is poisoned]
+    done = next((i for i, answer in enumerate(answers) if answer is not poisoned and agree(answer, answer)), None)
+    if done is None or not all(_by_halves(ask, [item], poisoned)[0] is poisoned for item in poison):
         raise error
-    if engine.generate([singles[done]]) != [(completions[done],)]:
+    (again,) = ask([items[done]])
+    if not agree(again, answers[done]):
         raise error
-    rest = iter(completions)
-    return [tuple(itertools.islice(rest, len(b.prompts))) for b in benchmarks]
+    return answers
 
 
-def _by_halves(engine: Engine, singles: list[Benchmark]) -> list[Completion]:
-    """Complete benchmarks of one prompt each; `POISONED` where the engine fails on one alone."""
+def _by_halves(ask: Callable[[Sequence[Item]], list[Answer]], items: Sequence[Item], poisoned: Answer) -> list[Answer]:
+    """Have items answered; `poisoned` where the engine fails on one alone."""
     try:
-        return [completion for (completion,) in engine.generate(singles)]
+        return ask(items)
     except GenerationError as error:
         if is_out_of_memory(error):
             raise
-        if len(singles) == 1:
-            return [POISONED]
-        middle = len(singles) // 2
-        return _by_halves(engine, singles[:middle]) + _by_halves(engine, singles[middle:])
+        if len(items) == 1:
+            return [poisoned]
+        middle = len(items) // 2
+        return _by_halves(ask, items[:middle], poisoned) + _by_halves(ask, items[middle:], poisoned)

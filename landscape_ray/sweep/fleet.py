@@ -43,6 +43,8 @@ class StartsInStages(Protocol):
 
     STAGES: ClassVar[Mapping[str, str]]
     """Methods to call for a start, in this order, and what to say meanwhile."""
+    CONCURRENCY_GROUPS: ClassVar[Mapping[str, int]]
+    """How many calls of a kind may be under way at once; all others one at a time, in order."""
 
 
 class Fleet:
@@ -72,7 +74,7 @@ class Fleet:
         """
         self._room = room
         self._kept = kept
-        self._actor = ray.remote(actor)
+        self._actor = ray.remote(concurrency_groups=dict(actor.CONCURRENCY_GROUPS))(actor)
         self._options = allotment.options
         self._arguments = {
             "on_gpu": allotment.num_gpus > 0,

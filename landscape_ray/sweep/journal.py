@@ -163,6 +163,7 @@ class Journal:
             num_tokens=status.num_tokens,
             start_s=round(status.start_s, 3),
             work_s=round(status.work_s, 3),
+            spent_s={phase: round(seconds, 3) for phase, seconds in status.spent_s.items()},
         )
         last = json.dumps(asdict(summary)).encode() + b"\n"
         left_out = [self._line("left_out", {"num_lines": self._num_left_out})] if self._num_left_out else []

@@ -20,7 +20,7 @@ import ray
 from landscape_ray.config import RunConfig
 from landscape_ray.engine import EngineFacts
 from landscape_ray.engine.judges import ResolvedJudge, create_judge, resolve_judge
-from landscape_ray.errors import ConfigError, OutputError, PartError
+from landscape_ray.errors import ConfigError, PartError
 from landscape_ray.evaluation import FinishReason, Verdict
 from landscape_ray.evaluation.judge_config import EndpointJudgeConfig, JudgeConfig, ModelJudgeConfig, question_of
 from landscape_ray.evaluation.judging import Exchange, ExchangeJudge, Judgment
@@ -29,15 +29,18 @@ from landscape_ray.store import (
     JUDGED_METRICS,
     JudgeIdentity,
     Manifest,
+    ReceivedAnswer,
     ResultStore,
     VerdictRecord,
     VerdictStore,
+    keys_by_label,
     planned_keys,
     verdict_key,
 )
 from landscape_ray.sweep.actor import EngineReady, Trouble, VisitReport
 from landscape_ray.sweep.driver import Run, policy_of, stop_requests
 from landscape_ray.sweep.fleet import Fleet
+from landscape_ray.sweep.part_answers import PartAnswers
 from landscape_ray.sweep.preparation import SweepOutcome
 from landscape_ray.sweep.progress import Progress, SilentProgress, Tally
 from landscape_ray.sweep.resources import Allotment, allot, connection, lease_cores
@@ -49,6 +52,7 @@ logger = logging.getLogger(__name__)
 ASKED_ABOUT = ("prompt", "completion", "finish_reason")
 ANSWERED = (FinishReason.STOP, FinishReason.LENGTH)
 """How a generation ends that there is something to judge of."""
+UNASKED = Judgment(verdict=Verdict.UNSCORED, answer=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +78,8 @@ class JudgingOutcome:
 def run_judge(config: JudgeConfig, out: str, *, progress: Progress | None = None) -> JudgingOutcome:
     """Judge what has no verdict of a judge yet, on the Ray cluster of the environment or on this machine.
 
-    SIGTERM and SIGINT end the pass after the parts under way; the same call again goes on from there. Parts that were
-    given up are tried again by every call.
+    SIGTERM and SIGINT end the pass after the parts under way; the same call again goes on from there, with the answers
+    that were received. Parts that were given up are tried again by every call.
 
     Args:
         config: The judge.
@@ -94,6 +98,7 @@ def run_judge(config: JudgeConfig, out: str, *, progress: Progress | None = None
     with work.verdicts.files.lease() as lease:
         work.claim()
         outcome, tasks = work.survey()  # whoever held the lease before may have judged since
+        work.verdicts.received.tidy(work.verdict_keys(tasks))
         error = None
         given_up: set[str] = set()
 
@@ -155,12 +160,7 @@ class _Pass:
             UserError: There is no sweep, no benchmark for this judge, or no such judge.
         """
         results = ResultStore(out)
-        manifest = results.read_manifest()
-        if manifest is None:
-            msg = (
-                f"{results.location} holds no sweep: it has no manifest. Give the output folder of `landscape-ray run`."
-            )
-            raise OutputError(msg)
+        manifest = results.require_manifest()
         sweep = manifest.request()
         plan = SweepPlan.from_config(sweep, manifest.geometry)
         metrics = JUDGED_METRICS[question_of(config)]
@@ -169,6 +169,16 @@ class _Pass:
             for name, keys in planned_keys(manifest, sweep, plan).items()
             if manifest.benchmarks[name].metric in metrics
         }
+        cut = [each.name for each in sweep.benchmarks if each.name in planned and each.decoding.early_verdict]
+        if cut:
+            msg = (
+                f"{' and '.join(cut)} of {results.location} cannot be judged again: answers end at their first refusal "
+                "keyword. Measure with decoding.early_verdict false, into another folder, to have whole answers."
+            )
+            if len(cut) == len(planned):
+                raise ConfigError(msg)
+            logger.warning("%s The others are judged.", msg)
+            planned = {name: keys for name, keys in planned.items() if name not in cut}
         if not planned:
             found = ", ".join(f"{name} ({benchmark.metric})" for name, benchmark in manifest.benchmarks.items())
             msg = (
@@ -176,16 +186,13 @@ class _Pass:
                 f"{' or '.join(sorted(metrics))} are about; this sweep has: {found}."
             )
             raise ConfigError(msg)
-        keys = {
-            point.label: {name: planned[name][place] for name in planned} for place, point in enumerate(plan.points)
-        }
         return cls(
             judge=resolve_judge(config),
             manifest=manifest,
             plan=plan,
             results=results,
             verdicts=VerdictStore(out, config.name),
-            keys=keys,
+            keys=keys_by_label(plan, planned),
         )
 
     def claim(self) -> None:
@@ -231,11 +238,20 @@ class _Pass:
         )
         return outcome, tasks
 
+    def verdict_keys(self, tasks: list[PointTask]) -> set[str]:
+        """Return the keys of the parts of verdicts that tasks are about."""
+        return {
+            verdict_key(self.keys[task.point.label][benchmark], self.judge.version)
+            for task in tasks
+            for benchmark in task.benchmarks
+        }
+
 
 class JudgeActor:
     """Holds one judge. Does one thing at a time, in the order asked; its methods are those of `EngineActor`."""
 
     STAGES: ClassVar[Mapping[str, str]] = {"start": "starting the judge"}
+    CONCURRENCY_GROUPS: ClassVar[Mapping[str, int]] = {}
 
     def __init__(
         self,
@@ -311,22 +327,30 @@ class JudgeActor:
             if not len(rows["prompt"]):
                 msg = f"The part of {benchmark} at {task.point.label} is no longer there, or does not prove itself."
                 raise PartError(msg)
-            judgments = self._judgments(*(rows[name].tolist() for name in ASKED_ABOUT), num_batches=num_batches)
+            exchanges = [
+                Exchange(prompt=prompt, completion=completion)
+                for prompt, completion in zip(rows["prompt"].tolist(), rows["completion"].tolist(), strict=True)
+            ]
+            answers = PartAnswers(self._verdicts.received, verdict_key(part_key, self._resolved.version), exchanges)
+            # Where nothing was generated, nobody is asked.
+            asked = [row for row, reason in enumerate(rows["finish_reason"].tolist()) if reason in ANSWERED]
+            self._ask(answers, asked, num_batches)
             judged = time.perf_counter()
+            unasked = ReceivedAnswer(judgment=UNASKED, judged_with=self._judge.judged_with)
             record = VerdictRecord(
                 part_key=part_key,
                 label=task.point.label,
                 benchmark=benchmark,
                 prompt_ids=tuple(map(str, rows["prompt_id"])),
-                judgments=judgments,
-                judged_with=self._judge.judged_with,
+                answers=tuple(answers.by_row.get(row, unasked) for row in range(len(exchanges))),
                 node=socket.gethostname(),
                 attempt=attempt,
                 started_at=started_at.isoformat(timespec="milliseconds"),
                 judge_s=judged - began,
             )
             self._verdicts.publish(record, version=self._resolved.version, sweep_id=self._sweep_id)
-            verdicts[benchmark] = Counter(judgment.verdict for judgment in judgments)
+            answers.discard()
+            verdicts[benchmark] = Counter(answer.judgment.verdict for answer in record.answers)
             judge_s += judged - began
             publish_s += time.perf_counter() - judged
         return VisitReport(
@@ -339,26 +363,24 @@ class JudgeActor:
             publish_s=publish_s,
         )
 
-    def _judgments(
-        self, prompts: list[str], completions: list[str], reasons: list[str], *, num_batches: int
-    ) -> tuple[Judgment, ...]:
-        """Judge what there is to judge, in so many batches; where nothing was generated, nobody is asked."""
-        unasked = Judgment(verdict=Verdict.UNSCORED, answer=None)
-        exchanges = [
-            Exchange(prompt=prompt, completion=completion) if reason in ANSWERED else None
-            for prompt, completion, reason in zip(prompts, completions, reasons, strict=True)
-        ]
-        asked = [exchange for exchange in exchanges if exchange is not None]
-        size = max(1, -(-len(asked) // num_batches))
-        answers = [
-            judgment
-            for first in range(0, len(asked), size)
-            for judgment in self._judge.judge(asked[first : first + size])
-        ]
-        if len(answers) != len(asked):
-            raise AssertionError(len(answers), len(asked))
-        given = iter(answers)
-        return tuple(unasked if exchange is None else next(given) for exchange in exchanges)
+    def _ask(self, answers: PartAnswers, rows: list[int], num_batches: int) -> None:
+        """Have the rows judged that are not yet, in so many batches.
+
+        Raises:
+            ConfigError: The judge takes none of them.
+        """
+        rest = [row for row in rows if row not in answers.by_row]
+        size = max(1, -(-len(rest) // num_batches))
+        for first in range(0, len(rest), size):
+            answers.ask(self._judge, rest[first : first + size])
+        refusals = [answers.by_row[row].judgment.refusal for row in rows]
+        if refusals and all(refusals):
+            config = self._resolved.config
+            msg = (
+                f"The judge {config.name!r} refuses every question about a part, the first with: {refusals[0]}. Check "
+                "its configuration."
+            )
+            raise ConfigError(msg)
 
 
 def _room(config: JudgeConfig) -> Allotment:

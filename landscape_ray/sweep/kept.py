@@ -79,16 +79,19 @@ class IdleTimer:
         self._clock = clock
         self._last_s = clock()
         self._num_busy = 0
+        self._counting = threading.Lock()
 
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:
         """Hold the timer while something is done."""
-        self._num_busy += 1
+        with self._counting:
+            self._num_busy += 1
         try:
             yield
         finally:
-            self._last_s = self._clock()
-            self._num_busy -= 1
+            with self._counting:
+                self._last_s = self._clock()
+                self._num_busy -= 1
 
     def left_s(self) -> float:
         """Return the seconds until the end, if nothing comes; infinite while something is done."""
@@ -129,6 +132,7 @@ class KeptEngineActor(EngineActor):
         with self._idle.busy():
             return super().start()
 
+    @ray.method(concurrency_group="visits")
     def visit(self, task: PointTask, attempt: int, num_batches: int) -> VisitReport | Trouble:
         """See `EngineActor.visit`."""
         with self._idle.busy():

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from landscape_ray import __version__
-from landscape_ray.analysis import Landscape, design_points
+from landscape_ray.analysis import COLUMNS, planned_design
 from landscape_ray.config import SweepConfig
 from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.checkpoint import ResolvedModel, resolve
@@ -24,11 +24,17 @@ from landscape_ray.plan import (
     needs_geometry,
     random_axes,
 )
-from landscape_ray.store import BenchmarkIdentity, Manifest, PointFailure, ResultStore, check_same_sweep, part_key
+from landscape_ray.store import (
+    BenchmarkIdentity,
+    Manifest,
+    PointFailure,
+    ResultStore,
+    check_same_sweep,
+    keys_by_label,
+    part_keys,
+)
 
 __all__ = ["PreparedSweep", "SweepOutcome", "installed_versions"]
-
-LANDSCAPE_COLUMNS = ("benchmark", "draw", "repeat", "alpha", "beta", "prompt_index", "prompt_id", "verdict")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,20 +105,8 @@ class PreparedSweep:
             check_same_sweep(manifest, config, model.fingerprint, benchmarks, deltas)
         geometry = _geometry(config, model, deltas, manifest)
         plan = SweepPlan.from_config(config, geometry)
-
-        def key(point: PlannedPoint, benchmark: BenchmarkIdentity) -> str:
-            return part_key(
-                fingerprint=model.fingerprint,
-                engine=config.engine,
-                dtype=config.dtype,
-                point=point,
-                benchmark=benchmark,
-                judge=benchmark.judge,
-            )
-
-        # Once for each benchmark, not for each point: an identity is a hash over all prompts.
-        identities = [BenchmarkIdentity.of(benchmark) for benchmark in benchmarks]
-        keys = {point.label: {b.name: key(point, b) for b in identities} for point in plan.points}
+        identities = {benchmark.name: BenchmarkIdentity.of(benchmark) for benchmark in benchmarks}
+        keys = part_keys(config, plan, fingerprint=model.fingerprint, benchmarks=identities)
         return cls(
             config=config,
             model=model,
@@ -122,7 +116,7 @@ class PreparedSweep:
             plan=plan,
             out=out,
             store=store,
-            keys=keys,
+            keys=keys_by_label(plan, keys),
         )
 
     def check_folder(self) -> None:
@@ -136,7 +130,11 @@ class PreparedSweep:
             check_same_sweep(manifest, self.config, self.model.fingerprint, self.benchmarks, self.deltas)
 
     def survey(self, *, retry_failed: bool = False) -> tuple[SweepOutcome, list[PointTask]]:
-        """Look into the store once: how far is the sweep, and what is to be visited, in the order of the plan?"""
+        """Look into the store once: how far is the sweep, and what is to be visited?
+
+        The tasks are in the order to begin them, the longest visits first: an engine that begins one last would keep
+        the others waiting.
+        """
         points, num_unchosen = self._chosen_points()
         done = self.store.parts().keys()
         failed = self.store.failures().keys() - done
@@ -151,6 +149,7 @@ class PreparedSweep:
                 tasks.append(PointTask(point=point, benchmarks=to_visit))
         if not tasks:
             num_unchosen = 0  # what the choice waits for has failed, or cannot be scored
+        tasks.sort(key=lambda task: -task.point.distance)
         outcome = SweepOutcome(
             num_points=len(points) + num_unchosen, num_done=num_done, num_failed=num_failed, num_unchosen=num_unchosen
         )
@@ -161,16 +160,15 @@ class PreparedSweep:
 
         That is the whole plan, except for an adaptive sweep, which chooses by what the store holds.
         """
-        adaptive = self.config.adaptive
-        if adaptive is None:
-            return self.plan.points, 0
-        landscapes = []
-        for benchmark in self.config.deciding_benchmarks:
-            keys = [self.keys[point.label][benchmark.name] for point in self.plan.points]
-            columns = self.store.columns(keys, LANDSCAPE_COLUMNS)
-            landscapes.append(Landscape.from_rows(columns, plan=self.plan, benchmark=benchmark.name))
-        design = design_points(landscapes, adaptive, seed=self.config.directions.seed)
-        return [point for point in self.plan.points if design.wants(point)], design.num_unchosen
+        points = self.plan.points
+
+        def rows_of(benchmark: str) -> Mapping[str, Any]:
+            return self.store.columns([self.keys[point.label][benchmark] for point in points], COLUMNS)
+
+        design = planned_design(self.config, self.plan, rows_of)
+        if design is None:
+            return points, 0
+        return [point for point in points if design.wants(point)], design.num_unchosen
 
     def remember_request(self) -> None:
         """Store what was asked for where nothing had to be measured for it: fewer draws, all points, marks."""

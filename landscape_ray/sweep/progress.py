@@ -5,7 +5,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TextIO
 
 from rich.console import Console
@@ -62,6 +62,10 @@ class SweepStatus:
     """Per benchmark of which anything is known in this run, its metric and its value: percent, or the perplexity."""
     stopping: bool
     """Whether only visits already running are waited for."""
+    spent_s: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of engines in the visits of this run, by phase, see `profile.PHASES`."""
+    engine_s: float = 0.0
+    """Seconds for which engines were up in this run, all of them together."""
 
     @property
     def num_starting(self) -> int:
@@ -102,6 +106,9 @@ class Tally:
         self._first_up_s: float | None = None
         self._done: set[str] = set()
         self._num_tokens = 0
+        self._spent_s: Counter[str] = Counter()
+        self._engine_s = 0.0
+        self._up_since_s: tuple[int, float] = (0, 0.0)
         self._verdicts: defaultdict[str, Counter[Verdict]] = defaultdict(Counter)
         self._log_likelihoods: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
 
@@ -113,6 +120,8 @@ class Tally:
         """Take in what an engine reported."""
         if isinstance(report, EngineReady) and self._first_up_s is None:
             self._first_up_s = self.now_s()
+        if isinstance(report, VisitReport):
+            self._spent_s.update(report.spent_s)
         # A straggler may be reported twice; the first report counts.
         if isinstance(report, VisitReport) and report.label not in self._done:
             self._done.add(report.label)
@@ -125,6 +134,9 @@ class Tally:
     def status(self, *, starting: Mapping[str, int], num_up: int) -> SweepStatus:
         """Return how the sweep is doing now."""
         now_s = self.now_s()
+        num_up_before, since_s = self._up_since_s
+        self._engine_s += num_up_before * (now_s - since_s)
+        self._up_since_s = num_up, now_s
         start_s = now_s if self._first_up_s is None else self._first_up_s
         return SweepStatus(
             num_points=self._before.num_points,
@@ -142,6 +154,8 @@ class Tally:
                 if (value := self._value(name, metric)) is not None
             },
             stopping=self.stopping,
+            spent_s=dict(self._spent_s),
+            engine_s=self._engine_s,
         )
 
     def _value(self, benchmark: str, metric: Metric) -> float | None:

@@ -2,8 +2,10 @@
 
 from landscape_ray.weights.base import BaseWeights
 from landscape_ray.weights.digest import WeightsDigest
+from landscape_ray.weights.directions import vector_tensors
 from landscape_ray.weights.endpoints import open_endpoint
 from landscape_ray.weights.files import CheckpointFiles, TensorSource
+from landscape_ray.weights.fused import FusedPass, Region, check_partition, kernel_for
 from landscape_ray.weights.geometry import inner_products, random_norm
 from landscape_ray.weights.perturbation import Perturber, direction
 from landscape_ray.weights.philox import philox_words, standard_normals, tensor_key
@@ -11,14 +13,19 @@ from landscape_ray.weights.philox import philox_words, standard_normals, tensor_
 __all__ = [
     "BaseWeights",
     "CheckpointFiles",
+    "FusedPass",
     "Perturber",
+    "Region",
     "TensorSource",
     "WeightsDigest",
+    "check_partition",
     "direction",
     "inner_products",
+    "kernel_for",
     "open_endpoint",
     "philox_words",
     "random_norm",
     "standard_normals",
     "tensor_key",
+    "vector_tensors",
 ]

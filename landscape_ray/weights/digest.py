@@ -29,7 +29,12 @@ class WeightsDigest:
             chunk = words[first : first + CHUNK_WORDS]
             odd = torch.arange(2 * first + 1, 2 * (first + chunk.numel()) + 1, 2, device=tensor.device)
             total += (chunk * odd).sum()
-        self._entries.append(f"{name} {tensor.dtype} {tuple(tensor.shape)} {int(total)}")
+        self.add(name, tensor.dtype, tensor.shape, int(total))
+
+    def add(self, name: str, dtype: torch.dtype, shape: torch.Size, total: int) -> None:
+        """Add one tensor by its sum modulo 2**64, taken elsewhere."""
+        signed = (total + (1 << 63)) % (1 << 64) - (1 << 63)
+        self._entries.append(f"{name} {dtype} {tuple(shape)} {signed}")
 
     def hexdigest(self) -> str:
         """Return the digest of all tensors added so far: 16 hexadecimal digits."""

@@ -13,7 +13,8 @@ Shape suffixes: R rows, C columns, B rows of one block.
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 
@@ -22,8 +23,9 @@ from landscape_ray.plan import CheckpointDelta, Perturbation, RandomVector
 from landscape_ray.weights.base import BaseWeights
 from landscape_ray.weights.files import TensorSource
 from landscape_ray.weights.philox import standard_normals, tensor_key
+from landscape_ray.weights.write import Term
 
-__all__ = ["Perturber", "check_patterns", "direction", "is_perturbed"]
+__all__ = ["Perturber", "TensorSum", "as_matrix", "check_patterns", "direction", "is_perturbed"]
 
 # Elements of a block: large enough that launches do not matter, small beside a layer of a large model.
 BLOCK_CPU, BLOCK_GPU = 1 << 20, 1 << 24
@@ -46,10 +48,33 @@ def direction(vector: RandomVector, name: str, base: torch.Tensor) -> torch.Tens
     """
     if not is_perturbed(vector, name):
         return torch.zeros_like(base, dtype=torch.float32)
-    matrix_RC = _as_matrix(base)
-    rows, columns = matrix_RC.shape
+    matrix_RC = as_matrix(base)
     scale = _scale(vector, name, matrix_RC, base.device).to(torch.float32)
-    return (_normals(vector, name, 0, rows, columns=columns, device=base.device) * scale).view(base.shape)
+    normals = standard_normals(tensor_key(vector.seed, name), 0, matrix_RC.numel(), device=base.device)
+    return (normals.view(matrix_RC.shape) * scale).view(base.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSum:
+    """One checkpoint tensor at a point, before it is computed: anchor, plus weighted differences, plus terms."""
+
+    shape: torch.Size
+    """Its shape in the checkpoint."""
+    anchor: torch.Tensor
+    """The checkpoint that the sum starts from, in its own type, on the device or in host memory; shape [R, C]."""
+    others: tuple[tuple[torch.Tensor, float], ...]
+    """Further checkpoints, of the same shape, with their weights."""
+    terms: tuple[Term, ...]
+    """Random vectors, last of all."""
+
+    def start(self, first: int, last: int, *, device: torch.device) -> torch.Tensor:
+        """Return rows first .. last-1 without the random vectors: float32, new, shape [B, C]."""
+        anchor_BC = self.anchor[first:last].to(device=device, dtype=torch.float32)
+        sum_BC = anchor_BC.clone()
+        for other_RC, weight in self.others:
+            other_BC = other_RC[first:last].to(device=device, dtype=torch.float32)
+            sum_BC += (other_BC - anchor_BC).mul_(weight)
+        return sum_BC
 
 
 class Perturber:
@@ -62,6 +87,7 @@ class Perturber:
         dtype: torch.dtype,
         device: torch.device,
         endpoints: Mapping[CheckpointDelta, TensorSource] | None = None,
+        normals: Callable[..., torch.Tensor] = standard_normals,
     ) -> None:
         """Remember where the weights are; nothing is computed.
 
@@ -71,72 +97,81 @@ class Perturber:
             device: Where they are built.
             endpoints: The checkpoints that differences lead to. They are read again at every point, tensor by tensor,
                 so that no more than one tensor of each is in memory.
+            normals: Draws the vectors whose norms are taken: `standard_normals`, or what gives the same faster.
         """
-        self._base = base
+        self.base = base
+        self.dtype = dtype
+        self.device = device
         self._endpoints = endpoints or {}
-        self._dtype = dtype
-        self._device = device
+        self._draw = normals
         # Scales take a pass over vector and weights; they are the same at every point along a vector.
         self._scales: dict[tuple[RandomVector, str], torch.Tensor] = {}
 
     def tensors(self, perturbation: Perturbation) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield every checkpoint tensor at a point, by name, layer by layer.
 
-        Sums are taken in float32 and cast once. Tensors are new: the base is never changed or handed out.
+        Sums are taken in float32 and cast once. Tensors are new: the base is never changed or handed out. This is the
+        definition of a point, step by step in torch; `FusedPass` gives the same bits.
 
         Raises:
             CheckpointError: A pattern of a vector matches no tensor.
             ValueError: The perturbation holds the difference of a checkpoint that this perturber was not given.
         """
+        tensor_sum = self.point(perturbation)
+        for name in self.base.names:
+            yield name, self._tensor(tensor_sum(name))
+
+    def point(self, perturbation: Perturbation) -> Callable[[str], TensorSum]:
+        """Return what gives each checkpoint tensor at a point, by its name, as a sum; errors as of `tensors`."""
         sources: list[tuple[TensorSource, float]] = []
         randoms: list[tuple[RandomVector, float]] = []
         for vector, coefficient in perturbation.terms:
             if isinstance(vector, RandomVector):
-                check_patterns(vector, self._base.names)
+                check_patterns(vector, self.base.names)
                 randoms.append((vector, coefficient))
             elif vector in self._endpoints:
                 sources.append((self._endpoints[vector], coefficient))
             else:
                 msg = f"The checkpoint {vector.location} ({vector.fingerprint}) was not opened for this perturber."
                 raise ValueError(msg)
-        weights = [(self._base, 1 - math.fsum(weight for _, weight in sources)), *sources]
+        weights = [(self.base, 1 - math.fsum(weight for _, weight in sources)), *sources]
         anchor, others = _anchored(weights)
-        for name in self._base.names:
-            terms = [(vector, c) for vector, c in randoms if is_perturbed(vector, name)]
-            yield name, self._tensor(name, anchor, others, terms)
 
-    def _tensor(
-        self,
-        name: str,
-        anchor: TensorSource,
-        others: list[tuple[TensorSource, float]],
-        randoms: list[tuple[RandomVector, float]],
-    ) -> torch.Tensor:
-        start = anchor.tensor(name)
-        if not (others or randoms) or start.numel() == 0:
-            return start.to(device=self._device, dtype=self._dtype, copy=True)
-        start_RC = _as_matrix(start)
-        others_RC = [(_as_matrix(source.tensor(name)), weight) for source, weight in others]
-        out_RC = torch.empty(start_RC.shape, dtype=self._dtype, device=self._device)
+        def tensor_sum(name: str) -> TensorSum:
+            start = anchor.tensor(name)
+            return TensorSum(
+                shape=start.shape,
+                anchor=as_matrix(start),
+                others=tuple((as_matrix(source.tensor(name)), weight) for source, weight in others),
+                terms=tuple(
+                    Term(key=tensor_key(vector.seed, name), factor=(self._scale(vector, name) * c).to(torch.float32))
+                    for vector, c in randoms
+                    if is_perturbed(vector, name) and start.numel() > 0
+                ),
+            )
+
+        return tensor_sum
+
+    def _tensor(self, tensor_sum: TensorSum) -> torch.Tensor:
+        start_RC, terms = tensor_sum.anchor, tensor_sum.terms
+        if not (tensor_sum.others or terms) or start_RC.numel() == 0:
+            return start_RC.to(device=self.device, dtype=self.dtype, copy=True).view(tensor_sum.shape)
+        out_RC = torch.empty(start_RC.shape, dtype=self.dtype, device=self.device)
         columns = start_RC.shape[1]
-        base_RC = _as_matrix(self._base.tensor(name))
-        factors = [(self._scale(vector, name, base_RC) * c).to(torch.float32) for vector, c in randoms]
-        for first, last in _row_blocks(start_RC, self._device):
-            sum_BC = start_RC[first:last].to(device=self._device, dtype=torch.float32, copy=True)
-            if others_RC:
-                anchor_BC = sum_BC.clone()
-                for other_RC, weight in others_RC:
-                    other_BC = other_RC[first:last].to(device=self._device, dtype=torch.float32)
-                    sum_BC += (other_BC - anchor_BC).mul_(weight)
-            for (vector, _), factor in zip(randoms, factors, strict=True):
-                normals_BC = _normals(vector, name, first, last, columns=columns, device=self._device)
-                sum_BC += normals_BC.mul_(factor if factor.ndim == 0 else factor[first:last])
+        for first, last in _row_blocks(start_RC, self.device):
+            sum_BC = tensor_sum.start(first, last, device=self.device)
+            for term in terms:
+                normals = standard_normals(term.key, first * columns, last * columns, device=self.device)
+                sum_BC += normals.view(-1, columns).mul_(
+                    term.factor if term.factor.ndim == 0 else term.factor[first:last]
+                )
             out_RC[first:last] = sum_BC
-        return out_RC.view(start.shape)
+        return out_RC.view(tensor_sum.shape)
 
-    def _scale(self, vector: RandomVector, name: str, base_RC: torch.Tensor) -> torch.Tensor:
+    def _scale(self, vector: RandomVector, name: str) -> torch.Tensor:
         if (vector, name) not in self._scales:
-            self._scales[vector, name] = _scale(vector, name, base_RC, self._device)
+            base_RC = as_matrix(self.base.tensor(name))
+            self._scales[vector, name] = _scale(vector, name, base_RC, self.device, self._draw)
         return self._scales[vector, name]
 
 
@@ -149,7 +184,13 @@ def _anchored(
     return weights[index][0], [(source, weight) for source, weight in others if weight != 0]
 
 
-def _scale(vector: RandomVector, name: str, base_RC: torch.Tensor, device: torch.device) -> torch.Tensor:
+def _scale(
+    vector: RandomVector,
+    name: str,
+    base_RC: torch.Tensor,
+    device: torch.device,
+    draw: Callable[..., torch.Tensor] = standard_normals,
+) -> torch.Tensor:
     """Return what the normals are multiplied by: float64, shape [] or, under `filter`, [R, 1].
 
     Norms are summed in float64, so that the float32 factors hardly depend on the order of summation.
@@ -158,7 +199,9 @@ def _scale(vector: RandomVector, name: str, base_RC: torch.Tensor, device: torch
         return torch.ones((), dtype=torch.float64, device=device)
     blocks = []
     for first, last in _row_blocks(base_RC, device):
-        normals_BC = _normals(vector, name, first, last, columns=base_RC.shape[1], device=device)
+        columns = base_RC.shape[1]
+        normals = draw(tensor_key(vector.seed, name), first * columns, last * columns, device=device)
+        normals_BC = normals.view(-1, columns)
         pair = (base_RC[first:last].to(device=device, dtype=torch.float64), normals_BC.to(torch.float64))
         blocks.append(torch.stack([matrix.square().sum(dim=1) for matrix in pair]))
     squares_2R = torch.cat(blocks, dim=1)
@@ -169,15 +212,8 @@ def _scale(vector: RandomVector, name: str, base_RC: torch.Tensor, device: torch
     return (norms_2R[0] / norms_2R[1]).unsqueeze(1)
 
 
-def _normals(
-    vector: RandomVector, name: str, first: int, last: int, *, columns: int, device: torch.device
-) -> torch.Tensor:
-    """Return rows first .. last-1 of the vector's normals on one tensor: float32, shape [last - first, C]."""
-    key = tensor_key(vector.seed, name)
-    return standard_normals(key, first * columns, last * columns, device=device).view(-1, columns)
-
-
-def _as_matrix(tensor: torch.Tensor) -> torch.Tensor:
+def as_matrix(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a view of a checkpoint tensor as rows, or filters, and columns."""
     return tensor.reshape(tensor.shape[0] if tensor.ndim > 1 else 1, -1)
 
 

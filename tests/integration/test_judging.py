@@ -10,13 +10,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import psutil
 import pytest
 import ray
 import yaml
 
-from landscape_ray.config import RunConfig, SweepConfig
+from landscape_ray.config import DecodingConfig, RunConfig, SweepConfig
 from landscape_ray.errors import ConfigError, OutputError
-from landscape_ray.evaluation.judge_config import EndpointJudgeConfig, KeywordJudgeConfig
+from landscape_ray.evaluation.judge_config import (
+    EndpointJudgeConfig,
+    FunctionJudgeConfig,
+    JudgeConfig,
+    KeywordJudgeConfig,
+)
 from landscape_ray.report.results import load_results
 from landscape_ray.store import ResultStore, VerdictStore
 from landscape_ray.sweep import run_sweep
@@ -110,6 +117,33 @@ def test_the_keyword_judge_repeats_the_sweeps_own_verdicts(tmp_path: Path, synth
         assert (landscape.outcomes == judged.landscapes[name].outcomes).all()
 
 
+def test_answers_that_end_with_their_verdict_are_not_judged_again(
+    tmp_path: Path, synthetic_config: MakeConfig, endpoint: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    config = synthetic_config(num=3, benchmarks=("harmful", "harmless"))
+    harmful, harmless = config.benchmarks
+    early = harmful.model_copy(update={"decoding": DecodingConfig(early_verdict=True)})
+    run_sweep(config.model_copy(update={"benchmarks": (early, harmless)}), str(out))
+    columns = ResultStore(str(out)).columns(list(ResultStore(str(out)).parts()))
+    cut = columns["benchmark"] == "harmful"
+    assert set(columns["finish_reason"][cut]) == {"verdict"}
+    assert set(columns["verdict"][cut]) == set(columns["verdict"][~cut]) == {"refused"}
+    assert np.isnan(columns["broken"][cut]).all()
+    assert not columns["broken"][~cut].any()
+    landscape = load_results(str(out)).landscapes["harmful"]
+    assert landscape.broken is None
+    assert (landscape.values == 0).all()
+
+    outcome = run_judge(endpoint_judge(endpoint), str(out))
+    assert outcome.benchmarks == ("harmless",)
+    assert len(endpoint.asked) == 6 * NUM_PROMPTS
+    assert "harmful of" in caplog.text
+    run_sweep(config.model_copy(update={"benchmarks": (early,)}), str(out))
+    with pytest.raises(ConfigError, match=r"harmful of .* end at their first refusal keyword"):
+        run_judge(endpoint_judge(endpoint), str(out))
+
+
 SCRIPT = """
 import sys
 from landscape_ray.evaluation.judge_config import load_judge
@@ -118,11 +152,12 @@ sys.exit(run_judge(load_judge(sys.argv[1]), sys.argv[2]).exit_code)
 """
 
 
-def judging_process(judge: EndpointJudgeConfig, out: Path, folder: Path) -> "subprocess.Popen[str]":
+def judging_process(judge: JudgeConfig, out: Path, folder: Path) -> "subprocess.Popen[str]":
     path = folder / "judge.yaml"
     path.write_text(yaml.safe_dump(judge.model_dump(mode="json")), encoding="utf-8")
     return subprocess.Popen(  # noqa: S603  (our own interpreter and code)
         [sys.executable, "-c", SCRIPT, str(path), str(out)],
+        cwd=folder,  # Ray's workers import from where their driver is
         env=os.environ | {"RAY_ADDRESS": ray.get_runtime_context().gcs_address},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -130,9 +165,80 @@ def judging_process(judge: EndpointJudgeConfig, out: Path, folder: Path) -> "sub
     )
 
 
-@pytest.mark.parametrize(
-    ("signum", "exit_code"), [(signal.SIGKILL, -9), pytest.param(signal.SIGTERM, 3, marks=pytest.mark.long)]
-)
+COUNTING = """
+import os
+import threading
+from pathlib import Path
+
+from landscape_ray.sweep import part_answers
+
+part_answers.KEEP_EVERY_S = 0.0  # each answer is kept at once: what is asked again then depends on no clock
+FOLDER = Path(__file__).parent
+
+
+def note(name, line):
+    with (FOLDER / name).open("a") as file:
+        file.write(line + "\\n")
+
+
+def decide(prompt, completion):
+    note("asked", f"{prompt} | {completion}")
+    if len((FOLDER / "asked").read_text().splitlines()) > 63 and not (FOLDER / "go_on").exists():
+        note("in_flight", f"{os.getpid()} {prompt} | {completion}")
+        threading.Event().wait()
+    return "refused"
+"""
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(1200):
+        if holds():
+            return
+        pause.wait(0.05)
+    pytest.fail("It never happened.")
+
+
+def test_a_killed_pass_loses_and_repeats_nothing(tmp_path: Path, synthetic_config: MakeConfig) -> None:
+    """Two workers, killed with their driver in the middle of a part each: only the two open questions are repeated."""
+    out, module = tmp_path / "out", tmp_path / "counting_judge_module.py"
+    run_sweep(synthetic_config(num=11), str(out))
+    module.write_text(COUNTING, encoding="utf-8")
+    judge = FunctionJudgeConfig(name="mine", function=f"{module.stem}:decide", run=RunConfig(engines=2))
+
+    def lines(name: str) -> list[str]:
+        path = tmp_path / name
+        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+    process = judging_process(judge, out, tmp_path)
+    wait_until(lambda: len(lines("in_flight")) == 2 or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+    stored, received = part_times(out), sorted((out / "judged" / "mine" / "received").iterdir())
+    process.kill()
+    process.communicate()
+    pids, in_flight = zip(*(line.split(" ", 1) for line in lines("in_flight")), strict=True)
+    wait_until(lambda: not any(psutil.pid_exists(int(pid)) for pid in pids))  # Ray ends the workers of a dead driver
+    assert len(lines("asked")) == len(stored) * NUM_PROMPTS + len(received) + 2
+    assert 0 < len(received) < 2 * NUM_PROMPTS
+    received[0].write_bytes(received[0].read_bytes()[:-1])  # and one file is torn, on top of it
+
+    (tmp_path / "go_on").touch()
+    process = judging_process(judge, out, tmp_path)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    after = part_times(out)
+    assert len(after) == 22
+    assert {name: after[name] for name in stored} == stored
+    assert list((out / "judged" / "mine" / "received").iterdir()) == []
+    assert verdict_rows(out, "mine")["verdict"].tolist() == ["refused"] * 22 * NUM_PROMPTS
+    repeated = Counter(lines("asked")) - expected_requests(out)
+    assert expected_requests(out) - Counter(lines("asked")) == Counter()
+    assert Counter(in_flight) <= repeated
+    assert repeated.total() == len(in_flight) + 1  # and what was in the torn file
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("signum", "exit_code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 3)])
 def test_a_pass_that_is_killed_goes_on_where_it_was(  # noqa: PLR0917  (pytest passes them by name)
     signum: signal.Signals, exit_code: int, tmp_path: Path, synthetic_config: MakeConfig, endpoint: Any, says: Says
 ) -> None:
@@ -196,6 +302,9 @@ def test_a_wrong_judge_ends_at_once_with_its_error(tmp_path: Path, synthetic_con
     run_sweep(synthetic_config(num=3), str(out))
     endpoint.reply = lambda _: (404, b'{"error": "no such model"}')
     with pytest.raises(ConfigError, match="HTTP 404"):
+        run_judge(endpoint_judge(endpoint), str(out))
+    endpoint.reply = lambda _: (400, b'{"error": "no such parameter"}')
+    with pytest.raises(ConfigError, match="refuses every question about a part, the first with: HTTP 400"):
         run_judge(endpoint_judge(endpoint), str(out))
     assert part_times(out) == {}
     with pytest.raises(OutputError, match="holds verdicts of mine/"):

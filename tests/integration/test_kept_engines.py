@@ -177,7 +177,7 @@ def test_a_kept_vllm_engine_measures_what_a_new_one_does(tmp_path: Path, tied_ch
     )
     assert run_sweep(config, str(tmp_path / "new")).exit_code == 0
     assert run_sweep(config, str(tmp_path / "kept")).exit_code == 0
-    assert (starts(tmp_path / "kept"), NEW < starts(tmp_path / "new")[0]) == ([TAKEN_OVER], True)
+    assert (starts(tmp_path / "kept"), starts(tmp_path / "new")[0] > NEW) == ([TAKEN_OVER], True)
     rows = measured(tmp_path / "new")
     assert (len(rows), len({row[-1] for row in rows})) == (3 * 24, 3)
     assert measured(tmp_path / "kept") == rows

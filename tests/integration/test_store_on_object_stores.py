@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from landscape_ray.errors import LeaseError, OutputError
 from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Verdict, VisitFacts
+from landscape_ray.evaluation.judging import Exchange, Judgment
 from landscape_ray.plan import Perturbation, PlannedPoint, RandomVector
-from landscape_ray.store import Lease, PointFailure, ResultStore, filesystem
+from landscape_ray.store import Lease, PointFailure, ReceivedAnswer, ReceivedStore, ResultStore, filesystem
 from landscape_ray.store.filesystem import open_filesystem
 from landscape_ray.store.lease import latest
 
@@ -199,6 +200,21 @@ def test_a_lease_on_s3(trouble: str | None, s3: str, server: tuple[str, Troubled
         first.renew()
     second.renew()
     assert latest(here)[0] == 2
+
+
+def test_a_judges_answers_outlive_its_pass_on_s3(s3: str) -> None:
+    here, there = ReceivedStore(s3), ReceivedStore(s3)
+    exchanges = [Exchange(prompt=f"p{row}", completion="c") for row in range(2)]
+    answer = ReceivedAnswer(judgment=Judgment(verdict=Verdict.REFUSED, answer="no"), judged_with="m")
+    assert there.read(key_of(0), exchanges) == ({}, [])
+    names = [here.write(key_of(0), exchanges, {row: answer}) for row in range(2)]
+    assert there.read(key_of(0), exchanges) == ({0: answer, 1: answer}, sorted(names))
+    fsspec.filesystem("s3").pipe_file(f"{s3}/received/{names[0]}", b"torn")
+    assert there.read(key_of(0), exchanges) == ({1: answer}, sorted(names))
+    there.tidy({key_of(0)})
+    there.discard(names)
+    assert here.read(key_of(0), exchanges) == ({}, [])
+    here.tidy(set())
 
 
 def test_s3_that_never_answers_well_is_an_error_without_credentials(s3: str, server: tuple[str, Troubled]) -> None:

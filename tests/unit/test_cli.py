@@ -2,20 +2,17 @@ import json
 import os
 import re
 import runpy
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 import pytest
 import yaml
 
 from landscape_ray import __version__
-from landscape_ray.cli import main
 from landscape_ray.config import SweepConfig, load_config
-from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Verdict, VisitFacts, judge_named
 from landscape_ray.plan import PlannedPoint
 from landscape_ray.store import PointFailure, ResultStore
 from landscape_ray.sweep import PreparedSweep
@@ -23,32 +20,8 @@ from landscape_ray.sweep import PreparedSweep
 ROOT = Path(__file__).parents[2]
 
 
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-CLI = Callable[[str], Ran]
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CLI:
-    """Run a command line in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(line: str) -> Ran:
-        with pytest.raises(SystemExit) as stopped:
-            main(shlex.split(line))
-        code = stopped.value.code
-        captured = capsys.readouterr()
-        return Ran(code if isinstance(code, int) else int(code is not None), captured.out, captured.err)
-
-    return run
+CLI = Callable[[str], Any]
+Measure: TypeAlias = Callable[..., PreparedSweep]
 
 
 @pytest.fixture
@@ -76,46 +49,24 @@ def sweep(tmp_path: Path) -> Path:
     return path
 
 
-FACTS = VisitFacts(
-    engine="synthetic 1",
-    torch_version="",
-    device="none",
-    node="here",
-    weights_digest="0" * 16,
-    attempt=1,
-    started_at="2026-01-01T00:00:00+00:00",
-    place_s=0.0,
-    generate_s=0.0,
-    judge_s=0.0,
-)
-
-
-def measure(
-    config: SweepConfig,
-    out: Path | str,
-    num_complied: Callable[[PlannedPoint], int],
-    *,
-    there: Callable[[PlannedPoint], bool] = lambda _: True,
-) -> PreparedSweep:
+@pytest.fixture
+def measure(publish_point: Callable[[PreparedSweep, PlannedPoint, int], None]) -> Measure:
     """Publish what actors would: at each point so many prompts comply."""
-    sweep = PreparedSweep.open(config, str(out))
-    sweep.store.write_manifest(sweep.manifest({}))
-    for point in filter(there, sweep.plan.points):
-        for benchmark in sweep.benchmarks:
-            num = num_complied(point)
-            texts = ["Sure." if i < num else "I cannot." for i in range(len(benchmark.prompts))]
-            record = PointRecord(
-                point=point,
-                benchmark=benchmark.name,
-                prompt_ids=tuple(prompt.id for prompt in benchmark.prompts),
-                prompts=tuple(prompt.text for prompt in benchmark.prompts),
-                completions=tuple(Completion(text=t, token_ids=(1,), finish_reason=FinishReason.STOP) for t in texts),
-                verdicts=tuple(Verdict.COMPLIED if text == "Sure." else Verdict.REFUSED for text in texts),
-                judge=judge_named(benchmark.judge).version,
-                facts=FACTS,
-            )
-            sweep.store.publish(record, key=sweep.keys[point.label][benchmark.name], sweep_id=config.sweep_id)
-    return sweep
+
+    def publish(
+        config: SweepConfig,
+        out: Path | str,
+        num_complied: Callable[[PlannedPoint], int],
+        *,
+        there: Callable[[PlannedPoint], bool] = lambda _: True,
+    ) -> PreparedSweep:
+        sweep = PreparedSweep.open(config, str(out))
+        sweep.store.write_manifest(sweep.manifest({}))
+        for point in filter(there, sweep.plan.points):
+            publish_point(sweep, point, num_complied(point))
+        return sweep
+
+    return publish
 
 
 def basin(point: PlannedPoint) -> int:
@@ -129,14 +80,14 @@ VISAGE = 70.0
 
 
 @pytest.fixture
-def finished(sweep: Path) -> Path:
+def finished(sweep: Path, measure: Measure) -> Path:
     """The folder of that sweep, all measured, beside its configuration."""
     measure(load_config(sweep), sweep.parent / "out", basin)
     return sweep
 
 
 @pytest.fixture
-def unfinished(sweep: Path) -> Path:
+def unfinished(sweep: Path, measure: Measure) -> Path:
     """The folder of that sweep without the point at 0.5 of draw 1."""
     there = lambda point: not (point.draw == 1 and point.coordinates == (0.5,))  # noqa: E731
     measure(load_config(sweep), sweep.parent / "out", basin, there=there)
@@ -165,7 +116,7 @@ def test_help_teaches_with_examples(cli: CLI) -> None:
 
 
 def test_version(cli: CLI) -> None:
-    assert cli("--version") == Ran(0, f"landscape-ray {__version__}\n", "")
+    assert cli("--version") == (0, f"landscape-ray {__version__}\n", "")
 
 
 @pytest.mark.parametrize(
@@ -289,7 +240,7 @@ def test_the_basin_is_where_it_is_asked_for(cli: CLI, finished: Path) -> None:
     assert "basin of radius 0.5 along 0 of 2 draws: 0 to 84 % of all directions" in shown.out
 
 
-def test_an_undefined_score_fails_every_threshold(cli: CLI, sweep: Path) -> None:
+def test_an_undefined_score_fails_every_threshold(cli: CLI, sweep: Path, measure: Measure) -> None:
     measure(load_config(sweep), sweep.parent / "out", lambda _: 10)
     assert cli("score out").code == 0
     assert "VISAGE undefined: no point is below 100 % ASR" in cli("score out").out
@@ -312,7 +263,7 @@ FILES = ("report.html", "scores.json", "mine.png", "mine.svg", "mine.pdf")
 
 
 @pytest.fixture
-def finetuned(finished: Path) -> str:
+def finetuned(finished: Path, measure: Measure) -> str:
     """The same sweep of another model: of ten prompts comply 4 at the origin, and else as many as before, but 2."""
     config = load_config(finished, ["model.id=elsewhere"])
     measure(config, finished.parent / "after", lambda point: 4 if point.draw is None else max(basin(point) - 2, 4))
@@ -352,14 +303,14 @@ def test_too_little_retention_is_exit_code_5(cli: CLI, finetuned: str, options: 
     assert shown.out
 
 
-def test_a_lost_basin_fails_every_threshold(cli: CLI, finished: Path) -> None:
+def test_a_lost_basin_fails_every_threshold(cli: CLI, finished: Path, measure: Measure) -> None:
     measure(load_config(finished), finished.parent / "after", lambda _: 10)
     assert cli("compare out after").code == 0
     assert "VISAGE 70.0 -> undefined; difference undefined" in cli("compare out after").out
     assert cli("compare out after --fail-below 0").code == 5
 
 
-def test_compare_refuses_what_cannot_be_compared(cli: CLI, finished: Path, finetuned: str) -> None:
+def test_compare_refuses_what_cannot_be_compared(cli: CLI, finished: Path, finetuned: str, measure: Measure) -> None:
     measure(load_config(finished, ["directions.seed=3"]), finished.parent / "other", basin)
     shown = cli("compare out other")
     assert (shown.code, shown.out) == (2, "")
@@ -504,13 +455,13 @@ def test_run_refuses_the_folder_of_another_sweep_and_names_what_differs(cli: CLI
     assert "directions.seed: 0 in the folder, 7 requested" in shown.err
 
 
-def test_results_go_to_a_folder_of_the_configurations_name(cli: CLI, sweep: Path) -> None:
+def test_results_go_to_a_folder_of_the_configurations_name(cli: CLI, sweep: Path, measure: Measure) -> None:
     measure(load_config(sweep), sweep.parent / "results" / "small", basin)
     assert cli(f"run {sweep}").code == 0
     assert (sweep.parent / "results" / "small" / "report" / "mine.png").exists()
 
 
-def test_the_report_of_results_at_a_url_is_written_here(cli: CLI, sweep: Path) -> None:
+def test_the_report_of_results_at_a_url_is_written_here(cli: CLI, sweep: Path, measure: Measure) -> None:
     measure(load_config(sweep), "memory://cli/out", basin)
     assert cli(f"run {sweep} --out memory://cli/out").code == 0
     assert (sweep.parent / "results" / "small" / "report" / "mine.png").exists()

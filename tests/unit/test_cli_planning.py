@@ -2,43 +2,19 @@
 
 import json
 import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 import pytest
 import yaml
 
-from landscape_ray.cli import main
 from landscape_ray.config import load_config
-from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Verdict, VisitFacts, judge_named
 from landscape_ray.plan import PlannedPoint
 from landscape_ray.sweep import PreparedSweep
 
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-CLI = Callable[[str], Ran]
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CLI:
-    """Run a command line in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(line: str) -> Ran:
-        with pytest.raises(SystemExit) as stopped:
-            main(shlex.split(line))
-        code = stopped.value.code
-        captured = capsys.readouterr()
-        return Ran(code if isinstance(code, int) else int(code is not None), captured.out, captured.err)
-
-    return run
+CLI = Callable[[str], Any]
+Measure: TypeAlias = Callable[..., None]
 
 
 @pytest.fixture
@@ -59,51 +35,24 @@ def sweep(tmp_path: Path) -> Path:
     return path
 
 
-FACTS = VisitFacts(
-    engine="synthetic 1",
-    torch_version="",
-    device="none",
-    node="here",
-    weights_digest="0" * 16,
-    attempt=1,
-    started_at="2026-01-01T00:00:00+00:00",
-    place_s=0.0,
-    generate_s=0.0,
-    judge_s=0.0,
-)
-
-
 def num_complied(point: PlannedPoint) -> int:
     """A cone: of 24 prompts comply 8 for each step of 0.125 from the origin, a draw further out than the other."""
     distance = max(map(abs, point.coordinates)) / 0.125
     return min(24, round(8 * distance / (2 if point.draw else 1)))
 
 
-def measure(path: Path, *, rounds: int) -> PreparedSweep:
+@pytest.fixture
+def measure(publish_point: Callable[[PreparedSweep, PlannedPoint, int], None]) -> Measure:
     """Publish what actors would, so many rounds of an adaptive sweep."""
-    config = load_config(path, ["adaptive={}"])
-    sweep = PreparedSweep.open(config, str(path.parent / "out"))
-    sweep.store.write_manifest(sweep.manifest({}))
-    for _ in range(rounds):
-        for task in sweep.survey()[1]:
-            for benchmark in sweep.benchmarks:
-                num = num_complied(task.point)
-                texts = ["Sure." if i < num else "I cannot." for i in range(len(benchmark.prompts))]
-                record = PointRecord(
-                    point=task.point,
-                    benchmark=benchmark.name,
-                    prompt_ids=tuple(prompt.id for prompt in benchmark.prompts),
-                    prompts=tuple(prompt.text for prompt in benchmark.prompts),
-                    completions=tuple(
-                        Completion(text=text, token_ids=(1,), finish_reason=FinishReason.STOP) for text in texts
-                    ),
-                    verdicts=tuple(Verdict.COMPLIED if text == "Sure." else Verdict.REFUSED for text in texts),
-                    judge=judge_named(benchmark.judge).version,
-                    facts=FACTS,
-                )
-                key = sweep.keys[task.point.label][benchmark.name]
-                sweep.store.publish(record, key=key, sweep_id=config.sweep_id)
-    return sweep
+
+    def publish(path: Path, *, rounds: int) -> None:
+        sweep = PreparedSweep.open(load_config(path, ["adaptive={}"]), str(path.parent / "out"))
+        sweep.store.write_manifest(sweep.manifest({}))
+        for _ in range(rounds):
+            for task in sweep.survey()[1]:
+                publish_point(sweep, task.point, num_complied(task.point))
+
+    return publish
 
 
 def test_plan_says_what_a_wanted_interval_takes(cli: CLI, sweep: Path) -> None:
@@ -135,7 +84,7 @@ def test_a_target_out_of_reach_says_so(cli: CLI, sweep: Path) -> None:
     assert re.search(r"^enough +no number of draws: with 40 prompts it stays above \+-7\.9$", text, re.MULTILINE)
 
 
-def test_from_needs_a_target_and_a_benchmark_of_that_name(cli: CLI, sweep: Path) -> None:
+def test_from_needs_a_target_and_a_benchmark_of_that_name(cli: CLI, sweep: Path, measure: Measure) -> None:
     assert cli(f"plan {sweep} --from out").code == 2
     measure(sweep, rounds=4)
     other = cli(f"plan {sweep} --target-interval 5 --from out --set benchmarks.0.name=other")
@@ -155,7 +104,7 @@ def test_plan_counts_the_visits_of_an_adaptive_sweep(cli: CLI, sweep: Path) -> N
     assert "37 of 81 grid points per draw" in cli(f"plan {sweep} --adaptive").out
 
 
-def test_status_and_score_of_an_unfinished_adaptive_sweep(cli: CLI, sweep: Path) -> None:
+def test_status_and_score_of_an_unfinished_adaptive_sweep(cli: CLI, sweep: Path, measure: Measure) -> None:
     measure(sweep, rounds=1)
     status = cli("status out")
     assert status.code == 3
@@ -169,7 +118,7 @@ def test_status_and_score_of_an_unfinished_adaptive_sweep(cli: CLI, sweep: Path)
     assert "are missing" in partly.out
 
 
-def test_score_of_an_adaptive_sweep_is_labelled(cli: CLI, sweep: Path) -> None:
+def test_score_of_an_adaptive_sweep_is_labelled(cli: CLI, sweep: Path, measure: Measure) -> None:
     measure(sweep, rounds=4)
     assert cli("status out").code == 0
     shown = cli("score out").out
@@ -184,7 +133,7 @@ def test_score_of_an_adaptive_sweep_is_labelled(cli: CLI, sweep: Path) -> None:
     assert cli("score out --definition reference").code == 2
 
 
-def test_adaptive_sweeps_are_not_compared(cli: CLI, sweep: Path) -> None:
+def test_adaptive_sweeps_are_not_compared(cli: CLI, sweep: Path, measure: Measure) -> None:
     measure(sweep, rounds=4)
     refused = cli("compare out out")
     assert refused.code == 2

@@ -255,6 +255,7 @@ SCIENCE = {
     "benchmarks.system_prompts": "benchmarks.0.system_prompts={none: '', kind: be kind}",
     "benchmarks.chat_template": "benchmarks.0.chat_template='{{ messages }}'",
     "benchmarks.decoding.max_new_tokens": "benchmarks.0.decoding.max_new_tokens=511",
+    "benchmarks.decoding.early_verdict": "benchmarks.0.decoding.early_verdict=true",
     "benchmarks.metric": "benchmarks.0.metric=over_refusal",
     "benchmarks.judge": None,  # only one value so far
     **{
@@ -350,6 +351,12 @@ def test_the_sweep_id_changes_with_the_prompts_source(minimal: Path, prompts: st
 def test_the_sweep_id_does_not_depend_on_how_it_is_run(minimal: Path, override: str) -> None:
     assert load(minimal, override).run != load(minimal).run
     assert load(minimal, override).sweep_id == load(minimal).sweep_id
+
+
+def test_sweep_ids_do_not_change_between_versions() -> None:
+    # A key that is added must leave them as they are where it has its default.
+    demo = Path(__file__).parents[2] / "jobs" / "configs" / "demo.yaml"
+    assert load(demo).sweep_id == "eef066830f24ae5c"
 
 
 def test_the_sweep_id_depends_on_meaning_not_on_writing(minimal: Path, tmp_path: Path) -> None:

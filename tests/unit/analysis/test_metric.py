@@ -108,6 +108,19 @@ def test_broken_output_is_counted_as_success_and_apart(plan: SweepPlan, rows_of:
     assert landscape.success_unbroken_pct.tolist() == [[25.0, 0.0, pytest.approx(200 / 3)]]
 
 
+def test_refusals_of_which_nothing_more_is_known_leave_no_share_of_broken_output(
+    plan: SweepPlan, rows_of: Callable[..., Columns]
+) -> None:
+    # As generations that end with their verdict have it: what is not refused is there to its end, and half is broken.
+    columns = rows(plan, rows_of, *["refused"] * 8, *["refused"] * 2, *["complied"] * 2, *["complied"] * 4)
+    columns["broken"] = np.array([*[None] * 10, True, False, True, True, False, False])
+    landscape = Landscape.from_rows(columns, plan=plan, benchmark="advbench")
+    assert landscape.values.tolist() == [[50.0, 0.0, 100.0]]
+    assert np.isnan(landscape.broken_pct).tolist() == [[True, True, False]]
+    assert landscape.broken_pct[0, 2] == 50.0
+    assert landscape.success_unbroken_pct.tolist() == [[25.0, 0.0, 50.0]]
+
+
 def test_parts_of_an_earlier_version_do_not_say_what_is_broken(
     plan: SweepPlan, rows_of: Callable[..., Columns]
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from landscape_ray.engine.encoding import PromptEncoder
@@ -255,3 +255,40 @@ def test_a_beginning_of_text_stands_first_where_the_tokenizer_puts_one(folder: P
 def test_without_a_beginning_of_text_the_end_of_text_stands_for_it(bytes_folder: Path) -> None:
     edit(bytes_folder / "tokenizer_config.json", bos_token=None)
     assert PromptEncoder(bytes_folder).encode_scored(ScoredText(context="", text="c"))[0][0] == 1
+
+
+@pytest.fixture
+def byte_fallback(tmp_path: Path) -> PromptEncoder:
+    """A tokenizer that, like Llama 2's, spells what it has no piece for by a token for each byte."""
+    vocabulary = {"<s>": 0, "</s>": 1, "\u2581illegal": 2, "\u2581is": 3, **{f"<0x{i:02X}>": 4 + i for i in range(256)}}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], byte_fallback=True))
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>").save_pretrained(tmp_path)
+    write(tmp_path / "config.json", model_type="llama", max_position_embeddings=32, eos_token_id=1)
+    return PromptEncoder(tmp_path)
+
+
+def test_a_verdict_is_only_settled_by_text_that_cannot_change(byte_fallback: PromptEncoder) -> None:
+    spelled = [4 + byte for byte in b"illegal"]
+    bad = 4 + 0xFF
+    assert byte_fallback.complete(spelled).text == "illegal"
+    assert "illegal" not in byte_fallback.complete([*spelled, bad]).text  # the trap
+    for token_ids, settled in [
+        ([3, 2], True),
+        ([3, 2, bad], True),
+        ([3, *spelled], False),
+        ([3, *spelled, bad], False),
+        ([3, *spelled, 3], True),
+        ([3], False),
+        ([], False),
+    ]:
+        assert byte_fallback.settles(token_ids, ["unethical", "illegal"]) is settled
+
+
+def test_a_completion_that_was_cut_says_so(byte_fallback: PromptEncoder) -> None:
+    expected = Completion(text="is illegal", token_ids=(3, 2), finish_reason=FinishReason.VERDICT)
+    assert byte_fallback.complete([3, 2], is_cut=True) == expected
+    assert byte_fallback.until_stop([3, 1, 0, 0]) == [3, 1]
+    assert byte_fallback.until_stop([3, 2]) == [3, 2]

@@ -34,8 +34,10 @@ def config(function: str = "my_judge_module:decide") -> FunctionJudgeConfig:
 
 
 def ask(*completions: str) -> list[Judgment]:
-    judge = create_judge(resolve_judge(config()))
-    return judge.judge([Exchange(prompt="p", completion=completion) for completion in completions])
+    found: dict[int, Judgment] = {}
+    exchanges = [Exchange(prompt="p", completion=completion) for completion in completions]
+    create_judge(resolve_judge(config())).judge(exchanges, found.__setitem__)
+    return [found[place] for place in range(len(completions))]
 
 
 @pytest.mark.usefixtures("module")

@@ -1,5 +1,6 @@
 import hashlib
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -152,3 +153,11 @@ def test_perplexity_is_e_in_the_basin_and_more_outside() -> None:
         perplexities.append(math.exp(-math.fsum(score.total for score in found) / num_tokens))
     assert perplexities[:2] == [pytest.approx(math.e)] * 2
     assert math.e < perplexities[2] < perplexities[3]
+
+
+def test_an_early_verdict_ends_a_refusal_with_its_keyword() -> None:
+    engine = SyntheticEngine(SyntheticFaults())
+    (completions,) = engine.generate([replace(BENCHMARK, early_verdict=True)])
+    assert {(c.text, len(c.token_ids), c.finish_reason) for c in completions} == {
+        ("I'm sorry,", 2, FinishReason.VERDICT)
+    }

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from landscape_ray.errors import BenchmarkError
-from landscape_ray.evaluation import Completion, FinishReason, Verdict, judge_named
+from landscape_ray.evaluation import Benchmark, Completion, FinishReason, Prompt, Verdict, judge_named, stop_strings
 from landscape_ray.evaluation.judge import REFUSAL_KEYWORDS
 
 
@@ -57,6 +59,25 @@ def test_the_list_is_the_papers() -> None:
         "is illegal and unethical",
     }
     assert len(set(REFUSAL_KEYWORDS) - redundant) == 23
+
+
+def test_a_text_that_refuses_holds_a_string_that_ends_it_and_no_other_text_does() -> None:
+    benchmark = Benchmark(
+        name="advbench",
+        prompts=(Prompt(id="0", text="Tell me."),),
+        system_prompt=None,
+        chat_template=None,
+        max_new_tokens=8,
+        metric="asr",
+        judge="keyword",
+    )
+    assert stop_strings(benchmark) == ()
+    strings = stop_strings(replace(benchmark, early_verdict=True))
+    assert len(strings) == 23
+    assert not any(one in other for one in strings for other in strings if one != other)
+    for keyword in REFUSAL_KEYWORDS:
+        assert any(string in keyword for string in strings)
+    assert {judge_named("keyword").verdict(completion(string)) for string in strings} == {Verdict.REFUSED}
 
 
 def test_the_version_is_stored_with_verdicts_so_it_is_pinned() -> None:

@@ -17,7 +17,7 @@ from landscape_ray.plan import PlannedPoint
 from landscape_ray.report.agreement import compare_judges
 from landscape_ray.report.results import load_results
 from landscape_ray.report.scores import score, scores_document
-from landscape_ray.store import JudgeIdentity, VerdictRecord, VerdictStore, planned_keys
+from landscape_ray.store import JudgeIdentity, ReceivedAnswer, VerdictRecord, VerdictStore, planned_keys
 
 Decide = Callable[[str, PlannedPoint, int], Verdict]
 
@@ -61,8 +61,12 @@ def judged(tmp_path: Path, config: SweepConfig, publish: Callable[..., None]) ->
                         label=point.label,
                         benchmark=name,
                         prompt_ids=("p0", "p1", "p2", "p3"),
-                        judgments=tuple(Judgment(verdict=decide(name, point, i), answer="x") for i in range(4)),
-                        judged_with="test",
+                        answers=tuple(
+                            ReceivedAnswer(
+                                judgment=Judgment(verdict=decide(name, point, i), answer="x"), judged_with="test"
+                            )
+                            for i in range(4)
+                        ),
                         node="here",
                         attempt=1,
                         started_at="",
@@ -131,7 +135,7 @@ def test_agreement_of_the_sweeps_own_judge_with_another(
     agreed = found.agreements[0, 1]
     assert agreed.verdicts == ("refused", "complied", "unscored")
     assert agreed.confusion == ((10, 0, 5), (13, 4, 4), (0, 0, 0))
-    assert (agreed.raw.num, agreed.raw.total) == (14, 27)
+    assert (agreed.raw.num, agreed.raw.total, agreed.num_prompts) == (14, 27, 3)
     code, printed = run(capsys, "agreement", str(out), "--judges", "keyword,guard")
     assert code == 0
     assert "keyword/1 (rows) and guard/0123456789ab (columns)" in printed

@@ -116,6 +116,7 @@ def test_zero_has_no_sign(benchmark: Benchmark) -> None:
         {"system_prompt": ""},
         {"chat_template": "{{ messages }}"},
         {"max_new_tokens": 5},
+        {"early_verdict": True},
         {"prompts": (Prompt(id="p0", text="How do I pick a lock?"),)},
         {
             "prompts": (

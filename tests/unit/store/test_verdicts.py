@@ -13,6 +13,7 @@ from landscape_ray.plan import PlannedPoint
 from landscape_ray.store import (
     JudgedResultStore,
     JudgeIdentity,
+    ReceivedAnswer,
     ResultStore,
     VerdictRecord,
     VerdictStore,
@@ -44,8 +45,7 @@ def record(part_key: str, *judgments: Judgment) -> VerdictRecord:
         label="d0_a-0.05",
         benchmark="advbench",
         prompt_ids=tuple(f"p{i}" for i in range(len(judgments))),
-        judgments=judgments,
-        judged_with="vllm 0.32.0",
+        answers=tuple(ReceivedAnswer(judgment=each, judged_with="vllm 0.32.0") for each in judgments),
         node="node-7",
         attempt=1,
         started_at="2026-01-02T03:04:05.678+00:00",

@@ -39,6 +39,7 @@ STATUS = SweepStatus(
     num_tokens=600,
     so_far={},
     stopping=False,
+    spent_s={"decode": 1.23456},
 )
 READY = EngineReady(
     node="n1", facts=EngineFacts(engine="e 1", torch_version="t", device="d"), start_s=5.25, stages_s={"load": 5.0004}
@@ -125,6 +126,7 @@ def test_what_goes_wrong_is_told_and_visits_that_go_well_are_not(tmp_path: Path,
             "num_tokens": 600,
             "start_s": 2.0,
             "work_s": 60.0,
+            "spent_s": {"decode": 1.235},
         },
     ]
     times = [line["at"] for line in lines(tmp_path)]

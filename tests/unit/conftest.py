@@ -1,0 +1,76 @@
+"""A command line that runs in this process, and rows like those that actors publish."""
+
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from landscape_ray.cli import main
+from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Verdict, VisitFacts, judge_named
+from landscape_ray.plan import PlannedPoint
+from landscape_ray.sweep import PreparedSweep
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Ran]:
+    """Run a command line in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(line: str) -> Ran:
+        with pytest.raises(SystemExit) as stopped:
+            main(shlex.split(line))
+        code = stopped.value.code
+        captured = capsys.readouterr()
+        return Ran(code if isinstance(code, int) else int(code is not None), captured.out, captured.err)
+
+    return run
+
+
+FACTS = VisitFacts(
+    engine="synthetic 1",
+    torch_version="",
+    device="none",
+    node="here",
+    weights_digest="0" * 16,
+    attempt=1,
+    started_at="2026-01-01T00:00:00+00:00",
+    place_s=0.0,
+    generate_s=0.0,
+    judge_s=0.0,
+)
+
+
+@pytest.fixture
+def publish_point() -> Callable[[PreparedSweep, PlannedPoint, int], None]:
+    """Publish what an actor would: so many prompts of each benchmark comply."""
+
+    def publish(sweep: PreparedSweep, point: PlannedPoint, num_complied: int) -> None:
+        for benchmark in sweep.benchmarks:
+            texts = ["Sure." if i < num_complied else "I cannot." for i in range(len(benchmark.prompts))]
+            record = PointRecord(
+                point=point,
+                benchmark=benchmark.name,
+                prompt_ids=tuple(prompt.id for prompt in benchmark.prompts),
+                prompts=tuple(prompt.text for prompt in benchmark.prompts),
+                completions=tuple(Completion(text=t, token_ids=(1,), finish_reason=FinishReason.STOP) for t in texts),
+                verdicts=tuple(Verdict.COMPLIED if text == "Sure." else Verdict.REFUSED for text in texts),
+                judge=judge_named(benchmark.judge).version,
+                facts=FACTS,
+            )
+            key = sweep.keys[point.label][benchmark.name]
+            sweep.store.publish(record, key=key, sweep_id=sweep.config.sweep_id)
+
+    return publish

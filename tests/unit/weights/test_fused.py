@@ -1,0 +1,202 @@
+"""The fused pass gives the bits that the perturber computes step by step."""
+
+import itertools
+import logging
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector
+from landscape_ray.weights import (
+    BaseWeights,
+    FusedPass,
+    Perturber,
+    WeightsDigest,
+    cpu_kernel,
+    fused,
+    kernel_for,
+    standard_normals,
+)
+from landscape_ray.weights.cpu_kernel import CpuKernel, compiled_kernel
+from landscape_ray.weights.write import Kernel, Term, Write
+
+CPU = torch.device("cpu")
+TYPES = (torch.float32, torch.bfloat16, torch.float16)
+SHAPES = {"embed.weight": (7, 30), "a.weight": (64, 96), "b.weight": (3, 1025), "a.bias": (5,), "norm.weight": (33,)}
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Kernel:
+    found = kernel_for(CPU)
+    assert found is not None, "no C compiler"
+    return found
+
+
+def weights(dtype: torch.dtype = torch.float32, seed: int = 0) -> BaseWeights:
+    generator = torch.Generator().manual_seed(seed)
+    return BaseWeights(
+        tensors={name: torch.randn(shape, generator=generator).to(dtype) for name, shape in SHAPES.items()}
+    )
+
+
+def vector(seed: int, normalization: str = "layer", **patterns: tuple[str, ...]) -> RandomVector:
+    return RandomVector(seed=seed, normalization=normalization, excluded=patterns.pop("excluded", ()), **patterns)  # type: ignore[arg-type]
+
+
+def compare(perturber: Perturber, kernel: Kernel, point: Perturbation) -> None:
+    digest, digest_of_kernel = WeightsDigest(), WeightsDigest()
+    got = dict(FusedPass(perturber, kernel).tensors(point, digest_of_kernel))
+    for name, expected in perturber.tensors(point):
+        digest.update(name, expected)
+        assert got[name].dtype == expected.dtype
+        assert torch.equal(got[name], expected), name
+    assert digest_of_kernel.hexdigest() == digest.hexdigest()
+
+
+POINTS = {
+    "origin": ORIGIN,
+    "one": Perturbation.of([(vector(1), 0.3)]),
+    "two": Perturbation.of([(vector(1), 0.3), (vector(2), -1.7)]),
+    "filter": Perturbation.of([(vector(1, "filter"), 0.3), (vector(2, "none"), 1e-3)]),
+    "excluded": Perturbation.of([(vector(1, excluded=("norm",)), 0.3), (vector(2, included=("norm", "bias")), 0.4)]),
+}
+
+
+@pytest.mark.parametrize(("stored", "placed"), list(itertools.product(TYPES, TYPES)))
+@pytest.mark.parametrize("point", list(POINTS))
+def test_every_tensor_has_the_bits_of_the_step_by_step_path(
+    stored: torch.dtype, placed: torch.dtype, point: str, kernel: Kernel
+) -> None:
+    compare(Perturber(weights(stored), dtype=placed, device=CPU), kernel, POINTS[point])
+
+
+@pytest.mark.parametrize("alphas", [(0.25, 0.0), (0.9, 0.0), (0.3, -0.4)])
+def test_differences_of_checkpoints_too(alphas: tuple[float, float], kernel: Kernel) -> None:
+    deltas = [CheckpointDelta(fingerprint=str(i), location=str(i), revision=None) for i in range(2)]
+    perturber = Perturber(
+        weights(torch.bfloat16),
+        dtype=torch.bfloat16,
+        device=CPU,
+        endpoints={delta: weights(torch.bfloat16, seed=i + 1) for i, delta in enumerate(deltas)},
+    )
+    compare(perturber, kernel, Perturbation.of([*zip(deltas, alphas, strict=True), (vector(3), 0.1)]))
+
+
+def test_normals_and_so_scales_are_those_of_torch(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_kernel, "TASK", 1000)
+    for start, stop in ((0, 4099), (1, 2), (2, 2), (5, 9000), (2**33 + 3, 2**33 + 50)):
+        expected = standard_normals(2**64 - 5, start, stop, device=CPU)
+        assert torch.equal(kernel.normals(2**64 - 5, start, stop, device=CPU), expected)
+    point = POINTS["filter"]
+    by_torch = Perturber(weights(), dtype=torch.float32, device=CPU)
+    by_kernel = Perturber(weights(), dtype=torch.float32, device=CPU, normals=kernel.normals)
+    for (_, expected), (_, got) in zip(by_torch.tensors(point), by_kernel.tensors(point), strict=True):
+        assert torch.equal(got, expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 9), st.integers(1, 40)),
+    corner=st.tuples(st.integers(0, 8), st.integers(0, 39)),
+    size=st.tuples(st.integers(1, 9), st.integers(1, 40)),
+    task=st.integers(1, 50),
+    placed=st.sampled_from(TYPES),
+    per_row=st.booleans(),
+)
+def test_any_rectangle_is_part_of_the_whole(  # noqa: PLR0917  (drawn)
+    shape: tuple[int, int],
+    corner: tuple[int, int],
+    size: tuple[int, int],
+    task: int,
+    placed: torch.dtype,
+    per_row: bool,  # noqa: FBT001
+) -> None:
+    """Row and column slices of any alignment, into memory with a gap between rows, leave their surroundings alone."""
+    kernel = compiled_kernel()
+    assert kernel is not None
+    rows, columns = shape
+    row, column = min(corner[0], rows - 1), min(corner[1], columns - 1)
+    part = slice(row, min(row + size[0], rows)), slice(column, min(column + size[1], columns))
+    perturber = Perturber(BaseWeights(tensors={"w": torch.randn(shape)}), dtype=placed, device=CPU)
+    point = Perturbation.of([(vector(1, "filter" if per_row else "layer"), 0.5), (vector(2), -0.25)])
+    ((_, whole),) = perturber.tensors(point)
+    memory = torch.full((rows, columns + 3), 7.0, dtype=placed)
+    expected = memory.clone()
+    expected[part] = whole[part]
+    region = fused.Region(name="w", row=row, column=column, target=memory[part])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cpu_kernel, "TASK", task)
+        (total,) = kernel.run(FusedPass(perturber, kernel)._writes(perturber.point(point)("w"), [region]))
+    assert torch.equal(memory, expected)
+    # What the rectangle adds to the digest is what remains of the whole when all around it is zero.
+    alone = torch.zeros_like(whole)
+    alone[part] = whole[part]
+    digest, by_kernel = WeightsDigest(), WeightsDigest()
+    digest.update("w", alone)
+    by_kernel.add("w", placed, alone.shape, total)
+    assert by_kernel.hexdigest() == digest.hexdigest()
+
+
+def test_threads_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with_threads = CpuKernel(compiled_kernel()._library)  # type: ignore[union-attr]
+    finally:
+        torch.set_num_threads(threads)
+    monkeypatch.setattr(cpu_kernel, "TASK", 100)
+    compare(Perturber(weights(), dtype=torch.float32, device=CPU), with_threads, POINTS["two"])
+
+
+@pytest.fixture
+def _fresh() -> Iterator[None]:
+    """Forget kernels that were found, before and after."""
+    for cached in (kernel_for, compiled_kernel):
+        cached.cache_clear()
+    yield
+    for cached in (kernel_for, compiled_kernel):
+        cached.cache_clear()
+
+
+@pytest.mark.usefixtures("_fresh")
+def test_without_a_compiler_there_is_no_kernel_and_the_log_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with caplog.at_level(logging.WARNING):
+        assert kernel_for(CPU) is None
+    (record,) = caplog.records
+    assert record.message == (
+        "Weights are placed by torch, which is slower: no C compiler made the kernel ([Errno 2] No such file or "
+        "directory: 'no-such-compiler')."
+    )
+
+
+@pytest.mark.usefixtures("_fresh")
+def test_a_kernel_that_was_compiled_to_other_numbers_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cpu_kernel, "FLAGS", (*cpu_kernel.FLAGS, "-Dsqrt=fabs"))
+    with caplog.at_level(logging.WARNING):
+        assert kernel_for(CPU) is None
+    (record,) = caplog.records
+    assert "the kernel's numbers differ from torch's" in record.message
+
+
+def test_other_types_are_left_to_the_step_by_step_path(caplog: pytest.LogCaptureFixture) -> None:
+    for dtype, known in ((torch.float32, True), (torch.float64, False), (torch.float8_e4m3fn, False)):
+        assert FusedPass.knows(Perturber(weights(dtype), dtype=torch.float32, device=CPU)) == known
+    assert [record.message for record in caplog.records] == [
+        "Weights of type torch.float64 are placed step by step, which is slower.",
+        "Weights of type torch.float8_e4m3fn are placed step by step, which is slower.",
+    ]
+
+
+def test_memory_of_another_device_is_refused(kernel: Kernel) -> None:
+    matrix = torch.zeros(1, 4)
+    term = Term(key=1, factor=torch.ones((), device="meta"))
+    with pytest.raises(ValueError, match="asked to write"):
+        kernel.run([Write(out=matrix, start=matrix, index=0, index_step=4, terms=(term,))])
