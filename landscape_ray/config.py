@@ -485,6 +485,9 @@ class RunConfig(Section):
     """Most sequences decoded at once by one engine."""
     enforce_eager: bool = False
     """Do without CUDA graphs and compilation (slower; always so on CPU)."""
+    strict: bool = False
+    """Use vLLM's batch-invariant kernels (GPUs only, slower): an answer then does not depend on what else is in its
+    batch. Stored with each result, because answers may differ from those of the usual kernels."""
     synthetic: SyntheticFaults = SyntheticFaults()
     """Faults of the synthetic engine."""
 

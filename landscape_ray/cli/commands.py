@@ -189,6 +189,9 @@ def run(
     set_: Overrides = None,
     engines: Annotated[int | None, typer.Option(metavar="N", help="Short for `--set run.engines=N`.")] = None,
     adaptive: Adaptive = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Use batch-invariant kernels (GPU). Short for `--set run.strict=true`.")
+    ] = False,
     keep_engines: Annotated[
         bool,
         typer.Option(
@@ -218,8 +221,8 @@ def run(
     from landscape_ray.plan import Geometry, SweepPlan, num_planned_visits  # noqa: PLC0415
     from landscape_ray.sweep import ProfiledProgress, progress_for, run_sweep  # noqa: PLC0415
 
-    kept = ["run.keep_engines_s=600"] if keep_engines else []
-    overrides = [*kept, *(set_ or ()), *([] if engines is None else [f"run.engines={engines}"])]
+    short = [*(["run.keep_engines_s=600"] if keep_engines else []), *(["run.strict=true"] if strict else [])]
+    overrides = [*short, *(set_ or ()), *([] if engines is None else [f"run.engines={engines}"])]
     sweep = _load(config, overrides, adaptive=adaptive)
     folder = out or f"results/{config.stem}"
     near = Path("results", config.stem) if "://" in folder else Path(folder)

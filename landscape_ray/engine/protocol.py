@@ -2,23 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol
 
 from landscape_ray.config import RunConfig
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText
 from landscape_ray.plan import CheckpointDelta, Perturbation
 
-__all__ = ["Engine", "EngineFacts", "EngineName", "EngineSpec"]
-
-EngineName: TypeAlias = Literal["vllm", "transformers", "synthetic"]
+__all__ = ["Engine", "EngineFacts", "EngineSpec"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSpec:
     """Everything an engine is built from. Plain data: it is sent to the node that runs the engine."""
 
-    engine: EngineName
+    engine: Literal["vllm", "transformers", "synthetic"]
     """Which engine."""
     model: str
     """Local folder of the checkpoint, or a Hub id."""

@@ -239,7 +239,7 @@ class EngineActor:
     def _load(self) -> None:
         if not self._on_gpu:
             lease_cores(self._spec.run.cpus_per_engine)
-        import_engine(self._spec.engine)
+        import_engine(self._spec)
 
     def _start(self) -> None:
         self._engine: Engine = create_engine(self._spec)
