@@ -36,6 +36,8 @@ help:
 
 install: $(INSTALLED)
 
+# Bytecode is compiled here and not by the first import, because where PYTHONDONTWRITEBYTECODE is set, as in many
+# containers, each process would compile the thousands of files behind vLLM and Ray anew.
 $(INSTALLED): pyproject.toml Makefile
 	@echo "Setting up $(VENV) with the $(BUILD) build (once; a few minutes when packages must be downloaded) ..."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -43,7 +45,7 @@ $(INSTALLED): pyproject.toml Makefile
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@printf '%s ; python_version < "0"\n' torchvision torchaudio torchcodec > $(VENV)/left-out.txt
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(SOURCES) --editable '.[$(BUILD),dev]'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(SOURCES) --compile-bytecode --editable '.[$(BUILD),dev]'
 	@touch $@
 
 browser: $(BROWSER)

@@ -1,25 +1,43 @@
-"""Compare a whole sweep with the reference's way of working, in one run, and print the table of docs/performance.md.
+"""Compare a whole sweep with the reference's way of working, in one run, and print the tables of docs/performance.md.
 
-    python benchmarks/whole_sweep.py                      # the embedded model, about five minutes on two cores
-    python benchmarks/whole_sweep.py --model FOLDER --prompts 16 --max-new-tokens 64
+    python benchmarks/whole_sweep.py                 # the embedded model
+    python benchmarks/whole_sweep.py --model 135m --points 9 --distance 0.8 --prompts 16 --max-new-tokens 48
 
-Both measure the same model, direction, grid points, prompts and limit of new tokens, in float32 on all cores. The
-reference's way runs first and alone, then landscape-ray with its own Ray and one engine per core. Texts are compared at
-every point, so that a speed-up by doing something else would show.
+All measure the same model, direction, grid points, prompts and limit of new tokens, in float32 on all cores. In each
+round the reference's way runs first and alone, then landscape-ray with its own Ray and one engine per core: once for
+whole answers, once with early verdicts. Texts are compared at every point, so that a speed-up by doing something else
+would show: whole answers with the reference's, and early verdicts with those of whole answers.
 """
 
 import argparse
 import os
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from model_135m import write_model
 from reference_way import ReferencePoint, reference_sweep
 
 from landscape_ray.config import SweepConfig
 from landscape_ray.engine.checkpoint import checkpoint_folder
-from landscape_ray.evaluation import Completion, FinishReason, Verdict, judge_named
-from landscape_ray.plan import PlannedPoint, RandomVector
+from landscape_ray.evaluation import Completion, FinishReason, judge_named
+from landscape_ray.plan import RandomVector
 from landscape_ray.sweep import PreparedSweep, SweepStatus, run_sweep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way through a whole sweep: times, and what it found at each point of the axis."""
+
+    work_s: float
+    """Seconds with engines up."""
+    start_s: float
+    """Seconds until the first engine was up; the reference's own are left out."""
+    texts: tuple[tuple[str, ...], ...]
+    """Completion of each prompt, by point."""
+    verdicts: tuple[tuple[str, ...], ...]
+    """Verdict on each prompt, by point."""
 
 
 class LastStatus:
@@ -37,76 +55,121 @@ class LastStatus:
 
 
 def main() -> None:
-    """Run both ways and print the table."""
+    """Run all ways and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="demo:aligned", help="embedded model or checkpoint folder")
-    parser.add_argument("--points", type=int, default=21, help="grid points on [-0.5, 0.5]")
+    parser.add_argument("--model", default="demo:aligned", help="embedded model, checkpoint folder, or 135m")
+    parser.add_argument("--points", type=int, default=21, help="points of the axis")
+    parser.add_argument("--distance", type=float, default=0.5, help="the axis goes from minus this to this")
     parser.add_argument("--prompts", type=int, default=64, help="how many of the shipped prompts")
     parser.add_argument("--max-new-tokens", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=2, help="how often all is measured, for the spread")
     arguments = parser.parse_args()
-    config = SweepConfig.model_validate(
+    with tempfile.TemporaryDirectory() as scratch:
+        model = arguments.model
+        if model == "135m":
+            model = f"{scratch}/model"
+            write_model(Path(model))
+        rounds = []
+        for number in range(arguments.rounds):
+            whole, early = (
+                PreparedSweep.open(_config(arguments, model, early_verdict=early), f"{scratch}/{number}-{early}")
+                for early in (False, True)
+            )
+            rounds.append((_reference(whole), _measured(whole), _measured(early)))
+        _print_points(whole.plan.grid.axes[0].coordinates, *rounds[0])
+        _print_times(rounds)
+
+
+def _config(arguments: argparse.Namespace, model: str, *, early_verdict: bool) -> SweepConfig:
+    return SweepConfig.model_validate(
         {
-            "model": {"id": arguments.model},
+            "model": {"id": model},
             "dtype": "float32",
-            "landscape": {"axes": [{"num": arguments.points}], "origin_repeats": 1},
+            "landscape": {
+                "axes": [{"start": -arguments.distance, "stop": arguments.distance, "num": arguments.points}],
+                "origin_repeats": 1,
+            },
             "directions": {"draws": 1},
             "benchmarks": [
                 {
                     "name": "harmful",
                     "prompts": {"source": "demo"},
                     "limit": arguments.prompts,
-                    "decoding": {"max_new_tokens": arguments.max_new_tokens},
+                    "decoding": {"max_new_tokens": arguments.max_new_tokens, "early_verdict": early_verdict},
                 }
             ],
             "run": {"engines": os.cpu_count(), "cpus_per_engine": 1, "kv_cache_gib": 0.5},
         }
     )
-    with tempfile.TemporaryDirectory() as out:
-        sweep = PreparedSweep.open(config, out)
-        reference = _reference(sweep)
-        progress = LastStatus()
-        run_sweep(config, out, progress=progress)
-        _print_table(sweep, reference, progress.status)
 
 
-def _reference(sweep: PreparedSweep) -> list[ReferencePoint]:
+def _reference(sweep: PreparedSweep) -> Way:
     terms = (term for point in sweep.plan.points for term in point.perturbation.terms)
     (vector,) = {vector for vector, _ in terms if isinstance(vector, RandomVector)}
-    folder: Path = checkpoint_folder(sweep.model.location, sweep.model.revision)
-    return reference_sweep(folder, vector, sweep.plan.grid.axes[0].coordinates, sweep.benchmarks[0])
-
-
-def _print_table(sweep: PreparedSweep, reference: list[ReferencePoint], status: SweepStatus) -> None:
+    folder = checkpoint_folder(sweep.model.location, sweep.model.revision)
+    points = reference_sweep(folder, vector, sweep.plan.grid.axes[0].coordinates, sweep.benchmarks[0])
     judge = judge_named("keyword")
-    ours = {point.coordinates[0]: _texts(sweep, point) for point in sweep.plan.points}
-    equal = [sum(a == b for a, b in zip(point.texts, ours[point.alpha], strict=True)) for point in reference]
-    num_prompts = len(sweep.benchmarks[0].prompts)
 
-    def asr(texts: tuple[str, ...]) -> float:
-        completions = (Completion(text=text, token_ids=(), finish_reason=FinishReason.STOP) for text in texts)
-        return 100 * sum(judge.verdict(completion) is Verdict.COMPLIED for completion in completions) / len(texts)
+    def verdicts(point: ReferencePoint) -> tuple[str, ...]:
+        completions = (Completion(text=text, token_ids=(), finish_reason=FinishReason.STOP) for text in point.texts)
+        return tuple(judge.verdict(completion) for completion in completions)
 
-    print("| alpha | ASR %, reference's way | ASR %, landscape-ray | equal texts | seconds, reference's way |")
-    print("|---|---|---|---|---|")
-    for point, num_equal in zip(reference, equal, strict=True):
-        asrs = f"{asr(point.texts):.1f} | {asr(ours[point.alpha]):.1f}"
-        print(f"| {point.alpha:+.2f} | {asrs} | {num_equal}/{num_prompts} | {point.seconds:.2f} |")
-    reference_s = sum(point.seconds for point in reference)
-    print("\n| | reference's way | landscape-ray | ratio |\n|---|---|---|---|")
-    print(
-        f"| all points, engines up (s) | {reference_s:.1f} | {status.work_s:.1f} | {reference_s / status.work_s:.1f} |"
+    return Way(
+        work_s=sum(point.seconds for point in points),
+        start_s=0.0,
+        texts=tuple(point.texts for point in points),
+        verdicts=tuple(verdicts(point) for point in points),
     )
-    with_start_s = status.work_s + status.start_s
-    print(f"| with engine start-up (s) | {reference_s:.1f} | {with_start_s:.1f} | {reference_s / with_start_s:.1f} |")
-    per_point = [s / len(reference) for s in (reference_s, status.work_s)]
-    print(f"| per point (s) | {per_point[0]:.2f} | {per_point[1]:.2f} | {per_point[0] / per_point[1]:.1f} |")
-    print(f"\n{sum(equal)} of {num_prompts * len(reference)} texts are equal.")
 
 
-def _texts(sweep: PreparedSweep, point: PlannedPoint) -> tuple[str, ...]:
-    columns = sweep.store.columns([sweep.keys[point.label]["harmful"]])
-    order = columns["prompt_index"].argsort()
-    return tuple(str(text) for text in columns["completion"][order])
+def _measured(sweep: PreparedSweep) -> Way:
+    progress = LastStatus()
+    run_sweep(sweep.config, sweep.out, progress=progress)
+    found = {}
+    for point in sweep.plan.points:
+        columns = sweep.store.columns([sweep.keys[point.label]["harmful"]])
+        order = columns["prompt_index"].argsort()
+        found[point.coordinates[0]] = [tuple(map(str, columns[name][order])) for name in ("completion", "verdict")]
+    texts, verdicts = zip(*(found[alpha] for alpha in sweep.plan.grid.axes[0].coordinates), strict=True)
+    return Way(work_s=progress.status.work_s, start_s=progress.status.start_s, texts=texts, verdicts=verdicts)
+
+
+def _print_points(alphas: Sequence[float], reference: Way, whole: Way, early: Way) -> None:
+    print("| alpha | ASR %, reference's way | whole answers | early verdicts | texts equal | verdicts equal |")
+    print("|---|---|---|---|---|---|")
+    for i, alpha in enumerate(alphas):
+        asrs = [100 * way.verdicts[i].count("complied") / len(way.verdicts[i]) for way in (reference, whole, early)]
+        equal = [_num_equal(reference.texts[i], whole.texts[i]), _num_equal(whole.verdicts[i], early.verdicts[i])]
+        cells = [f"{alpha:+.2f}", *(f"{asr:.1f}" for asr in asrs), *map(str, equal)]
+        print(f"| {' | '.join(cells)} |")
+    num = sum(map(len, whole.texts))
+    equal = [
+        sum(map(_num_equal, reference.texts, whole.texts)),
+        sum(map(_num_equal, whole.verdicts, early.verdicts)),
+    ]
+    print(
+        f"\nOf {num}: {equal[0]} texts equal the reference's, {equal[1]} early verdicts equal those of whole answers.\n"
+    )
+
+
+def _num_equal(ours: Sequence[str], theirs: Sequence[str]) -> int:
+    return sum(a == b for a, b in zip(ours, theirs, strict=True))
+
+
+def _print_times(rounds: Sequence[tuple[Way, Way, Way]]) -> None:
+    print(
+        "| | reference's way (s) | whole answers (s) | ratio | early verdicts (s) | ratio |\n|---|---|---|---|---|---|"
+    )
+    for title, with_start in (("all points, engines up", False), ("engine start-up included", True)):
+        times = [[way.work_s + with_start * way.start_s for way in ways] for ways in rounds]
+        reference, whole, early = zip(*times, strict=True)
+        ratios = [[a / b for a, b in zip(reference, own, strict=True)] for own in (whole, early)]
+        cells = [_spread(reference), _spread(whole), _spread(ratios[0]), _spread(early), _spread(ratios[1])]
+        print(f"| {title} | {' | '.join(cells)} |")
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{min(values):.1f} to {max(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def wilson_of_points(landscape: Landscape, level: float = 0.95) -> tuple[FloatAr
     return wilson(landscape.num_success.astype(np.float64), landscape.num_scored.astype(np.float64), level)
 
 
-def clopper_pearson(num_success: int, num_trials: int, level: float = 0.95) -> tuple[float, float]:
+def clopper_pearson(num_success: float, num_trials: float, level: float = 0.95) -> tuple[float, float]:
     """Return the exact interval of a proportion, 0 to 1: it never covers less often than the level.
 
     Source: Clopper and Pearson 1934, as quantiles of beta distributions.

@@ -190,6 +190,7 @@ def run(
     engines: Annotated[int | None, typer.Option(metavar="N", help="Short for `--set run.engines=N`.")] = None,
     adaptive: Adaptive = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try points again that were given up.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Print where the time of the engines went.")] = False,
     json_: JsonLines = False,
 ) -> None:
     """Measure what is missing of a sweep, then score and draw it.
@@ -207,10 +208,8 @@ def run(
 
     Ctrl-C ends after the visits under way; a second one at once.
     """
-    from landscape_ray.cli import results_text  # noqa: PLC0415
     from landscape_ray.plan import Geometry, SweepPlan, num_planned_visits  # noqa: PLC0415
-    from landscape_ray.report.folder import write_report  # noqa: PLC0415
-    from landscape_ray.sweep import progress_for, run_sweep  # noqa: PLC0415
+    from landscape_ray.sweep import ProfiledProgress, progress_for, run_sweep  # noqa: PLC0415
 
     overrides = [*(set_ or ()), *([] if engines is None else [f"run.engines={engines}"])]
     sweep = _load(config, overrides, adaptive=adaptive)
@@ -220,7 +219,13 @@ def run(
         num_points = num_planned_visits(sweep, SweepPlan.from_config(sweep, Geometry.assumed(sweep)))
         print_json({"event": "start", "sweep_id": sweep.sweep_id, "out": folder, "num_points": num_points})
     try:
-        outcome = run_sweep(sweep, folder, progress=progress_for(sys.stderr), retry_failed=retry_failed)
+        progress = progress_for(sys.stderr)
+        shown = ProfiledProgress(progress, sys.stderr) if profile else progress
+        outcome = run_sweep(sweep, folder, progress=shown, retry_failed=retry_failed)
+        # Only now, because engines should not wait for what draws figures.
+        from landscape_ray.cli import results_text  # noqa: PLC0415
+        from landscape_ray.report.folder import write_report  # noqa: PLC0415
+
         report = None if outcome.num_missing else write_report(folder, near / "report")
     except LandscapeError as error:
         if json_:

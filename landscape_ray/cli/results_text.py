@@ -91,7 +91,7 @@ def estimate_text(estimate: Estimate | VisageScore, *, digits: int = 1) -> str:
         return "undefined"
     value = decimal_text(estimate.value, digits)
     if (interval := estimate.interval) is None:
-        return f"{value} (no interval)"
+        return f"{value} (no interval: too few prompts decide it)"
     ends = f"{decimal_text(interval.low, digits)} to {decimal_text(interval.high, digits)}"
     return f"{value} ({100 * interval.level:.0f} % interval over {interval.over} {ends})"
 

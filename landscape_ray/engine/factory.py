@@ -1,9 +1,11 @@
 """From a specification to an engine; what an engine needs is imported only when it is asked for."""
 
-from landscape_ray.engine.protocol import Engine, EngineSpec
+from collections.abc import Callable
+
+from landscape_ray.engine.protocol import Engine, EngineName, EngineSpec
 from landscape_ray.errors import ResourceError
 
-__all__ = ["create_engine"]
+__all__ = ["create_engine", "import_engine"]
 
 
 def create_engine(spec: EngineSpec) -> Engine:
@@ -12,23 +14,33 @@ def create_engine(spec: EngineSpec) -> Engine:
     Raises:
         UserError: It cannot be built as specified; the message says what to change.
     """
-    try:
-        match spec.engine:
-            case "vllm":
-                from landscape_ray.engine.vllm_engine import VllmEngine  # noqa: PLC0415
+    return import_engine(spec.engine)(spec)
 
-                return VllmEngine(spec)
+
+def import_engine(name: EngineName) -> Callable[[EngineSpec], Engine]:
+    """Import an engine with the libraries it needs, and return what builds it.
+
+    Raises:
+        ResourceError: A library is missing.
+    """
+    try:
+        match name:
+            case "vllm":
+                from landscape_ray.engine.vllm_engine import VllmEngine, import_vllm  # noqa: PLC0415
+
+                import_vllm()
+                return VllmEngine
             case "transformers":
                 from landscape_ray.engine.transformers_engine import TransformersEngine  # noqa: PLC0415
 
-                return TransformersEngine(spec)
+                return TransformersEngine
             case "synthetic":
                 from landscape_ray.engine.synthetic import SyntheticEngine  # noqa: PLC0415
 
-                return SyntheticEngine(spec.run.synthetic)
+                return lambda spec: SyntheticEngine(spec.run.synthetic)
     except ImportError as error:
         msg = (
-            f"The {spec.engine} engine cannot be imported here ({error}). Install landscape-ray[gpu] on a GPU machine, "
+            f"The {name} engine cannot be imported here ({error}). Install landscape-ray[gpu] on a GPU machine, "
             "or run `make install` in a clone for the CPU build. Where vLLM does not install, the slower fallback is "
             "--set engine=transformers."
         )

@@ -1,21 +1,24 @@
 """The seam between a sweep and whatever generates: `Engine`, and the specification that builds one."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias
 
 from landscape_ray.config import RunConfig
+from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText
 from landscape_ray.plan import CheckpointDelta, Perturbation
 
-__all__ = ["Engine", "EngineFacts", "EngineSpec"]
+__all__ = ["Engine", "EngineFacts", "EngineName", "EngineSpec"]
+
+EngineName: TypeAlias = Literal["vllm", "transformers", "synthetic"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSpec:
     """Everything an engine is built from. Plain data: it is sent to the node that runs the engine."""
 
-    engine: Literal["vllm", "transformers", "synthetic"]
+    engine: EngineName
     """Which engine."""
     model: str
     """Local folder of the checkpoint, or a Hub id."""
@@ -33,7 +36,7 @@ class EngineSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
-    """What an engine is and runs on; stored with each result."""
+    """What an engine is and runs on; stored with each result, but for the times."""
 
     engine: str
     """Engine with version, such as `vllm 0.32.0`."""
@@ -41,6 +44,8 @@ class EngineFacts:
     """Version of torch with its build tag; empty for the synthetic engine."""
     device: str
     """GPU name, or CPU model."""
+    start_s: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of the steps of its start that it can tell apart."""
 
 
 class Engine(Protocol):
@@ -53,6 +58,15 @@ class Engine(Protocol):
     @property
     def facts(self) -> EngineFacts:
         """What the engine is and runs on."""
+        ...
+
+    @property
+    def stopwatch(self) -> Stopwatch:
+        """Where the time of the calls goes: `place`, `reset` (of caches), `prefill`, `decode`, `detokenize`.
+
+        Prefill is everything up to the first token: prompts made tokens, and steps in which any are read; answers that
+        are longer already go on in these steps, too. An engine that cannot tell it apart counts it as decode.
+        """
         ...
 
     def place(self, perturbation: Perturbation) -> str:

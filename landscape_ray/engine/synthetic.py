@@ -34,6 +34,7 @@ from landscape_ray import __version__
 from landscape_ray.config import CheckpointConfig, SyntheticFaults
 from landscape_ray.engine.hardware import cpu_name
 from landscape_ray.engine.protocol import EngineFacts
+from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.errors import GenerationError, PlacementError
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, LogLikelihood, ScoredText, stop_strings
 from landscape_ray.plan import CheckpointDelta, Geometry, Perturbation, PlannedPoint, VectorSpec
@@ -52,6 +53,7 @@ class SyntheticEngine:
         self._delay_s = faults.delay_s
         self._poison_prompts = frozenset(faults.poison_prompts)
         self._distance = 0.0
+        self.stopwatch = Stopwatch()
         time.sleep(faults.start_delay_s)
 
     @property
@@ -67,7 +69,8 @@ class SyntheticEngine:
 
     def generate(self, benchmarks: Sequence[Benchmark]) -> list[tuple[Completion, ...]]:
         """Refuse or comply by the formula of the module; one token per word; see `Engine.generate`."""
-        time.sleep(self._delay_s)
+        with self.stopwatch.phase("decode"):
+            time.sleep(self._delay_s)
         if poison := self._poison_prompts & {prompt.id for benchmark in benchmarks for prompt in benchmark.prompts}:
             msg = f"Fails on demand, on prompt {min(poison)}."
             raise GenerationError(msg)

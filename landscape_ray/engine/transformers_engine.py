@@ -1,27 +1,37 @@
 """The oracle, and the fallback where vLLM does not install: transformers, read top to bottom."""
 
+import hashlib
 import itertools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers import AutoModelForCausalLM, GenerationConfig, StoppingCriteriaList
 
 from landscape_ray.engine.checkpoint import checkpoint_folder
 from landscape_ray.engine.encoding import PROMPT_TOO_LONG, PromptEncoder
+from landscape_ray.engine.greedy import greedy_tokens
 from landscape_ray.engine.hardware import cpu_name
+from landscape_ray.engine.line_batching import Line
 from landscape_ray.engine.protocol import EngineFacts, EngineSpec
+from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tied_head import check_tied_head
 from landscape_ray.errors import CheckpointError, GenerationError, PlacementError
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText, stop_strings
-from landscape_ray.plan import Perturbation
-from landscape_ray.weights import BaseWeights, Perturber, WeightsDigest, open_endpoint
+from landscape_ray.plan import ORIGIN, Perturbation, VectorSpec
+from landscape_ray.weights import BaseWeights, Perturber, WeightsDigest, open_endpoint, vector_tensors
 
 __all__ = ["TransformersEngine"]
 
 # Enough to recognise a pattern in an error; a mixture of experts has thousands.
 MOST_NAMES = 8
+Item = TypeVar("Item")
+# A prompt, the most new tokens that it gets, and strings that end its completion.
+Job: TypeAlias = tuple[list[int], int, tuple[str, ...]]
+# Jobs by their numbers, each at a point by its number.
+Batch: TypeAlias = Sequence[tuple[int, int]]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -39,6 +49,7 @@ class TransformersEngine:
         self._encoder = PromptEncoder(folder)
         check_tied_head(folder)
         self._batch_size = spec.run.max_num_seqs
+        self.stopwatch = Stopwatch()
         transformers.logging.disable_progress_bar()  # it would be drawn across the sweep's own
         try:
             self._model: Any = AutoModelForCausalLM.from_pretrained(
@@ -60,14 +71,15 @@ class TransformersEngine:
         )
         _check_names(base, self._parameters)
         _check_values(base, self._parameters)
-        self._perturber = Perturber(
-            base,
-            dtype=DTYPES[spec.dtype],
-            device=self._device,
-            endpoints={
-                delta: open_endpoint(checkpoint_folder(delta.location, delta.revision), base) for delta in spec.deltas
-            },
-        )
+        self._base = base
+        self._endpoints = {
+            delta: open_endpoint(checkpoint_folder(delta.location, delta.revision), base) for delta in spec.deltas
+        }
+        self._perturber = Perturber(base, dtype=DTYPES[spec.dtype], device=self._device, endpoints=self._endpoints)
+        # Directions are kept beside the weights from one visit to the next, by the digests of their tensors.
+        self._line = Line(self._model, [])
+        self._directions: dict[VectorSpec, str] = {}
+        self._points_KP = torch.zeros(0, 1)
 
     @property
     def facts(self) -> EngineFacts:
@@ -81,7 +93,8 @@ class TransformersEngine:
     def place(self, perturbation: Perturbation) -> str:
         """Copy perturbed tensors into the live parameters; see `Engine.place`."""
         digest = WeightsDigest()
-        with torch.no_grad():
+        self._points_KP = torch.zeros(len(self._directions), 1, device=self._device)
+        with torch.no_grad(), self.stopwatch.phase("place"):
             for name, tensor in self._perturber.tensors(perturbation):
                 digest.update(name, tensor)
                 parameter = self._parameters[name]
@@ -91,13 +104,29 @@ class TransformersEngine:
                     raise PlacementError(msg)
         return digest.hexdigest()
 
+    def place_points(self, perturbations: Sequence[Perturbation]) -> list[str]:
+        """Put the base weights in place and the directions beside them; see `LineEngine.place_points`."""
+        origin = self.place(ORIGIN)
+        vectors = dict.fromkeys(vector for perturbation in perturbations for vector, _ in perturbation.terms)
+        if not vectors.keys() <= self._directions.keys():
+            with self.stopwatch.phase("place"):
+                self._line = Line(self._model, [])  # makes room
+                moves = [dict(vector_tensors(v, self._base, self._endpoints, device=self._device)) for v in vectors]
+                self._directions = {vector: _digest(moved) for vector, moved in zip(vectors, moves, strict=True)}
+                self._line = Line(self._model, moves)
+        coefficients = [[dict(p.terms).get(vector, 0.0) for p in perturbations] for vector in self._directions]
+        self._points_KP = torch.tensor(coefficients, device=self._device).view(-1, len(perturbations))
+        return [self._point_digest(origin, perturbation) for perturbation in perturbations]
+
+    def _point_digest(self, origin: str, perturbation: Perturbation) -> str:
+        if perturbation == ORIGIN:
+            return origin
+        terms = sorted((self._directions[vector], coefficient.hex()) for vector, coefficient in perturbation.terms)
+        return hashlib.blake2b(repr([origin, terms]).encode(), digest_size=8).hexdigest()
+
     def generate(self, benchmarks: Sequence[Benchmark]) -> list[tuple[Completion, ...]]:
         """Complete all prompts in batches; see `Engine.generate`."""
-        jobs = [
-            (prompt, min(benchmark.max_new_tokens, self._encoder.context_length - len(prompt)), stop_strings(benchmark))
-            for benchmark in benchmarks
-            for prompt in self._encoder.encode(benchmark)
-        ]
+        jobs = self._jobs(benchmarks)
         # A batch shares its limits, and runs until its longest output ends: batch what has the same limits.
         fitting = (i for i, (_, room, _) in enumerate(jobs) if room > 0)
         order = sorted(fitting, key=lambda i: (*jobs[i][1:], len(jobs[i][0])))
@@ -109,22 +138,84 @@ class TransformersEngine:
         rest = iter(completions)
         return [tuple(itertools.islice(rest, len(benchmark.prompts))) for benchmark in benchmarks]
 
+    def generate_points(self, benchmarks: Sequence[Benchmark]) -> list[list[tuple[Completion, ...]]]:
+        """Complete all prompts at all points in batches; see `LineEngine.generate_points`."""
+        jobs = self._jobs(benchmarks)
+        order = sorted((i for i, (_, room, _) in enumerate(jobs) if room > 0), key=lambda i: len(jobs[i][0]))
+        num_points = self._points_KP.shape[1]
+        completions = [[PROMPT_TOO_LONG] * len(jobs) for _ in range(num_points)]
+        for batch in _batched([(i, point) for i in order for point in range(num_points)], self._batch_size):
+            found = self._decode_until_ended([jobs[i] for i, _ in batch], self._at(batch))
+            for (i, point), completion in zip(batch, found, strict=True):
+                completions[point][i] = completion
+        rests = map(iter, completions)
+        return [[tuple(itertools.islice(rest, len(b.prompts))) for b in benchmarks] for rest in rests]
+
+    def log_likelihoods_points(self, texts: Sequence[ScoredText]) -> list[list[LogLikelihood | None]]:
+        """Read texts at all points in batches; see `LineEngine.log_likelihoods_points`."""
+        return self._score(texts, self._points_KP.shape[1], self._at)
+
     def log_likelihoods(self, texts: Sequence[ScoredText]) -> list[LogLikelihood | None]:
         """Read texts in batches, each token after those before it; see `Engine.log_likelihoods`."""
+        (found,) = self._score(texts, 1, lambda _: nullcontext())
+        return found
+
+    def close(self) -> None:
+        """Drop the model."""
+        del self._model, self._parameters, self._perturber, self._line
+
+    def _jobs(self, benchmarks: Sequence[Benchmark]) -> list[Job]:
+        """Return what there is to generate, prompt by prompt."""
+        return [
+            (prompt, min(benchmark.max_new_tokens, self._encoder.context_length - len(prompt)), stop_strings(benchmark))
+            for benchmark in benchmarks
+            for prompt in self._encoder.encode(benchmark)
+        ]
+
+    def _at(self, batch: Batch) -> AbstractContextManager[None]:
+        """Let each sequence of a batch, a job at a point, stand at its point."""
+        return self._line.batch(self._points_KP[:, [point for _, point in batch]])
+
+    def _decode_until_ended(self, jobs: Sequence[Job], at: AbstractContextManager[None]) -> list[Completion]:
+        """Complete a batch greedily where `at` puts it; each row ends by itself."""
+
+        def is_cut(row: int, tokens: list[int]) -> bool:
+            return bool(jobs[row][2]) and self._encoder.settles(tokens, jobs[row][2])
+
+        def has_ended(row: int, tokens: list[int]) -> bool:
+            return tokens[-1] in self._encoder.stop_token_ids or len(tokens) == jobs[row][1] or is_cut(row, tokens)
+
+        try:
+            with at, self.stopwatch.phase("decode"):
+                found = greedy_tokens(
+                    self._model,
+                    [prompt for prompt, _, _ in jobs],
+                    has_ended=has_ended,
+                    pad_token_id=self._encoder.pad_token_id,
+                    on_keep=self._line.keep,
+                )
+        except (RuntimeError, ValueError, IndexError) as error:
+            msg = f"transformers failed while generating {len(jobs)} completions: {type(error).__name__}: {error}"
+            raise GenerationError(msg) from error
+        with self.stopwatch.phase("detokenize"):
+            return [self._encoder.complete(tokens, is_cut=is_cut(row, tokens)) for row, tokens in enumerate(found)]
+
+    def _score(
+        self, texts: Sequence[ScoredText], num_points: int, at: Callable[[Batch], AbstractContextManager[None]]
+    ) -> list[list[LogLikelihood | None]]:
+        """Read texts at so many points, in batches that are read where `at` puts them."""
         jobs = [self._encoder.encode_scored(text) for text in texts]
         order = sorted(
             (i for i, (ids, _) in enumerate(jobs) if len(ids) < self._encoder.context_length),
             key=lambda i: len(jobs[i][0]),
         )
-        found: list[LogLikelihood | None] = [None] * len(jobs)
-        for batch in _batched(order, self._batch_size):
-            for i, score in zip(batch, self._read([jobs[i] for i in batch]), strict=True):
-                found[i] = score
+        found: list[list[LogLikelihood | None]] = [[None] * len(jobs) for _ in range(num_points)]
+        for batch in _batched([(i, point) for i in order for point in range(num_points)], self._batch_size):
+            with at(batch), self.stopwatch.phase("prefill"):
+                scores = self._read([jobs[i] for i, _ in batch])
+            for (i, point), score in zip(batch, scores, strict=True):
+                found[point][i] = score
         return found
-
-    def close(self) -> None:
-        """Drop the model."""
-        del self._model, self._parameters, self._perturber
 
     @torch.inference_mode()
     def _decode(self, prompts: Sequence[list[int]], max_new_tokens: int, stops: Sequence[str]) -> list[Completion]:
@@ -137,22 +228,24 @@ class TransformersEngine:
             ids_BT[row, longest - len(prompt) :] = torch.tensor(prompt)
             mask_BT[row, longest - len(prompt) :] = 1
         try:
-            output: Any = self._model.generate(
-                input_ids=ids_BT.to(self._device),
-                attention_mask=mask_BT.to(self._device),
-                do_sample=False,
-                max_new_tokens=max_new_tokens,
-                eos_token_id=list(self._encoder.stop_token_ids),
-                pad_token_id=self._encoder.pad_token_id,
-                stopping_criteria=StoppingCriteriaList([until_settled] if stops else []),
-            )
+            with self.stopwatch.phase("decode"):
+                output: Any = self._model.generate(
+                    input_ids=ids_BT.to(self._device),
+                    attention_mask=mask_BT.to(self._device),
+                    do_sample=False,
+                    max_new_tokens=max_new_tokens,
+                    eos_token_id=list(self._encoder.stop_token_ids),
+                    pad_token_id=self._encoder.pad_token_id,
+                    stopping_criteria=StoppingCriteriaList([until_settled] if stops else []),
+                )
         except (RuntimeError, ValueError, IndexError) as error:
             msg = f"transformers failed while generating {len(prompts)} completions: {type(error).__name__}: {error}"
             raise GenerationError(msg) from error
-        return [
-            self._encoder.complete(self._encoder.until_stop(row[:settled_at]), is_cut=settled_at is not None)
-            for row, settled_at in zip(output[:, longest:].tolist(), until_settled.settled_at, strict=True)
-        ]
+        with self.stopwatch.phase("detokenize"):
+            return [
+                self._encoder.complete(self._encoder.until_stop(row[:settled_at]), is_cut=settled_at is not None)
+                for row, settled_at in zip(output[:, longest:].tolist(), until_settled.settled_at, strict=True)
+            ]
 
     @torch.inference_mode()
     def _read(self, jobs: Sequence[tuple[tuple[int, ...], int]]) -> list[LogLikelihood]:
@@ -181,7 +274,7 @@ class TransformersEngine:
         return head is not None and head.weight is embedding.weight
 
 
-class _UntilSettled(StoppingCriteria):
+class _UntilSettled:
     """Ends each generation of a batch when its verdict is settled."""
 
     def __init__(self, encoder: PromptEncoder, stops: Sequence[str], *, num_rows: int, start: int) -> None:
@@ -199,8 +292,15 @@ class _UntilSettled(StoppingCriteria):
         return torch.tensor([count is not None for count in self.settled_at], device=input_ids.device)
 
 
-def _batched(items: list[int], size: int) -> list[list[int]]:
+def _batched(items: list[Item], size: int) -> list[list[Item]]:
     return [items[first : first + size] for first in range(0, len(items), size)]
+
+
+def _digest(tensors: dict[str, torch.Tensor]) -> str:
+    digest = WeightsDigest()
+    for name, tensor in tensors.items():
+        digest.update(name, tensor)
+    return digest.hexdigest()
 
 
 def _check_names(base: BaseWeights, parameters: dict[str, torch.nn.Parameter]) -> None:

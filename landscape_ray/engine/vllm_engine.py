@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import math
 import os
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,17 +15,29 @@ from landscape_ray.engine.checkpoint import checkpoint_folder
 from landscape_ray.engine.encoding import PROMPT_TOO_LONG, PromptEncoder
 from landscape_ray.engine.hardware import cpu_name
 from landscape_ray.engine.protocol import EngineFacts, EngineSpec
+from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tied_head import check_tied_head
 from landscape_ray.errors import GenerationError, PlacementError, ResourceError
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText, scored_texts, stop_strings
 from landscape_ray.plan import ORIGIN, Perturbation
 
-__all__ = ["VllmEngine"]
+__all__ = ["VllmEngine", "import_vllm"]
 
 GIB = 1 << 30
 # Tokens to score at one place; vLLM takes 128.
 MAX_GROUP = 64
 CPU_KV_CACHE_GIB = 1.0
+
+
+def import_vllm() -> Any:
+    """Import vLLM with all that its engine needs, and return it; takes most of a small engine's start."""
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    # Only now, because the variables above are read on import.
+    import vllm  # noqa: PLC0415
+
+    _ = vllm.LLM  # which imports the rest: the package itself is lazy
+    return vllm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,19 +67,18 @@ class VllmEngine:
             CheckpointError: The checkpoint cannot be read.
             PlacementError: vLLM's loader does not take every tensor of the checkpoint.
         """
-        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-        # Only now, because the variables above are read on import.
-        import torch  # noqa: PLC0415
-        import vllm  # noqa: PLC0415
+        vllm = import_vllm()
+        import torch  # noqa: PLC0415 - which vLLM has imported by now
         from vllm.platforms import current_platform  # noqa: PLC0415
 
         folder = checkpoint_folder(spec.model, spec.revision)
         self._encoder = PromptEncoder(folder)
         check_tied_head(folder)
         self._on_cpu = current_platform.is_cpu()
+        self.stopwatch = Stopwatch()
         self._visits = itertools.count()
         self._salt = "start"
+        began = time.perf_counter()
         try:
             self._llm: Any = vllm.LLM(
                 model=str(folder),
@@ -88,6 +100,7 @@ class VllmEngine:
         except (ValueError, RuntimeError) as error:
             msg = f"vLLM did not start with {folder}: {error}"
             raise ResourceError(msg) from error
+        built = time.perf_counter()
         # With several workers each must see whole checkpoint tensors; those stay in host memory.
         location = spec.run.base_location if spec.run.tensor_parallel == 1 else "host"
         endpoints = {delta: str(checkpoint_folder(delta.location, delta.revision)) for delta in spec.deltas}
@@ -98,6 +111,11 @@ class VllmEngine:
             engine=f"vllm {vllm.__version__}",
             torch_version=torch.__version__,
             device=cpu_name() if self._on_cpu else current_platform.get_device_name(),
+            start_s={
+                "vllm": built - began,
+                "vllm compile": self._llm.llm_engine.vllm_config.compilation_config.compilation_time,
+                "base weights": time.perf_counter() - built,
+            },
         )
 
     @property
@@ -107,12 +125,15 @@ class VllmEngine:
 
     def place(self, perturbation: Perturbation) -> str:
         """Put perturbed weights into every worker; see `Engine.place`."""
-        digests = set(self._llm.collective_rpc("place_perturbation", args=(perturbation,)))
+        with self.stopwatch.phase("place"):
+            digests = set(self._llm.collective_rpc("place_perturbation", args=(perturbation,)))
         if len(digests) != 1:
             msg = f"The workers of one engine placed different weights: digests {sorted(digests)}."
             raise PlacementError(msg)
         # No update of weights clears vLLM's prefix cache: blocks computed with the old weights would be served.
-        if not self._llm.reset_prefix_cache():
+        with self.stopwatch.phase("reset"):
+            is_reset = self._llm.reset_prefix_cache()
+        if not is_reset:
             msg = "vLLM could not reset its prefix cache, because blocks are in use; outputs would mix two points."
             raise PlacementError(msg)
         (digest,) = digests
@@ -122,15 +143,16 @@ class VllmEngine:
 
     def generate(self, benchmarks: Sequence[Benchmark]) -> list[tuple[Completion, ...]]:
         """Complete all prompts of all benchmarks in one batch; see `Engine.generate`."""
-        jobs = [
-            _Job(
-                prompt=prompt,
-                max_tokens=min(benchmark.max_new_tokens, self._encoder.context_length - len(prompt)),
-                stop_strings=stop_strings(benchmark),
-            )
-            for benchmark in benchmarks
-            for prompt in self._encoder.encode(benchmark)
-        ]
+        with self.stopwatch.phase("prefill"):
+            jobs = [
+                _Job(
+                    prompt=prompt,
+                    max_tokens=min(benchmark.max_new_tokens, self._encoder.context_length - len(prompt)),
+                    stop_strings=stop_strings(benchmark),
+                )
+                for benchmark in benchmarks
+                for prompt in self._encoder.encode(benchmark)
+            ]
         outputs = iter(self._decode([job for job in jobs if job.max_tokens > 0]))
         completions = iter([next(outputs) if job.max_tokens > 0 else PROMPT_TOO_LONG for job in jobs])
         return [tuple(itertools.islice(completions, len(benchmark.prompts))) for benchmark in benchmarks]
@@ -188,9 +210,11 @@ class VllmEngine:
             output.outputs[0] for output in self._run([job.prompt for job in jobs], [self._limits(job) for job in jobs])
         ]
         cut = [isinstance(output.stop_reason, str) for output in outputs]
-        completions = [
-            self._encoder.complete(output.token_ids, is_cut=is_cut) for output, is_cut in zip(outputs, cut, strict=True)
-        ]
+        with self.stopwatch.phase("detokenize"):
+            completions = [
+                self._encoder.complete(output.token_ids, is_cut=is_cut)
+                for output, is_cut in zip(outputs, cut, strict=True)
+            ]
         # vLLM cuts by the text that it makes token by token; verdicts are given on our own. Where it is not certain
         # that both say the same, however the text had gone on, there is nothing to save: it is completed whole.
         doubtful = [
@@ -218,11 +242,13 @@ class VllmEngine:
         if not prompts:
             return []
         try:
-            outputs: list[Any] = self._llm.generate(
-                [{"prompt_token_ids": list(prompt), "cache_salt": self._salt} for prompt in prompts],
-                [SamplingParams(**({"temperature": 0, "detokenize": False} | own)) for own in settings],
-                use_tqdm=False,
-            )
+            with self.stopwatch.phase("prefill"):
+                self._llm.enqueue(
+                    [{"prompt_token_ids": list(prompt), "cache_salt": self._salt} for prompt in prompts],
+                    [SamplingParams(**({"temperature": 0, "detokenize": False} | own)) for own in settings],
+                    use_tqdm=False,
+                )
+            outputs = self._until_answered()
         except (ValueError, RuntimeError) as error:
             self._abort_requests()
             msg = f"vLLM failed on a batch of {len(prompts)} prompts: {type(error).__name__}: {error}"
@@ -231,6 +257,20 @@ class VllmEngine:
             msg = f"vLLM answered {len(outputs)} requests that are not the {len(prompts)} that were asked."
             raise GenerationError(msg)
         return outputs
+
+    def _until_answered(self) -> list[Any]:
+        """Run vLLM until all requests are answered, and return the answers in the order of the requests."""
+        engine, outputs = self._llm.llm_engine, []
+        requests = engine.output_processor.request_states
+        num_reading = len(requests)
+        while engine.has_unfinished_requests():
+            began, num_before, num_reading_before = self.stopwatch.clock(), len(requests), num_reading
+            outputs += [output for output in engine.step() if output.finished]
+            num_reading = sum(request.is_prefilling for request in requests.values())
+            # A prompt was read to its end in this step, or nothing was there to go on with.
+            is_prefill = num_reading < num_reading_before or num_reading_before == num_before
+            self.stopwatch.add("prefill" if is_prefill else "decode", self.stopwatch.clock() - began)
+        return sorted(outputs, key=lambda output: int(output.request_id))
 
     def _abort_requests(self) -> None:
         """Drop what a failed batch left unanswered: vLLM would answer it within the next batch."""

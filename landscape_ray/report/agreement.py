@@ -128,13 +128,16 @@ def _comparison(out: str, stores: list[ResultStore], label_of: Mapping[str, str]
         msg = "A part was found damaged as it was read, and set aside. Compare again, or judge again first."
         raise PartError(msg)
     verdicts = [found["verdict"].tolist() for found in columns]
+    prompts = columns[0]["prompt_id"].tolist()
     agreements = {
-        (i, j): agreement(verdicts[i], verdicts[j]) for i in range(len(stores)) for j in range(i + 1, len(stores))
+        (i, j): agreement(verdicts[i], verdicts[j], prompts=prompts)
+        for i in range(len(stores))
+        for j in range(i + 1, len(stores))
     }
     calibrations: tuple[Calibration, ...] = ()
     if labels and common:
         points = [label_of[key] for key in columns[0]["key"]]
-        matches = _matches(labels, points, columns[0]["prompt_id"].tolist(), columns[0]["completion"].tolist())
+        matches = _matches(labels, points, prompts, columns[0]["completion"].tolist())
         calibrations = tuple(calibration([given[row] for row in matches], list(matches.values())) for given in verdicts)
     return Comparison(
         judges=tuple(", ".join(sorted(set(found["judge"]))) for found in columns),

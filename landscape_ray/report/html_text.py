@@ -298,7 +298,7 @@ def _interval_text(score: VisageScore | Estimate) -> str:
         return "undefined: no point is below 100 % ASR" if isinstance(score, VisageScore) else "nothing was measured"
     interval: Interval | None = score.interval
     if interval is None:
-        return "no interval"
+        return "no interval: too few prompts decide it"
     return f"{100 * interval.level:.0f} % interval over {interval.over} {interval.low:.1f} to {interval.high:.1f}"
 
 

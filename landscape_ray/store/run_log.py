@@ -1,6 +1,6 @@
 """The last line of a run's log: how far the run is and how fast it goes, for those who read the store alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -40,6 +40,8 @@ class RunSummary:
     """Seconds from the start of the run until its first engine was up."""
     work_s: Seconds
     """Seconds since then."""
+    spent_s: dict[str, Seconds] = field(default_factory=dict)
+    """Seconds of engines in visits, by phase; see `landscape-ray run --profile`."""
 
     @property
     def points_per_min(self) -> float | None:

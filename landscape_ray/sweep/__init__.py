@@ -2,10 +2,12 @@
 
 from landscape_ray.sweep.driver import run_sweep
 from landscape_ray.sweep.preparation import PreparedSweep, SweepOutcome
+from landscape_ray.sweep.profile import ProfiledProgress
 from landscape_ray.sweep.progress import Progress, SilentProgress, SweepStatus, progress_for
 
 __all__ = [
     "PreparedSweep",
+    "ProfiledProgress",
     "Progress",
     "SilentProgress",
     "SweepOutcome",

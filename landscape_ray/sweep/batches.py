@@ -41,7 +41,7 @@ def generate(engine: Engine, benchmarks: list[Benchmark], num_batches: int) -> l
                 raise
             logger.warning("A batch failed, is a single prompt to blame? %s", error)
             singles = [replace(b, prompts=(prompt,)) for b in shares for prompt in b.prompts]
-            found = iter(_without_poison(partial(_generate_singles, engine), singles, POISONED, _equal, error))
+            found = iter(_without_poison(partial(_generate_singles, engine), singles, POISONED, _agree, error))
             answers = [tuple(itertools.islice(found, len(b.prompts))) for b in shares]
         completions = [sofar + more for sofar, more in zip(completions, answers, strict=True)]
     return completions
@@ -89,14 +89,15 @@ def _generate_singles(engine: Engine, singles: Sequence[Benchmark]) -> list[Comp
     return [completion for (completion,) in engine.generate(list(singles))]
 
 
-def _equal(first: Completion, second: Completion) -> bool:
-    return first == second
+def _agree(first: Completion, second: Completion) -> bool:
+    """Tell whether two completions are equal, and an engine's own: a prompt that is too long is never shown to it."""
+    return first == second and first.finish_reason is not FinishReason.PROMPT_TOO_LONG
 
 
 def _alike(first: LogLikelihood | None, second: LogLikelihood | None) -> bool:
-    """Tell whether two likelihoods are of one text: their last bits depend on what else is in a batch."""
+    """Tell whether two likelihoods are of one text that fits; their last bits depend on what else is in a batch."""
     if first is None or second is None:
-        return first is second
+        return False
     return first.token_ids == second.token_ids and math.isclose(first.total, second.total, rel_tol=0.05, abs_tol=0.05)
 
 
@@ -104,21 +105,21 @@ def _without_poison(
     ask: Callable[[Sequence[Item]], list[Answer]],
     items: Sequence[Item],
     poisoned: Answer,
-    same: Callable[[Answer, Answer], bool],
+    agree: Callable[[Answer, Answer], bool],
     error: GenerationError,
 ) -> list[Answer]:
     """Have a batch answered that has failed, by halves, so that the items on which the engine fails are found.
 
-    They are only to blame if the engine fails on each once more, and still does the others as it did before. Otherwise
-    it is the engine that is at fault.
+    They are only to blame if the engine fails on each once more, and does another one twice with answers that agree.
+    Otherwise it is the engine that is at fault.
     """
     answers = _by_halves(ask, items, poisoned)
     poison = [item for item, answer in zip(items, answers, strict=True) if answer is poisoned]
-    done = next((i for i, answer in enumerate(answers) if answer is not poisoned), None)
+    done = next((i for i, answer in enumerate(answers) if answer is not poisoned and agree(answer, answer)), None)
     if done is None or not all(_by_halves(ask, [item], poisoned)[0] is poisoned for item in poison):
         raise error
     (again,) = ask([items[done]])
-    if not same(again, answers[done]):
+    if not agree(again, answers[done]):
         raise error
     return answers
 

@@ -189,7 +189,7 @@ class Run:
                 listener.close(status)
 
     def _status(self) -> SweepStatus:
-        return self._tally.status(num_starting=self._scheduler.num_starting, num_up=self._scheduler.num_up)
+        return self._tally.status(starting=self._fleet.starting(), num_up=self._scheduler.num_up)
 
     def _feed(self, event: Event) -> None:
         self._journal.note(event)

@@ -2,9 +2,10 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import ray
 from ray.exceptions import RayActorError, RayError
@@ -31,6 +32,15 @@ __all__ = ["Fleet"]
 MAX_LOSS_CHARS = 1000
 
 
+class StartsInStages(Protocol):
+    """A class of actors that Fleet can start."""
+
+    STAGES: ClassVar[Mapping[str, str]]
+    """Methods to call for a start, in this order, and what to say meanwhile."""
+    CONCURRENCY_GROUPS: ClassVar[Mapping[str, int]]
+    """How many calls of a kind may be under way at once; all others one at a time, in order."""
+
+
 class Fleet:
     """Actors by engine number, and the calls that are under way.
 
@@ -38,7 +48,9 @@ class Fleet:
     attempts are counted and seen.
     """
 
-    def __init__(self, actor: type, *, allotment: Allotment, room: Callable[[], Allotment], **arguments: Any) -> None:
+    def __init__(
+        self, actor: type[StartsInStages], *, allotment: Allotment, room: Callable[[], Allotment], **arguments: Any
+    ) -> None:
         """Prepare to start actors.
 
         Args:
@@ -49,21 +61,23 @@ class Fleet:
         """
         self._room = room
         self._create = partial(
-            ray.remote(actor).options(**allotment.options).remote,
+            ray.remote(concurrency_groups=dict(actor.CONCURRENCY_GROUPS))(actor).options(**allotment.options).remote,
             on_gpu=allotment.num_gpus > 0,
             environment=forwarded_environment(os.environ),
             **arguments,
         )
+        self._stages = {"__ray_ready__": "waiting for a node", **actor.STAGES}
         self._actors: dict[int, Any] = {}
-        # Each call under way: its engine, and its visit or None for the start of the engine.
-        self._calls: dict[Any, tuple[int, int | None]] = {}
+        # Each call under way: its engine, and its visit or the stage of the engine's start.
+        self._calls: dict[Any, tuple[int, int | str]] = {}
         self._draining: set[str] = set()
 
     def start(self, instruction: StartEngine) -> None:
         """Start an engine; it comes up when a node has room for it."""
         actor = self._create()
         self._actors[instruction.engine] = actor
-        self._calls[actor.start.remote()] = (instruction.engine, None)
+        for stage in self._stages:
+            self._calls[getattr(actor, stage).remote()] = (instruction.engine, stage)
 
     def assign(self, instruction: Assign) -> None:
         """Send a task to an engine."""
@@ -80,6 +94,14 @@ class Fleet:
         for engine in list(self._actors):
             self._drop(engine)
 
+    def starting(self) -> Counter[str]:
+        """Return how many engines are at each stage of their start."""
+        current: dict[int, str] = {}
+        for engine, stage in self._calls.values():  # in the order asked, so the first one left is the current one
+            if isinstance(stage, str):
+                current.setdefault(engine, self._stages[stage])
+        return Counter(current.values())
+
     def events(self, timeout_s: float) -> Iterator[tuple[Event, VisitReport | EngineReady | None]]:
         """Yield what has happened, after waiting at most so long for something to happen."""
         if self._calls:
@@ -87,8 +109,8 @@ class Fleet:
             ready, _ = ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
             for call in ready:
                 # An earlier event of this round may have ended the engine, and its calls with it.
-                if call in self._calls:
-                    yield self._event(call, *self._calls.pop(call))
+                if call in self._calls and (event := self._event(call, *self._calls.pop(call))):
+                    yield event
 
     def notices(self) -> Iterator[NodeDraining | ClusterGrown]:
         """Yield how much room there is for engines, and once each node that is going to be taken away."""
@@ -99,21 +121,18 @@ class Fleet:
         yield from (NodeDraining(node=node) for node in draining - self._draining)
         self._draining |= draining
 
-    def _event(self, call: Any, engine: int, visit: int | None) -> tuple[Event, VisitReport | EngineReady | None]:
+    def _event(self, call: Any, engine: int, visit: int | str) -> tuple[Event, VisitReport | EngineReady | None] | None:
         try:
-            answer: EngineReady | VisitReport | Trouble = ray.get(call)
-        except RayActorError as error:
-            self._drop(engine)
-            preempted = bool(getattr(error, "preempted", False))
-            return EngineLost(engine=engine, error=_loss(error), preempted=preempted), None
+            answer: EngineReady | VisitReport | Trouble | None = ray.get(call)
         except RayError as error:
-            # The answer did not make it here whole; what state the engine is in, nobody knows.
+            # Its process is gone, or its answer did not make it here whole, and nobody knows what state it is in.
             self._drop(engine)
-            return EngineLost(engine=engine, error=_loss(error), preempted=False), None
+            preempted = isinstance(error, RayActorError) and bool(getattr(error, "preempted", False))
+            return EngineLost(engine=engine, error=_loss(error), preempted=preempted), None
         match answer, visit:
             case EngineReady(), _:
                 return EngineStarted(engine=engine, node=answer.node), answer
-            case Trouble(), None:
+            case Trouble(), str():
                 self._drop(engine)
                 return EngineStartFailed(engine=engine, error=answer.error), None
             case Trouble(), int():
@@ -126,6 +145,8 @@ class Fleet:
                 return failed, None
             case VisitReport(), int():
                 return VisitDone(visit=visit), answer
+            case ((None | True), str()):
+                return None  # a stage of the start, not the last one
             case _:
                 raise AssertionError(answer, visit)
 

@@ -1,8 +1,9 @@
 """What happened in a run, kept beside its results: Ray's own logs vanish with their nodes.
 
-One JSON object per line, each with `at` and `event`: `started`, `engine_up`, `engine_start_failed`, `engine_lost`,
-`visit_failed`, `node_draining`, `tasks_added`, `stop_requested`, `given_up`, `out_of_engines`, `left_out`; the last
-line is `finished`, or `running` if the driver died. Visits that go well are in the parts.
+One JSON object per line, each with `at` and `event`: `started`, `engine_up`, `first_visit_done`,
+`engine_start_failed`, `engine_lost`, `visit_failed`, `node_draining`, `tasks_added`, `stop_requested`, `given_up`,
+`out_of_engines`, `left_out`; the last line is `finished`, or `running` if the driver died. Visits that go well are in
+the parts.
 """
 
 import json
@@ -73,6 +74,7 @@ class Journal:
         self._num_left_out = 0
         self._write_at = began
         self._visits: dict[int, tuple[str, int]] = {}
+        self._any_done = False
 
     def note(self, item: Event | Instruction | EngineReady | VisitReport | None) -> None:  # noqa: C901  (one case each)
         """Take note of an event, an instruction or a report."""
@@ -81,6 +83,9 @@ class Journal:
                 self._visits[item.visit] = (item.task.point.label, item.attempt)
             case VisitDone():
                 self._visits.pop(item.visit, None)
+                if not self._any_done:
+                    self._any_done = True
+                    self._add("first_visit_done")
             case VisitFailed():
                 label, attempt = self._visits.pop(item.visit, ("", 0))
                 self._add(
@@ -99,6 +104,7 @@ class Journal:
                     torch_version=item.facts.torch_version,
                     device=item.facts.device,
                     start_s=round(item.start_s, 3),
+                    stages_s={name: round(seconds, 3) for name, seconds in item.stages_s.items()},
                 )
             case EngineStartFailed():
                 self._add("engine_start_failed", error=_text(item.error))
@@ -157,6 +163,7 @@ class Journal:
             num_tokens=status.num_tokens,
             start_s=round(status.start_s, 3),
             work_s=round(status.work_s, 3),
+            spent_s={phase: round(seconds, 3) for phase, seconds in status.spent_s.items()},
         )
         last = json.dumps(asdict(summary)).encode() + b"\n"
         left_out = [self._line("left_out", {"num_lines": self._num_left_out})] if self._num_left_out else []

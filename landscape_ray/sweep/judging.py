@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import ClassVar
 
 import ray
 
@@ -248,6 +249,9 @@ class _Pass:
 
 class JudgeActor:
     """Holds one judge. Does one thing at a time, in the order asked; its methods are those of `EngineActor`."""
+
+    STAGES: ClassVar[Mapping[str, str]] = {"start": "starting the judge"}
+    CONCURRENCY_GROUPS: ClassVar[Mapping[str, int]] = {}
 
     def __init__(
         self,

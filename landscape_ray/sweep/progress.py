@@ -5,7 +5,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TextIO
 
 from rich.console import Console
@@ -48,8 +48,8 @@ class SweepStatus:
     """Points done in this run."""
     num_failed: int
     """Points given up, those of earlier runs included."""
-    num_starting: int
-    """Engines that are starting, or waiting for a node."""
+    starting: Mapping[str, int]
+    """Engines that are starting, by what they are doing or waiting for."""
     num_up: int
     """Engines that are up."""
     start_s: float
@@ -62,6 +62,15 @@ class SweepStatus:
     """Per benchmark of which anything is known in this run, its metric and its value: percent, or the perplexity."""
     stopping: bool
     """Whether only visits already running are waited for."""
+    spent_s: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of engines in the visits of this run, by phase, see `profile.PHASES`."""
+    engine_s: float = 0.0
+    """Seconds for which engines were up in this run, all of them together."""
+
+    @property
+    def num_starting(self) -> int:
+        """Engines that are starting, or waiting for a node."""
+        return sum(self.starting.values())
 
     @property
     def points_per_s(self) -> float:
@@ -97,6 +106,9 @@ class Tally:
         self._first_up_s: float | None = None
         self._done: set[str] = set()
         self._num_tokens = 0
+        self._spent_s: Counter[str] = Counter()
+        self._engine_s = 0.0
+        self._up_since_s: tuple[int, float] = (0, 0.0)
         self._verdicts: defaultdict[str, Counter[Verdict]] = defaultdict(Counter)
         self._log_likelihoods: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
 
@@ -108,6 +120,8 @@ class Tally:
         """Take in what an engine reported."""
         if isinstance(report, EngineReady) and self._first_up_s is None:
             self._first_up_s = self.now_s()
+        if isinstance(report, VisitReport):
+            self._spent_s.update(report.spent_s)
         # A straggler may be reported twice; the first report counts.
         if isinstance(report, VisitReport) and report.label not in self._done:
             self._done.add(report.label)
@@ -117,16 +131,19 @@ class Tally:
             for benchmark, sums in report.log_likelihoods.items():
                 self._log_likelihoods[benchmark].append(sums)
 
-    def status(self, *, num_starting: int, num_up: int) -> SweepStatus:
+    def status(self, *, starting: Mapping[str, int], num_up: int) -> SweepStatus:
         """Return how the sweep is doing now."""
         now_s = self.now_s()
+        num_up_before, since_s = self._up_since_s
+        self._engine_s += num_up_before * (now_s - since_s)
+        self._up_since_s = num_up, now_s
         start_s = now_s if self._first_up_s is None else self._first_up_s
         return SweepStatus(
             num_points=self._before.num_points,
             num_done=self._before.num_done + len(self._done),
             num_done_now=len(self._done),
             num_failed=self.num_failed,
-            num_starting=num_starting,
+            starting=starting,
             num_up=num_up,
             start_s=start_s,
             work_s=now_s - start_s,
@@ -137,6 +154,8 @@ class Tally:
                 if (value := self._value(name, metric)) is not None
             },
             stopping=self.stopping,
+            spent_s=dict(self._spent_s),
+            engine_s=self._engine_s,
         )
 
     def _value(self, benchmark: str, metric: Metric) -> float | None:
@@ -179,12 +198,15 @@ class LineProgress:
         self._stream = stream
         self._clock = clock
         self._next_s = clock()
+        self._phase: tuple[str, int] | None = None
 
     def update(self, status: SweepStatus) -> None:
-        """Write a line if it is time for one."""
-        if self._clock() >= self._next_s:
+        """Write a line if it is time for one, or if the start has come to another phase."""
+        phase = None if status.num_done_now else (_stages(status), status.num_up)
+        if self._clock() >= self._next_s or phase not in {None, self._phase}:
             self._next_s = self._clock() + LINE_EVERY_S
             self._write(status)
+        self._phase = phase
 
     def close(self, status: SweepStatus) -> None:
         """Write the last line."""
@@ -221,11 +243,13 @@ def _facts(status: SweepStatus) -> list[tuple[str, str]]:
     unsettled = status.num_points > status.num_done + status.num_failed
     failed = f", {status.num_failed} failed" if status.num_failed else ""
     facts = [("points", f"{status.num_done}/{status.num_points}{failed}")]
-    starting = f", {status.num_starting} starting" if status.num_starting else ""
+    starting = f", {status.num_starting} starting ({_stages(status)})" if status.num_starting else ""
     if unsettled:
         facts.append(("engines", f"{status.num_up} up{starting}"))
     if status.num_up or status.num_done_now:
         facts.append(("first engine up after", _duration(status.start_s)))
+    if status.num_up and not status.num_done_now:
+        facts.append(("first visits", "under way"))
     for benchmark, (metric, value) in status.so_far.items():
         shown = f"{value:.2f}" if metric == "perplexity" else f"{value:.1f} %"
         facts.append((f"{SHOWN_AS[metric]} so far, {benchmark}", shown))
@@ -237,6 +261,11 @@ def _facts(status: SweepStatus) -> list[tuple[str, str]]:
     elif unsettled and status.remaining_s is not None:
         facts.append(("time left", _duration(status.remaining_s)))
     return facts
+
+
+def _stages(status: SweepStatus) -> str:
+    """Return what the engines that are starting are doing."""
+    return ", ".join(f"{num} {stage}" for stage, num in status.starting.items())
 
 
 def _table(status: SweepStatus) -> Table:

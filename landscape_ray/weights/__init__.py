@@ -2,6 +2,7 @@
 
 from landscape_ray.weights.base import BaseWeights
 from landscape_ray.weights.digest import WeightsDigest
+from landscape_ray.weights.directions import vector_tensors
 from landscape_ray.weights.endpoints import open_endpoint
 from landscape_ray.weights.files import CheckpointFiles, TensorSource
 from landscape_ray.weights.fused import FusedPass, Region, check_partition, kernel_for
@@ -27,4 +28,5 @@ __all__ = [
     "random_norm",
     "standard_normals",
     "tensor_key",
+    "vector_tensors",
 ]

@@ -7,8 +7,7 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from landscape_ray.analysis import agreement, calibration
-from landscape_ray.analysis.agreement import kappa_with_error
+from landscape_ray.analysis import Agreement, agreement, calibration
 
 R, C, B, U = "refused", "complied", "broken", "unscored"
 
@@ -18,17 +17,30 @@ def verdicts(counts: dict[tuple[str, str], int]) -> tuple[list[str], list[str]]:
     return [first for first, _ in pairs], [second for _, second in pairs]
 
 
+def apart(first: list[str], second: list[str]) -> Agreement:
+    """Compare judges on completions of as many prompts."""
+    return agreement(first, second, prompts=[str(i) for i in range(len(first))])
+
+
+def error_of(found: Agreement) -> float:
+    """Return the standard error that kappa's interval has, if its ends are not cut."""
+    assert found.kappa_low is not None
+    assert found.kappa_high is not None
+    quantile: float = stats.t.ppf(0.975, found.num_prompts - 1)
+    return (found.kappa_high - found.kappa_low) / 2 / quantile
+
+
 def test_a_table_computed_by_hand() -> None:
     """p_o = 35/50 = 0.7; p_e = 0.5 * 0.6 + 0.5 * 0.4 = 0.5; kappa = 0.2 / 0.5 = 0.4.
 
     Variance: (0.4 * 0.34^2 + 0.3 * 0.46^2 + 0.36 * (0.1 * 1.1^2 + 0.2 * 0.9^2) - 0.1^2) / (50 * 0.25) = 0.016128.
     """
-    found = agreement(*verdicts({(R, R): 20, (R, C): 5, (C, R): 10, (C, C): 15}))
+    found = apart(*verdicts({(R, R): 20, (R, C): 5, (C, R): 10, (C, C): 15}))
     assert found.verdicts == (R, C)
     assert found.confusion == ((20, 5), (10, 15))
     assert (found.raw.num, found.raw.total, found.raw.value) == (35, 50, 0.7)
     assert found.kappa == pytest.approx(0.4)
-    half = stats.norm.ppf(0.975) * math.sqrt(0.016128)
+    half = stats.t.ppf(0.975, 49) * math.sqrt(0.016128 * 50 / 49)
     assert (found.kappa_low, found.kappa_high) == pytest.approx((0.4 - half, 0.4 + half))
     assert found.success_pct == (50.0, 40.0)
     exact = stats.binomtest(35, 50).proportion_ci(0.95, "exact")
@@ -37,11 +49,11 @@ def test_a_table_computed_by_hand() -> None:
 
 def test_three_classes_as_published() -> None:
     """Fleiss, Cohen and Everitt 1969, 200 subjects: kappa 0.429, and its variance 0.002885."""
-    counts = np.array([[106, 10, 4], [22, 28, 10], [2, 12, 6]])
-    kappa, error = kappa_with_error(counts)
-    assert kappa == pytest.approx(0.225 / 0.525)
-    assert error is not None
-    assert error**2 == pytest.approx(0.002885, abs=5e-7)
+    counts = [[106, 10, 4], [22, 28, 10], [2, 12, 6]]
+    order = (R, C, B)
+    found = apart(*verdicts({(order[i], order[j]): counts[i][j] for i in range(3) for j in range(3)}))
+    assert found.kappa == pytest.approx(0.225 / 0.525)
+    assert error_of(found) ** 2 * 199 / 200 == pytest.approx(0.002885, abs=5e-7)
 
 
 def kappa_of(p: npt.NDArray[np.float64]) -> float:
@@ -62,13 +74,63 @@ def test_the_standard_error_is_that_of_the_delta_method(seed: int) -> None:
         moved[cell] = step
         slopes[cell] = (kappa_of(p + moved) - kappa_of(p - moved)) / (2 * step)
     variance = ((p * slopes**2).sum() - (p * slopes).sum() ** 2) / num
-    kappa, error = kappa_with_error(counts)
-    assert kappa == pytest.approx(kappa_of(p))
-    assert error == pytest.approx(math.sqrt(variance), rel=1e-5)
+    order = (R, C, B)
+    found = apart(*verdicts({(order[i], order[j]): int(counts[i, j]) for i, j in np.ndindex(*p.shape)}))
+    assert found.kappa == pytest.approx(kappa_of(p))
+    assert error_of(found) == pytest.approx(math.sqrt(variance * num / (num - 1)), rel=1e-5)
+
+
+def completions_of(rng: np.random.Generator, num_prompts: int, num_points: int) -> tuple[list[str], ...]:
+    """Return prompts and two judges' verdicts on a completion of each prompt at each point, alike within a prompt."""
+    prompts = [f"p{i}" for i in range(num_prompts) for _ in range(num_points)]
+    is_success = np.repeat(rng.random(num_prompts), num_points) > rng.random(len(prompts)) ** 0.3 * 0.7
+    differs = np.repeat(rng.random(num_prompts) ** 3, num_points) > rng.random(len(prompts))
+    first = [C if yes else R for yes in is_success]
+    return prompts, first, [C if yes else R for yes in is_success ^ differs]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_intervals_are_those_of_a_bootstrap_over_prompts(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    prompts, first, second = completions_of(rng, 120, 15)
+    found = agreement(first, second, prompts=prompts)
+    table = np.zeros((120, 2, 2))
+    for prompt, one, other in zip(prompts, first, second, strict=True):
+        table[int(prompt[1:]), int(one == C), int(other == C)] += 1
+    resampled = [table[rng.integers(120, size=120)].sum(axis=0) for _ in range(2000)]
+    kappas = [kappa_of(each / each.sum()) for each in resampled]
+    assert found.num_prompts == 120
+    assert error_of(found) == pytest.approx(np.std(kappas), rel=0.08)
+    ends = np.quantile([np.trace(each) / each.sum() for each in resampled], [0.025, 0.975])
+    assert (found.raw.low, found.raw.high) == pytest.approx(ends, abs=0.012)
+    # Taken for independent, the same completions would seem to tell far more.
+    assert error_of(apart(first, second)) < 0.6 * error_of(found)
+
+
+def test_the_same_answers_again_tell_nothing_new() -> None:
+    once = verdicts({(R, R): 20, (R, C): 5, (C, R): 10, (C, C): 15})
+    prompts = [str(i) for i in range(50)]
+    found, again = apart(*once), agreement(once[0] * 4, once[1] * 4, prompts=prompts * 4)
+    assert (again.num_scored, again.num_prompts) == (200, 50)
+    assert (again.kappa_low, again.kappa_high) == pytest.approx((found.kappa_low, found.kappa_high))
+    assert (again.raw.low, again.raw.high) == pytest.approx((found.raw.low, found.raw.high), abs=0.006)
+
+
+def test_judges_that_always_agree_have_told_so_of_each_prompt_once() -> None:
+    found = agreement([R, R, C, C] * 3, [R, R, C, C] * 3, prompts=["a", "b", "c", "d"] * 3)
+    exact = stats.binomtest(4, 4).proportion_ci(0.95, "exact")
+    assert (found.raw.num, found.raw.total, found.raw.value) == (12, 12, 1.0)
+    assert (found.raw.low, found.raw.high) == pytest.approx((exact.low, exact.high))
+
+
+def test_one_prompt_tells_nothing_of_others() -> None:
+    found = agreement([R, C, C], [R, C, R], prompts=["a"] * 3)
+    assert found.kappa == pytest.approx(0.4)
+    assert (found.kappa_low, found.kappa_high) == (None, None)
 
 
 def test_unscored_is_shown_and_counts_nowhere() -> None:
-    found = agreement([R, R, C, U, B], [R, U, C, U, C])
+    found = apart([R, R, C, U, B], [R, U, C, U, C])
     assert found.verdicts == (R, C, B, U)
     assert found.confusion == ((1, 0, 0, 1), (0, 1, 0, 0), (0, 1, 0, 0), (0, 0, 0, 1))
     assert (found.num_scored, found.raw.num) == (3, 2)
@@ -77,13 +139,13 @@ def test_unscored_is_shown_and_counts_nowhere() -> None:
 
 @pytest.mark.parametrize("given", [[], [U, U], [R, R]])
 def test_kappa_of_nothing_or_of_one_class_is_not_defined(given: list[str]) -> None:
-    found = agreement(given, given)
+    found = apart(given, given)
     assert (found.kappa, found.kappa_low, found.kappa_high) == (None, None, None)
     assert found.raw.value == (1.0 if given == [R, R] else None)
 
 
 def test_judges_that_always_differ() -> None:
-    found = agreement([R, C, R, C], [C, R, C, R])
+    found = apart([R, C, R, C], [C, R, C, R])
     assert (found.raw.value, found.kappa) == (0.0, -1.0)
 
 

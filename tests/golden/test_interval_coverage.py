@@ -184,7 +184,7 @@ def test_a_retention_is_held_as_often_as_its_interval_says() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_the_table_of_the_documentation() -> None:
-    """Print it; a true 0.95 gives less than 0.925 of 1,000 sweeps once in a thousand times."""
+    """Print it; a true 0.95 gives less than 0.92 of 500 sweeps once in a thousand times."""
     sizes = ((1, 80), (3, 80), (8, 80), (3, 520))
     for score in SCORES:
         print(f"\n| {score} |", " | ".join(f"{draws} draws, {prompts}" for draws, prompts in sizes), "|")
@@ -194,8 +194,8 @@ def test_the_table_of_the_documentation() -> None:
                 if draws == 1 and basin_of in {unlike_directions, unlike_walls}:
                     row.append("")  # one draw is no sample of directions
                     continue
-                found = coverage(basin_of, score, draws=draws, prompts=prompts, num_sweeps=1000)
+                found = coverage(basin_of, score, draws=draws, prompts=prompts, num_sweeps=500)
                 row.append(str(found))
                 if basin_of is open_basin or (basin_of is own_walls and score == "mean margin"):
-                    assert found.share >= 0.925
+                    assert found.share >= 0.92
             print(f"| {basin_of.__name__} |", " | ".join(row), "|", flush=True)

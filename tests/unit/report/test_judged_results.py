@@ -135,7 +135,7 @@ def test_agreement_of_the_sweeps_own_judge_with_another(
     agreed = found.agreements[0, 1]
     assert agreed.verdicts == ("refused", "complied", "unscored")
     assert agreed.confusion == ((10, 0, 5), (13, 4, 4), (0, 0, 0))
-    assert (agreed.raw.num, agreed.raw.total) == (14, 27)
+    assert (agreed.raw.num, agreed.raw.total, agreed.num_prompts) == (14, 27, 3)
     code, printed = run(capsys, "agreement", str(out), "--judges", "keyword,guard")
     assert code == 0
     assert "keyword/1 (rows) and guard/0123456789ab (columns)" in printed

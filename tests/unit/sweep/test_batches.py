@@ -7,9 +7,18 @@ import pytest
 from landscape_ray.config import SyntheticFaults
 from landscape_ray.engine.synthetic import SyntheticEngine
 from landscape_ray.errors import GenerationError
-from landscape_ray.evaluation import Benchmark, LogLikelihood, Prompt, ScoredText, Verdict, score
+from landscape_ray.evaluation import (
+    Benchmark,
+    Completion,
+    FinishReason,
+    LogLikelihood,
+    Prompt,
+    ScoredText,
+    Verdict,
+    score,
+)
 from landscape_ray.plan import Perturbation, RandomVector
-from landscape_ray.sweep.batches import log_likelihoods
+from landscape_ray.sweep.batches import generate, log_likelihoods
 
 
 class CountingEngine(SyntheticEngine):
@@ -57,12 +66,25 @@ def test_smaller_batches_change_no_likelihood(num_batches: int, batches: list[in
 
 
 class PoisonedEngine(SyntheticEngine):
-    """Fails on some texts, in whatever company; with `heals` only the first time it meets one."""
+    """Fails on some texts, in whatever company; with `heals` only the first time it meets one.
+
+    Texts and prompts that begin with `long` do not fit its context.
+    """
 
     def __init__(self, *poison: str, heals: bool = False) -> None:
         super().__init__(SyntheticFaults())
         self._poison = set(poison)
         self._heals = heals
+
+    def generate(self, benchmarks: Sequence[Benchmark]) -> list[tuple[Completion, ...]]:
+        prompts = [prompt.text for benchmark in benchmarks for prompt in benchmark.prompts]
+        if self._poison & set(prompts):
+            raise GenerationError(" ".join(prompts))
+        too_long = Completion(text="", token_ids=(), finish_reason=FinishReason.PROMPT_TOO_LONG)
+        return [
+            tuple(too_long if p.text.startswith("long") else c for p, c in zip(b.prompts, found, strict=True))
+            for b, found in zip(benchmarks, super().generate(benchmarks), strict=True)
+        ]
 
     def log_likelihoods(self, texts: Sequence[ScoredText]) -> list[LogLikelihood | None]:
         met = {text.context for text in texts} & self._poison
@@ -70,7 +92,8 @@ class PoisonedEngine(SyntheticEngine):
             if self._heals and len(texts) == 1:
                 self._poison -= met
             raise GenerationError(" ".join(met))
-        return super().log_likelihoods(texts)
+        found = super().log_likelihoods(texts)
+        return [None if t.context.startswith("long") else each for t, each in zip(texts, found, strict=True)]
 
 
 @pytest.mark.parametrize("num_batches", [1, 3])
@@ -95,3 +118,14 @@ def test_a_text_on_which_the_engine_fails_costs_its_own_row_and_no_other(num_bat
 def test_where_no_single_text_is_to_blame_the_visit_fails(engine: PoisonedEngine) -> None:
     with pytest.raises(GenerationError, match="a 1"):
         log_likelihoods(engine, [benchmark("a", 2, 2)], 1)
+
+
+def test_what_does_not_fit_does_not_speak_for_the_engine() -> None:
+    """It is answered without the engine, so where all that fits fails, the engine is at fault."""
+    benchmarks = [benchmark("a", 2), benchmark("long", 2)]
+    with pytest.raises(GenerationError):
+        log_likelihoods(PoisonedEngine("a 0"), benchmarks, 1)
+    with pytest.raises(GenerationError):
+        generate(PoisonedEngine("a 0"), benchmarks, 1)
+    (first, _), (too_long,) = generate(PoisonedEngine("a 1"), [benchmark("a", 2, 2), benchmark("long", 2)], 1)
+    assert (first.finish_reason, too_long.finish_reason) == ("length", "prompt_too_long")

@@ -32,15 +32,18 @@ STATUS = SweepStatus(
     num_done=8,
     num_done_now=3,
     num_failed=1,
-    num_starting=0,
+    starting={},
     num_up=0,
     start_s=2.0,
     work_s=60.0,
     num_tokens=600,
     so_far={},
     stopping=False,
+    spent_s={"decode": 1.23456},
 )
-READY = EngineReady(node="n1", facts=EngineFacts(engine="e 1", torch_version="t", device="d"), start_s=5.25)
+READY = EngineReady(
+    node="n1", facts=EngineFacts(engine="e 1", torch_version="t", device="d"), start_s=5.25, stages_s={"load": 5.0004}
+)
 ERROR = GenerationError("s3://user:secret@host broke")
 
 
@@ -95,7 +98,9 @@ def test_what_goes_wrong_is_told_and_visits_that_go_well_are_not(tmp_path: Path,
             "torch_version": "t",
             "device": "d",
             "start_s": 5.25,
+            "stages_s": {"load": 5.0},
         },
+        {"event": "first_visit_done"},
         {
             "event": "visit_failed",
             "label": label,
@@ -121,10 +126,11 @@ def test_what_goes_wrong_is_told_and_visits_that_go_well_are_not(tmp_path: Path,
             "num_tokens": 600,
             "start_s": 2.0,
             "work_s": 60.0,
+            "spent_s": {"decode": 1.235},
         },
     ]
     times = [line["at"] for line in lines(tmp_path)]
-    assert times == ["2026-01-02T03:04:05.000+00:00"] * 2 + ["2026-01-02T03:04:06.500+00:00"] * 8
+    assert times == ["2026-01-02T03:04:05.000+00:00"] * 3 + ["2026-01-02T03:04:06.500+00:00"] * 8
     (path,) = (tmp_path / "log").iterdir()
     assert path.name.startswith("20260102T030405Z-")
 

@@ -48,7 +48,7 @@ def status_after_work(clock: Clock) -> SweepStatus:
     tally.count(report("d0_a+0.2", refused=1, complied=3))
     tally.count(report("d0_a+0.3", refused=0, complied=2, unscored=2, num_tokens=400))
     clock.now_s += 60
-    return tally.status(num_starting=1, num_up=2)
+    return tally.status(starting={"importing the engine": 1}, num_up=2)
 
 
 def test_tally_counts_each_point_once_and_start_up_apart() -> None:
@@ -83,7 +83,7 @@ def test_each_metric_has_its_own_value_so_far() -> None:
         sums = {"texts": (log_likelihood, num_tokens), "other": (-1e5, 1)}
         tally.count(replace(report(label, refused=0, complied=0), verdicts=verdicts, log_likelihoods=sums))
     clock.now_s += 2
-    status = tally.status(num_starting=0, num_up=1)
+    status = tally.status(starting={}, num_up=1)
     assert status.so_far == {
         "harmful": ("asr", 75.0),
         "harmless": ("over_refusal", 25.0),
@@ -102,7 +102,7 @@ def test_nothing_done_has_no_rate_and_no_time_left() -> None:
     clock = Clock()
     tally = Tally(SweepOutcome(num_points=20, num_done=0, num_failed=0), {"harmful": "asr"}, clock)
     clock.now_s += 7
-    status = tally.status(num_starting=2, num_up=0)
+    status = tally.status(starting={"waiting for a node": 2}, num_up=0)
     assert (status.start_s, status.work_s, status.points_per_s, status.remaining_s) == (7, 0, 0.0, None)
 
 
@@ -115,8 +115,8 @@ def test_a_line_every_half_minute_and_one_at_the_end() -> None:
         clock.now_s += 1
     progress.close(status)
     line = (
-        "points: 8/20, 1 failed; engines: 2 up, 1 starting; first engine up after: 30 s; ASR so far, harmful: 60.0 %; "
-        "visits: 3.0 a minute; tokens: 10 a second; time left: 3 min 40 s"
+        "points: 8/20, 1 failed; engines: 2 up, 1 starting (1 importing the engine); first engine up after: 30 s; "
+        "ASR so far, harmful: 60.0 %; visits: 3.0 a minute; tokens: 10 a second; time left: 3 min 40 s"
     )
     assert stream.getvalue().splitlines() == [line] * 4
 
@@ -127,9 +127,35 @@ def test_the_last_line_of_a_finished_sweep_speaks_of_no_engines_and_no_time_left
     tally.count(READY)
     clock.now_s += 2
     tally.count(report("origin-r0", refused=4, complied=0))
-    LineProgress(stream, clock).close(tally.status(num_starting=0, num_up=0))
+    LineProgress(stream, clock).close(tally.status(starting={}, num_up=0))
     rates = "visits: 30.0 a minute; tokens: 50 a second"
     assert stream.getvalue() == f"points: 1/1; first engine up after: 0 s; ASR so far, harmful: 0.0 %; {rates}\n"
+
+
+def test_each_phase_of_the_start_has_its_own_line() -> None:
+    stream, clock = io.StringIO(), Clock()
+    tally = Tally(SweepOutcome(num_points=9, num_done=0, num_failed=0), {"harmful": "asr"}, clock)
+    progress = LineProgress(stream, clock)
+
+    def tell(num_up: int = 0, **starting: int) -> None:
+        for _ in range(2):  # the second time there is nothing new
+            progress.update(tally.status(starting=starting, num_up=num_up))
+
+    tell(waiting=2)
+    tell(fetching=1, importing=1)
+    clock.now_s += 9
+    tally.count(READY)
+    tell(importing=1, num_up=1)
+    tell(num_up=2)
+    tally.count(report("origin-r0", refused=4, complied=0))
+    tell(num_up=2)
+    points, first = "points: 0/9; engines: ", "first engine up after: 9 s; first visits: under way"
+    assert stream.getvalue().splitlines() == [
+        f"{points}0 up, 2 starting (2 waiting)",
+        f"{points}0 up, 2 starting (1 fetching, 1 importing)",
+        f"{points}1 up, 1 starting (1 importing); {first}",
+        f"{points}2 up; {first}",
+    ]
 
 
 def test_terminal_shows_the_same_facts() -> None:

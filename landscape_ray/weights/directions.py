@@ -1,0 +1,40 @@
+"""Vectors as tensors of their own, for engines that hold them beside the weights instead of adding them."""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+
+from landscape_ray.plan import CheckpointDelta, RandomVector, VectorSpec
+from landscape_ray.weights.base import BaseWeights
+from landscape_ray.weights.files import TensorSource
+from landscape_ray.weights.perturbation import check_patterns, direction, is_perturbed
+
+__all__ = ["vector_tensors"]
+
+
+def vector_tensors(
+    vector: VectorSpec, base: BaseWeights, endpoints: Mapping[CheckpointDelta, TensorSource], *, device: torch.device
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the tensors of a vector that are not zero, by checkpoint name: float32, on the device.
+
+    `base + sum of c_k * these` is a point, before its one cast to the type of the engine.
+
+    Raises:
+        CheckpointError: A pattern of the vector matches no tensor.
+        ValueError: The vector is the difference of a checkpoint that is not among the endpoints.
+    """
+    if isinstance(vector, RandomVector):
+        check_patterns(vector, base.names)
+    elif vector not in endpoints:
+        msg = f"The checkpoint {vector.location} ({vector.fingerprint}) was not opened."
+        raise ValueError(msg)
+    for name in base.names:
+        weights = base.tensor(name).to(device)
+        if not isinstance(vector, RandomVector):
+            moved = endpoints[vector].tensor(name).to(device=device, dtype=torch.float32) - weights.to(torch.float32)
+        elif is_perturbed(vector, name):
+            moved = direction(vector, name, weights)
+        else:
+            continue
+        if moved.any():
+            yield name, moved
