@@ -119,7 +119,7 @@ class Passes:
         Raises:
             ResourceError: There is no kernel for this device.
         """
-        kernel = kernel_for(device)
+        kernel = kernel_for(base, dtype=dtype, device=device)
         if kernel is None:
             msg = f"The fused pass does not run on {device}: the log says why."
             raise ResourceError(msg)

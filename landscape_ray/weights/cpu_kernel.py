@@ -61,8 +61,8 @@ class CpuKernel:
         library.normals.restype = None
         library.normals.argtypes = [ctypes.c_uint64, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]
         library.place.restype = ctypes.c_uint64
-        matrix, number = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int], ctypes.c_int64
-        library.place.argtypes = [*matrix, *matrix, *[number] * 5, *[ctypes.c_void_p] * 3]
+        matrix: tuple[Any, ...] = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int)
+        library.place.argtypes = (*matrix, *matrix, *[ctypes.c_int64] * 5, *[ctypes.c_void_p] * 3)
         self._library = library
         # ctypes lets go of the interpreter's lock while it calls.
         num_threads = torch.get_num_threads()

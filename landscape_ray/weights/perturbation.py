@@ -182,7 +182,7 @@ class Perturber:
                 scales=torch.cat([scale.flatten() for scale in scales.values()]),
             )
         drawn = self._drawn[vector]
-        factors = (drawn.scales * coefficient).to(torch.float32).split([shape.numel() for shape in drawn.shapes])
+        factors = torch.split((drawn.scales * coefficient).to(torch.float32), [shape.numel() for shape in drawn.shapes])
         return {
             name: Term(key=key, factor=factor.view(shape))
             for (name, key), shape, factor in zip(drawn.keys.items(), drawn.shapes, factors, strict=True)
