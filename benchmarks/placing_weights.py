@@ -175,7 +175,7 @@ def measure_passes(base: BaseWeights, *, dtype: torch.dtype, device: torch.devic
         if passes.step_by_step(point) != passes.fused(point):
             msg = "the fused pass gave other weights than the path to trust"
             raise RuntimeError(msg)
-        ways = {
+        ways: dict[str, Callable[[], object]] = {
             "step by step": partial(passes.step_by_step, point),
             "step by step, no digest": partial(passes.step_by_step, point, with_digest=False),
             "normals, step by step": partial(passes.normals, len(point.terms), by_kernel=False),
