@@ -87,11 +87,15 @@ class LoadingTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def model_state(model: torch.nn.Module) -> dict[str, str]:
     """Return a digest of every tensor that hangs on a model's modules, whether they call it a parameter or not."""
-    state = {}
+    state, known = {}, {}
     for name, tensor in _tensors(model):
-        digest = WeightsDigest()
-        digest.update(name, tensor)
-        state[name] = digest.hexdigest()
+        # Layers share what is large, such as work spaces of attention.
+        identity = tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
+        if identity not in known:
+            digest = WeightsDigest()
+            digest.update("", tensor)
+            known[identity] = digest.hexdigest()
+        state[name] = known[identity]
     return state
 
 
@@ -100,8 +104,12 @@ def _tensors(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     for path, module in model.named_modules():
         for name, value in vars(module).items():
             for inner, tensor in _held(value).items():
-                if name != KV_CACHE and isinstance(tensor, torch.Tensor) and not tensor.is_meta:
+                if name != KV_CACHE and isinstance(tensor, torch.Tensor) and _has_memory(tensor):
                     yield f"{path or 'model'}: {name}.{inner}", tensor
+
+
+def _has_memory(tensor: torch.Tensor) -> bool:
+    return tensor.layout == torch.strided and not tensor.is_meta
 
 
 def _held(value: Any) -> Mapping[Any, Any]:

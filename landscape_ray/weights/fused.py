@@ -75,9 +75,13 @@ def kernel_for(base: BaseWeights, *, dtype: torch.dtype, device: torch.device) -
         logger.warning("Weights of type %s are placed step by step, which is slower.", ", ".join(strange))
         return None
     kernel = _kernel(device)
-    if kernel is None or all(_is_proven(kernel, kind, dtype, device) for kind in stored):
-        return kernel
-    logger.warning("Weights are placed step by step, which is slower: the kernel's numbers differ from torch's.")
+    try:
+        if kernel is None or all(_is_proven(kernel, kind, dtype, device) for kind in stored):
+            return kernel
+        problem = "the kernel's numbers differ from torch's"
+    except Exception as error:  # noqa: BLE001  (whatever a compiler does on a new device, there is the slower way)
+        problem = f"the kernel does not run: {type(error).__name__}: {error}"
+    logger.warning("Weights are placed step by step, which is slower: %s.", problem)
     return None
 
 

@@ -198,3 +198,17 @@ def test_memory_of_another_device_is_refused(kernel: Kernel) -> None:
     term = Term(key=1, factor=torch.ones((), device="meta"))
     with pytest.raises(ValueError, match="asked to write"):
         kernel.run([Write(out=matrix, start=matrix, index=0, index_step=4, terms=(term,))])
+
+
+def test_a_kernel_that_fails_is_not_used(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def run(self, writes: object) -> list[int]:
+            msg = f"no {type(writes).__name__}"
+            raise RuntimeError(msg)
+
+    monkeypatch.setattr(fused, "_kernel", lambda device: Broken())  # noqa: ARG005
+    assert kernel_for(weights(), dtype=torch.float32, device=CPU) is None
+    (record,) = caplog.records
+    assert record.message == (
+        "Weights are placed step by step, which is slower: the kernel does not run: RuntimeError: no generator."
+    )
