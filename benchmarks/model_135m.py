@@ -27,18 +27,17 @@ from safetensors.torch import load_file, save_file
 from landscape_ray.config import ModelConfig
 from landscape_ray.engine.checkpoint import resolve
 
-__all__ = ["write_model"]
+__all__ = ["write_model", "write_tokenizer"]
 
 WIDTH, NUM_LAYERS, NUM_HEADS, HEAD_WIDTH, NUM_HIDDEN, VOCABULARY = 576, 30, 9, 64, 1280, 49_152
 
 
 def write_model(folder: Path) -> None:
     """Write the checkpoint with its tokenizer into a folder, which is made."""
-    source = Path(resolve(ModelConfig(id="demo:aligned")).location)
+    source = _source()
     small = json.loads((source / "config.json").read_text(encoding="utf-8"))
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("chat_template.jinja", "generation_config.json", "tokenizer_config.json"):
-        shutil.copy(source / name, folder / name)
+    write_tokenizer(folder, VOCABULARY)
+    shutil.copy(source / "generation_config.json", folder)
     large = small | {
         "hidden_size": WIDTH,
         "num_hidden_layers": NUM_LAYERS,
@@ -50,11 +49,22 @@ def write_model(folder: Path) -> None:
         "rms_norm_eps": small["rms_norm_eps"] * small["hidden_size"] / WIDTH,
     }
     (folder / "config.json").write_text(json.dumps(large, indent=2), encoding="utf-8")
-    tokenizer = json.loads((source / "tokenizer.json").read_text(encoding="utf-8"))
-    known = tokenizer["model"]["vocab"]
-    tokenizer["model"]["vocab"] = known | {f"<{i}>": i for i in range(small["vocab_size"], VOCABULARY)}
-    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
     save_file(_weights(load_file(source / "model.safetensors"), small), folder / "model.safetensors", {"format": "pt"})
+
+
+def write_tokenizer(folder: Path, size: int) -> None:
+    """Write the embedded model's tokenizer into a folder, which is made, with a text for each of so many tokens."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("chat_template.jinja", "tokenizer_config.json"):
+        shutil.copy(_source() / name, folder)
+    tokenizer = json.loads((_source() / "tokenizer.json").read_text(encoding="utf-8"))
+    known = tokenizer["model"]["vocab"]
+    tokenizer["model"]["vocab"] = known | {f"<{i}>": i for i in range(len(known), size)}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+
+
+def _source() -> Path:
+    return Path(resolve(ModelConfig(id="demo:aligned")).location)
 
 
 def _weights(small: dict[str, torch.Tensor], config: dict[str, int]) -> dict[str, torch.Tensor]:

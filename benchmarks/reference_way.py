@@ -34,11 +34,11 @@ class ReferencePoint:
 
 
 def reference_sweep(
-    folder: Path, vector: RandomVector, alphas: tuple[float, ...], benchmark: Benchmark
+    folder: Path, vector: RandomVector, alphas: tuple[float, ...], benchmark: Benchmark, *, device: str = "cpu"
 ) -> list[ReferencePoint]:
     """Measure a 1-D curve the reference's way, in float32, from one end to the other."""
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(device).eval()
     # The whole direction is held in memory, like the reference's stored one.
     moves = {name: direction(vector, name, parameter.detach()) for name, parameter in model.named_parameters()}
     greedy = GenerationConfig(
@@ -68,7 +68,7 @@ def reference_sweep(
             for first in range(0, len(prompts), BATCH_SIZE):
                 batch = tokenizer(
                     prompts[first : first + BATCH_SIZE], return_tensors="pt", padding=True, add_special_tokens=False
-                )
+                ).to(device)
                 output = model.generate(
                     input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], generation_config=greedy
                 )

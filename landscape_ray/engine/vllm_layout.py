@@ -98,16 +98,18 @@ def model_state(model: torch.nn.Module) -> dict[str, str]:
 def _tensors(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield parameters, buffers and other attributes that are tensors or hold some, such as a back end of attention."""
     for path, module in model.named_modules():
-        for name, value in {**vars(module), **module._parameters, **module._buffers}.items():  # noqa: SLF001
+        for name, value in vars(module).items():
             for inner, tensor in _held(value).items():
                 if name != KV_CACHE and isinstance(tensor, torch.Tensor) and not tensor.is_meta:
-                    yield f"{path}.{name}.{inner}", tensor
+                    yield f"{path or 'model'}: {name}.{inner}", tensor
 
 
 def _held(value: Any) -> Mapping[Any, Any]:
-    """Return what an attribute of a module holds, by whatever names it."""
-    if isinstance(value, torch.Tensor | torch.nn.Module):
-        return {"": value}
+    """Return what an attribute of a module holds, itself or by whatever names it."""
+    if isinstance(value, torch.Tensor):
+        return {"itself": value}
+    if isinstance(value, torch.nn.Module):  # named_modules comes to it
+        return {}
     if isinstance(value, list | tuple):
         return dict(enumerate(value))
     return value if isinstance(value, Mapping) else getattr(value, "__dict__", {})

@@ -124,14 +124,11 @@ class PerturbationWorker:
         ]
         for point, expected in zip((ORIGIN, ELSEWHERE), () if problems else states, strict=False):
             self._fused_pass.place(point, regions)
-            problems += [
-                f"{name} differs" for name, digest in model_state(model).items() if digest != expected.get(name)
-            ]
+            found = model_state(model)
+            problems += [f"{name} differs" for name, digest in found.items() if digest != expected[name]]
         if problems:
             shown = "; ".join(problems[:MOST_SHOWN]) + ("; ..." if len(problems) > MOST_SHOWN else "")
-            logger.info(
-                "Weights go through vLLM's reloading, because this model's are not all kept as read: %s.", shown
-            )
+            logger.info("Weights go through vLLM's reloading, because not all can be written in place: %s.", shown)
         return None if problems else regions
 
     def _reload(self, perturbation: Perturbation, trace: LoadingTrace | None = None) -> str:

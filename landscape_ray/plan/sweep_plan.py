@@ -1,5 +1,6 @@
 """Which points a sweep visits, and what is measured at each."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -40,6 +41,14 @@ class PlannedPoint:
             return f"origin-r{self.repeat}"
         return "_".join([f"d{self.draw}", *(f"{n}{c:+}" for n, c in zip("ab", self.coordinates, strict=False))])
 
+    @property
+    def distance(self) -> float:
+        """How far from the origin, in coordinates.
+
+        The farther, the longer a visit is likely to take: what is generated outside a basin runs to the token limit.
+        """
+        return math.hypot(*self.coordinates)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointTask:
@@ -60,8 +69,8 @@ class SweepPlan:
     draws: int
     """Number of independent draws of the direction(s); 1 where none of them is random."""
     points: tuple[PlannedPoint, ...]
-    """The points in the order to visit them: origin repeats, then draw by draw. The origin of the grid, where it
-    has one, is not repeated per draw."""
+    """The points in their order: origin repeats, then draw by draw. The origin of the grid, where it has one, is not
+    repeated per draw."""
     deltas: tuple[CheckpointDelta, ...] = ()
     """The checkpoints whose differences occur in perturbations: what engines need beside the base."""
     marks: tuple[Mark, ...] = ()

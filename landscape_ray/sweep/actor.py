@@ -4,9 +4,11 @@ import logging
 import math
 import os
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -23,6 +25,7 @@ from landscape_ray.evaluation import (
     Benchmark,
     Completion,
     FinishReason,
+    LogLikelihood,
     PointRecord,
     Row,
     Verdict,
@@ -108,8 +111,34 @@ class Trouble:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answers:
+    """What an engine gave at a point, not yet judged."""
+
+    completions: Mapping[str, tuple[Completion, ...]]
+    """One per prompt, by benchmark."""
+    likelihoods: Mapping[str, tuple[LogLikelihood | None, ...]]
+    """One per text, by benchmark."""
+    weights_digest: str
+    """Digest of the placed weights."""
+    started_at: str
+    """Start of the visit, ISO 8601, UTC."""
+    place_s: float
+    """Seconds until the weights were in place."""
+    generate_s: float
+    """Seconds from there to the last answer."""
+    spent_s: Mapping[str, float]
+    """Both together by phase."""
+
+
 class EngineActor:
-    """Holds one engine. Does one thing at a time, in the order asked."""
+    """Holds one engine, which does one thing at a time, in the order asked.
+
+    What it gave at one point is judged and published while it is at the next one.
+    """
+
+    CONCURRENCY_GROUPS: ClassVar[Mapping[str, int]] = {"visits": 2}
+    """How many calls of a kind are under way at once: one visit may have the engine, and one be published."""
 
     STAGES: ClassVar[Mapping[str, str]] = {
         "fetch": "fetching the model",
@@ -145,6 +174,9 @@ class EngineActor:
         self._sweep_id = sweep_id
         self._fingerprint = fingerprint
         self._stages_s: dict[str, float] = {}
+        # One thread for all that the engine does: its libraries keep what they set up by thread.
+        self._on_engine = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
+        self._publishing = threading.Lock()
         self._benchmarks = {benchmark.name: benchmark for benchmark in spec.benchmarks}
         self._judges = {b.name: judge_named(b.judge) for b in spec.benchmarks if not b.is_scored}
         self._identities = {benchmark.name: BenchmarkIdentity.of(benchmark) for benchmark in spec.benchmarks}
@@ -171,7 +203,7 @@ class EngineActor:
     def _stage(self, name: str, carry_out: Callable[[], None]) -> Trouble | None:
         began = time.perf_counter()
         try:
-            carry_out()
+            self._on_engine.submit(carry_out).result()
         except Exception as error:  # whatever it is, the driver must hear of it
             logger.exception("The engine did not start")
             return Trouble.of(error)
@@ -211,6 +243,7 @@ class EngineActor:
                 found = resolve_delta(CheckpointConfig(id=delta.location)).fingerprint
                 _check_same(delta.location, found, delta.fingerprint)
 
+    @ray.method(concurrency_group="visits")
     def visit(self, task: PointTask, attempt: int, num_batches: int) -> VisitReport | Trouble:
         """Go to a point, generate, judge, and publish one part per benchmark.
 
@@ -220,61 +253,74 @@ class EngineActor:
             num_batches: Into how many batches to split the prompts.
         """
         try:
-            return self._visit(task, attempt, num_batches)
+            answers = self._on_engine.submit(self._ask, task, attempt, num_batches).result()
+            with self._publishing:
+                return self._publish(task, attempt, answers)
         except Exception as error:  # whatever it is, the driver must hear of it
             logger.exception("Attempt %d at %s failed", attempt, task.point.label)
             return Trouble.of(error)
 
-    def _visit(self, task: PointTask, attempt: int, num_batches: int) -> VisitReport:
-        clock = self._engine.stopwatch.clock
-        started_at, began = datetime.now(UTC), clock()
-        self._engine.stopwatch.take()  # what a visit before has left that failed
+    def _ask(self, task: PointTask, attempt: int, num_batches: int) -> _Answers:
+        """Place weights and let the engine answer; the one part of a visit that needs it."""
+        stopwatch = self._engine.stopwatch
+        started_at, began = datetime.now(UTC), stopwatch.clock()
+        stopwatch.take()  # what a visit before has left that failed
         if self._spec.engine == "synthetic":
             strike(self._spec.run.synthetic, task.point, attempt)
         benchmarks = [self._benchmarks[name] for name in task.benchmarks]
         generated, scored = [b for b in benchmarks if not b.is_scored], [b for b in benchmarks if b.is_scored]
         digest = self._engine.place(task.point.perturbation)
-        placed = clock()
+        placed = stopwatch.clock()
         completions = generate(self._engine, generated, num_batches)
         likelihoods = log_likelihoods(self._engine, scored, num_batches)
-        asked = clock()
-        spent_s = self._engine.stopwatch.take()
+        asked = stopwatch.clock()
+        spent_s = stopwatch.take()
+        return _Answers(
+            completions={b.name: answers for b, answers in zip(generated, completions, strict=True)},
+            likelihoods={b.name: found for b, found in zip(scored, likelihoods, strict=True)},
+            weights_digest=digest,
+            started_at=started_at.isoformat(timespec="milliseconds"),
+            place_s=placed - began,
+            generate_s=asked - placed,
+            spent_s={**spent_s, "other": asked - began - sum(spent_s.values())},
+        )
+
+    def _publish(self, task: PointTask, attempt: int, answers: _Answers) -> VisitReport:
+        """Judge answers, and publish one part per benchmark."""
+        clock, engine = self._engine.stopwatch.clock, self._engine.facts
+        began = clock()
         rows = {
-            **{b.name: self._judged(b, answers) for b, answers in zip(generated, completions, strict=True)},
-            **{b.name: score(b, found) for b, found in zip(scored, likelihoods, strict=True)},
+            **{name: self._judged(self._benchmarks[name], given) for name, given in answers.completions.items()},
+            **{name: score(self._benchmarks[name], found) for name, found in answers.likelihoods.items()},
         }
         judged = clock()
-        engine = self._engine.facts
         facts = VisitFacts(
             engine=engine.engine,
             torch_version=engine.torch_version,
             device=engine.device,
             node=socket.gethostname(),
-            weights_digest=digest,
+            weights_digest=answers.weights_digest,
             attempt=attempt,
-            started_at=started_at.isoformat(timespec="milliseconds"),
-            place_s=placed - began,
-            generate_s=asked - placed,
-            judge_s=judged - asked,
+            started_at=answers.started_at,
+            place_s=answers.place_s,
+            generate_s=answers.generate_s,
+            judge_s=judged - began,
         )
-        for benchmark in benchmarks:
-            self._publish(task, benchmark, rows[benchmark.name], facts)
-        published = clock()
+        for name in task.benchmarks:
+            self._publish_part(task, self._benchmarks[name], rows[name], facts)
+        publish_s = clock() - judged
         return VisitReport(
             label=task.point.label,
             verdicts={name: Counter(row.verdict for row in of) for name, of in rows.items()},
-            log_likelihoods={b.name: _sums(rows[b.name]) for b in scored if b.metric == "perplexity"},
+            log_likelihoods={
+                name: _sums(rows[name]) for name in answers.likelihoods if self._benchmarks[name].metric == "perplexity"
+            },
             num_tokens=sum(len(row.completion.token_ids) for of in rows.values() for row in of),
             place_s=facts.place_s,
             generate_s=facts.generate_s,
             judge_s=facts.judge_s,
-            publish_s=published - judged,
-            spent_s={
-                **spent_s,
-                "other": asked - began - sum(spent_s.values()),
-                "judge": judged - asked,
-                "write": published - judged,
-            },
+            publish_s=publish_s,
+            spent_s={**answers.spent_s, "judge": facts.judge_s, "write": publish_s},
         )
 
     def _judged(self, benchmark: Benchmark, completions: tuple[Completion, ...]) -> tuple[Row, ...]:
@@ -288,7 +334,7 @@ class EngineActor:
             for completion in completions
         )
 
-    def _publish(self, task: PointTask, benchmark: Benchmark, rows: tuple[Row, ...], facts: VisitFacts) -> None:
+    def _publish_part(self, task: PointTask, benchmark: Benchmark, rows: tuple[Row, ...], facts: VisitFacts) -> None:
         identity = self._identities[benchmark.name]
         record = PointRecord(
             point=task.point,

@@ -37,6 +37,8 @@ class StartsInStages(Protocol):
 
     STAGES: ClassVar[Mapping[str, str]]
     """Methods to call for a start, in this order, and what to say meanwhile."""
+    CONCURRENCY_GROUPS: ClassVar[Mapping[str, int]]
+    """How many calls of a kind may be under way at once; all others one at a time, in order."""
 
 
 class Fleet:
@@ -59,7 +61,7 @@ class Fleet:
         """
         self._room = room
         self._create = partial(
-            ray.remote(actor).options(**allotment.options).remote,
+            ray.remote(concurrency_groups=dict(actor.CONCURRENCY_GROUPS))(actor).options(**allotment.options).remote,
             on_gpu=allotment.num_gpus > 0,
             environment=forwarded_environment(os.environ),
             **arguments,

@@ -251,6 +251,7 @@ class JudgeActor:
     """Holds one judge. Does one thing at a time, in the order asked; its methods are those of `EngineActor`."""
 
     STAGES: ClassVar[Mapping[str, str]] = {"start": "starting the judge"}
+    CONCURRENCY_GROUPS: ClassVar[Mapping[str, int]] = {}
 
     def __init__(
         self,

@@ -130,7 +130,11 @@ class PreparedSweep:
             check_same_sweep(manifest, self.config, self.model.fingerprint, self.benchmarks, self.deltas)
 
     def survey(self, *, retry_failed: bool = False) -> tuple[SweepOutcome, list[PointTask]]:
-        """Look into the store once: how far is the sweep, and what is to be visited, in the order of the plan?"""
+        """Look into the store once: how far is the sweep, and what is to be visited?
+
+        The tasks are in the order to begin them, the longest visits first: an engine that begins one last would keep
+        the others waiting.
+        """
         points, num_unchosen = self._chosen_points()
         done = self.store.parts().keys()
         failed = self.store.failures().keys() - done
@@ -145,6 +149,7 @@ class PreparedSweep:
                 tasks.append(PointTask(point=point, benchmarks=to_visit))
         if not tasks:
             num_unchosen = 0  # what the choice waits for has failed, or cannot be scored
+        tasks.sort(key=lambda task: -task.point.distance)
         outcome = SweepOutcome(
             num_points=len(points) + num_unchosen, num_done=num_done, num_failed=num_failed, num_unchosen=num_unchosen
         )

@@ -5,7 +5,7 @@ from typing import TextIO
 
 from landscape_ray.sweep.progress import Progress, SweepStatus
 
-__all__ = ["PHASES", "ProfiledProgress", "profile_of", "profile_table"]
+__all__ = ["MEANWHILE", "PHASES", "ProfiledProgress", "profile_of", "profile_table"]
 
 PHASES = {
     "place": "perturbed weights put in place",
@@ -13,12 +13,12 @@ PHASES = {
     "prefill": "prompts encoded and read",
     "decode": "answers generated",
     "detokenize": "answers made text",
-    "judge": "verdicts given",
-    "write": "parts published",
     "idle": "up, without a visit",
     "other": "none of these",
 }
 """What each phase of an engine's time is."""
+MEANWHILE = {"judge": "verdicts given", "write": "parts published"}
+"""What is done for one visit while the engine is at the next one."""
 
 
 def profile_of(status: SweepStatus) -> dict[str, float]:
@@ -33,12 +33,14 @@ def profile_of(status: SweepStatus) -> dict[str, float]:
 def profile_table(status: SweepStatus) -> Iterator[str]:
     """Yield the lines of a Markdown table: each phase with its share of the time for which engines were up."""
     spent_s = profile_of(status)
-    total_s, num_visits = sum(spent_s.values()), max(status.num_done_now, 1)
+    num_visits = max(status.num_done_now, 1)
+    total_s = sum(spent_s.values()) or 1.0
     yield "| phase | what | share of the engines' time | seconds | ms a visit |"
     yield "|---|---|---|---|---|"
-    for phase, seconds in spent_s.items():
-        share = 100 * seconds / total_s if total_s else 0.0
-        yield f"| {phase} | {PHASES[phase]} | {share:.1f} % | {seconds:.2f} | {1000 * seconds / num_visits:.1f} |"
+    for phase, seconds in (*spent_s.items(), *((phase, status.spent_s.get(phase, 0.0)) for phase in MEANWHILE)):
+        share = f"{100 * seconds / total_s:.1f} %" if phase in PHASES else "meanwhile"
+        what = (PHASES | MEANWHILE)[phase]
+        yield f"| {phase} | {what} | {share} | {seconds:.2f} | {1000 * seconds / num_visits:.1f} |"
 
 
 class ProfiledProgress:

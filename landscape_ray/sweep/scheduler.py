@@ -8,7 +8,8 @@ is a place for an engine, refilled when its engine is lost.
 
 What it promises, whatever order events come in:
 - every task ends exactly once, as done or as given up after `max_attempts` failures charged to it;
-- the loss of an engine is charged to the visit it was working on, or to none if the node was taken away;
+- the loss of an engine is charged to its visit, or to none if the node was taken away; of two visits under way nobody
+  knows which one it was, so it is charged to none, and each has an engine to itself from then on;
 - no task is assigned to an engine that is not up, that is on a draining node, or that already has that task;
 - it always ends: each failure uses up a budget, and when no engine can be had any more it says so;
 - it does not end while more tasks are to come, but asks for them when those it has have ended, and keeps its engines.
@@ -256,6 +257,8 @@ class _Task:
     num_batches: int = 1
     visits: set[int] = field(default_factory=set)
     """On an engine, running or queued there; two while a straggler is repeated. Empty while the task waits."""
+    alone: bool = False
+    """An engine was lost with this and another visit under way. It shares none any more, so that the cause shows."""
     settled: bool = False
     """Done or given up."""
 
@@ -279,7 +282,7 @@ class _Engine:
     """Its node will go away: it finishes what it has and gets nothing new."""
     saw_origin: bool = False
     visits: deque[int] = field(default_factory=deque)
-    """In the order sent: the first is being worked on."""
+    """In the order sent. The engine works on the first one, or on the second one while the first is published."""
     busy_since_s: float = 0.0
     """When the first visit became the first."""
 
@@ -342,7 +345,7 @@ class Scheduler:
                 self._lose(event.engine, event.error, preempted=False)
                 self._end_if_hopeless(event.error)
             case EngineLost():
-                self._lose(event.engine, event.error, preempted=event.preempted)
+                self._lose(event.engine, event.error, preempted=event.preempted, suspects=self._visits_of(event.engine))
             case VisitDone():
                 self._visit_done(event.visit)
             case VisitFailed():
@@ -404,7 +407,7 @@ class Scheduler:
         self._charge(task, event.visit, event.error)
         if not event.engine_usable:
             self._out.append(StopEngine(engine=number))
-            self._lose(number, event.error, preempted=False, charge_visit=False)
+            self._lose(number, event.error, preempted=False)
         self._end_if_hopeless(event.error)
 
     def _replace_hung_engines(self) -> None:
@@ -415,9 +418,14 @@ class Scheduler:
                     f"visit may take that long, raise run.visit_timeout_s."
                 )
                 self._out.append(StopEngine(engine=number))
-                self._lose(number, error, preempted=False)
+                self._lose(number, error, preempted=False, suspects=(engine.visits[0],))
 
-    def _lose(self, number: int, error: Exception, *, preempted: bool, charge_visit: bool = True) -> None:
+    def _visits_of(self, number: int) -> tuple[int, ...]:
+        engine = self._engines.get(number)
+        return tuple(engine.visits) if engine else ()
+
+    def _lose(self, number: int, error: Exception, *, preempted: bool, suspects: tuple[int, ...] = ()) -> None:
+        """Give up an engine; of the suspects among its visits, one is to blame unless its node was taken away."""
         engine = self._engines.pop(number, None)
         if engine is None:
             return
@@ -429,11 +437,13 @@ class Scheduler:
                 self._last_setback = error
                 slot.not_before_s = self._now_s + min(BACKOFF_S * 2 ** min(slot.setbacks, 10), BACKOFF_MAX_S)
                 slot.setbacks += math.inf if isinstance(error, UserError) else 1
-        for position, visit in enumerate(engine.visits):
+        suspects = () if preempted else suspects
+        for visit in engine.visits:
             _, task = self._visits[visit]
-            if position == 0 and charge_visit and not preempted:
+            if (visit,) == suspects:
                 self._charge(task, visit, error)
             else:
+                task.alone |= visit in suspects
                 self._release(task, visit)
 
     def _end_if_hopeless(self, error: Exception) -> None:
@@ -516,17 +526,24 @@ class Scheduler:
         """Give each engine a visit, and while work is plenty a second one, so that it never waits for the driver."""
         for depth in (1, 2):
             for number, engine in self._ready():
+                if not self._num_waiting() or len(engine.visits) >= depth:
+                    continue
+                task = self._next_for(engine)
                 plenty = self._num_waiting() > len(self._engines)
-                if self._num_waiting() and len(engine.visits) < depth and (depth == 1 or plenty):
-                    self._assign(number, engine, self._next_for(engine))
+                if depth == 1 or (plenty and not task.alone and not self._is_alone(engine)):
+                    self._queue_of(task).remove(task)
+                    self._assign(number, engine, task)
+
+    def _is_alone(self, engine: _Engine) -> bool:
+        return any(self._visits[visit][1].alone for visit in engine.visits)
 
     def _next_for(self, engine: _Engine) -> _Task:
-        """Return a waiting task: the origin first, but its repeats from different engines where possible."""
+        """Return the waiting task to send: the origin first, but its repeats from different engines where possible."""
         if self._waiting_origin and self._waiting and engine.saw_origin:
             another = any(not other.saw_origin and not other.draining for other in self._engines.values())
             if another:
-                return self._waiting.popleft()
-        return (self._waiting_origin or self._waiting).popleft()
+                return self._waiting[0]
+        return (self._waiting_origin or self._waiting)[0]
 
     def _assign(self, number: int, engine: _Engine, task: _Task) -> None:
         visit = self._next_visit

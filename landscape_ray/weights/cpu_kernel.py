@@ -99,12 +99,9 @@ class CpuKernel:
 
 
 def _tasks(write: Write) -> Iterator[Write]:
-    """Cut a write into parts for threads; rows that follow each other without a gap are taken for one."""
+    """Cut a write into parts for threads."""
+    write = write.flattened()
     rows, columns = write.out.shape
-    together = (write.index_step, write.out.stride(0), write.start.stride(0)) == (columns,) * 3
-    if together and all(term.factor.ndim == 0 for term in write.terms):
-        write = replace(write, out=write.out.view(1, -1), start=write.start.view(1, -1))
-        rows, columns = write.out.shape
     row_step, column_step = max(1, TASK // columns), min(columns, TASK)
     for row, column in itertools.product(range(0, rows, row_step), range(0, columns, column_step)):
         part = slice(row, row + row_step), slice(column, column + column_step)

@@ -17,7 +17,7 @@ from landscape_ray.plan import Perturbation, RandomVector
 from landscape_ray.weights.base import BaseWeights
 from landscape_ray.weights.cpu_kernel import compiled_kernel
 from landscape_ray.weights.digest import WeightsDigest
-from landscape_ray.weights.perturbation import Perturber, TensorSum
+from landscape_ray.weights.perturbation import Perturber, TensorSum, as_matrix
 from landscape_ray.weights.write import Kernel, Write
 
 __all__ = ["FusedPass", "Region", "check_partition", "kernel_for"]
@@ -67,11 +67,22 @@ def kernel_for(device: torch.device) -> Kernel | None:
 
     Compilers and processors differ, so it is proven where it runs: by points of a small model, in every pair of types.
     """
-    kernel = compiled_kernel() if device.type == "cpu" else None
+    kernel = _kernel(device)
     if kernel is None or _is_proven(kernel, device):
         return kernel
     logger.warning("Weights are placed step by step, which is slower: the kernel's numbers differ from torch's.")
     return None
+
+
+def _kernel(device: torch.device) -> Kernel | None:
+    if device.type == "cpu":
+        return compiled_kernel()
+    try:
+        from landscape_ray.weights.cuda_kernel import CudaKernel  # noqa: PLC0415  (Triton comes with torch for GPUs)
+    except ImportError as error:
+        logger.warning("Weights are placed step by step, which is slower: there is no Triton (%s).", error)
+        return None
+    return CudaKernel()
 
 
 def _is_proven(kernel: Kernel, device: torch.device) -> bool:
@@ -114,7 +125,7 @@ class FusedPass:
         for name in self._perturber.base.names:
             whole = tensor_sum(name)
             out = torch.empty(whole.shape, dtype=self._perturber.dtype, device=self._perturber.device)
-            region = Region(name=name, row=0, column=0, target=out.view(whole.anchor.shape))
+            region = Region(name=name, row=0, column=0, target=as_matrix(out))
             totals = self._kernel.run(self._writes(whole, [region])) if out.numel() else []
             digest.add(name, out.dtype, out.shape, sum(totals))
             yield name, out

@@ -25,7 +25,7 @@ from landscape_ray.weights.files import TensorSource
 from landscape_ray.weights.philox import standard_normals, tensor_key
 from landscape_ray.weights.write import Term
 
-__all__ = ["Perturber", "TensorSum", "check_patterns", "direction", "is_perturbed"]
+__all__ = ["Perturber", "TensorSum", "as_matrix", "check_patterns", "direction", "is_perturbed"]
 
 # Elements of a block: large enough that launches do not matter, small beside a layer of a large model.
 BLOCK_CPU, BLOCK_GPU = 1 << 20, 1 << 24
@@ -48,7 +48,7 @@ def direction(vector: RandomVector, name: str, base: torch.Tensor) -> torch.Tens
     """
     if not is_perturbed(vector, name):
         return torch.zeros_like(base, dtype=torch.float32)
-    matrix_RC = _as_matrix(base)
+    matrix_RC = as_matrix(base)
     scale = _scale(vector, name, matrix_RC, base.device).to(torch.float32)
     normals = standard_normals(tensor_key(vector.seed, name), 0, matrix_RC.numel(), device=base.device)
     return (normals.view(matrix_RC.shape) * scale).view(base.shape)
@@ -141,8 +141,8 @@ class Perturber:
             start = anchor.tensor(name)
             return TensorSum(
                 shape=start.shape,
-                anchor=_as_matrix(start),
-                others=tuple((_as_matrix(source.tensor(name)), weight) for source, weight in others),
+                anchor=as_matrix(start),
+                others=tuple((as_matrix(source.tensor(name)), weight) for source, weight in others),
                 terms=tuple(
                     Term(key=tensor_key(vector.seed, name), factor=(self._scale(vector, name) * c).to(torch.float32))
                     for vector, c in randoms
@@ -170,7 +170,7 @@ class Perturber:
 
     def _scale(self, vector: RandomVector, name: str) -> torch.Tensor:
         if (vector, name) not in self._scales:
-            base_RC = _as_matrix(self.base.tensor(name))
+            base_RC = as_matrix(self.base.tensor(name))
             self._scales[vector, name] = _scale(vector, name, base_RC, self.device, self._draw)
         return self._scales[vector, name]
 
@@ -212,7 +212,8 @@ def _scale(
     return (norms_2R[0] / norms_2R[1]).unsqueeze(1)
 
 
-def _as_matrix(tensor: torch.Tensor) -> torch.Tensor:
+def as_matrix(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a view of a checkpoint tensor as rows, or filters, and columns."""
     return tensor.reshape(tensor.shape[0] if tensor.ndim > 1 else 1, -1)
 
 

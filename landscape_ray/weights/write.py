@@ -1,7 +1,7 @@
 """What a kernel of the fused pass is asked to do."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -33,6 +33,14 @@ class Write:
     """From row to row."""
     terms: tuple[Term, ...]
     """What is added, in this order."""
+
+    def flattened(self) -> "Write":
+        """Return the same as a single row, if rows follow each other without a gap and share their factors."""
+        rows, columns = self.out.shape
+        together = (self.index_step, self.out.stride(0), self.start.stride(0)) == (columns,) * 3
+        if rows == 1 or not together or any(term.factor.ndim for term in self.terms):
+            return self
+        return replace(self, out=self.out.view(1, -1), start=self.start.view(1, -1))
 
 
 class Kernel(Protocol):

@@ -1,17 +1,16 @@
 """Generations that end with their verdict: the beginnings of the whole ones, with the same verdicts."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 
-from landscape_ray.config import RunConfig, load_config
-from landscape_ray.engine import Engine, EngineSpec
+from landscape_ray.config import load_config
+from landscape_ray.engine import Engine
 from landscape_ray.engine.checkpoint import resolve
-from landscape_ray.engine.factory import create_engine
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, Verdict, judge_named, load_benchmark
 from landscape_ray.plan import Perturbation, SweepPlan
 
@@ -20,30 +19,14 @@ POINTS = SweepPlan.from_config(DEMO).points
 # Of the first draw: far outside, on both walls, well inside.
 A_FEW = [point.perturbation for point in POINTS if point.draw == 0 and point.coordinates[0] in {-0.5, -0.35, 0.1, 0.4}]
 
+MakeEngine: TypeAlias = Callable[[str, Path], Engine]
 DemoEngine: TypeAlias = Callable[[str], Engine]
 
 
-@pytest.fixture(scope="module")
-def demo_engine() -> Iterator[DemoEngine]:
-    engines: dict[str, Engine] = {}
-
-    def make(name: str) -> Engine:
-        if name not in engines:
-            model = resolve(DEMO.model)
-            spec = EngineSpec(
-                engine=name,  # type: ignore[arg-type]
-                model=model.location,
-                revision=model.revision,
-                dtype="float32",
-                run=RunConfig(kv_cache_gib=0.25, max_num_seqs=64),
-                benchmarks=(whole(),),
-            )
-            engines[name] = create_engine(spec)
-        return engines[name]
-
-    yield make
-    for engine in engines.values():
-        engine.close()
+@pytest.fixture
+def demo_engine(make_engine: MakeEngine) -> DemoEngine:
+    folder = Path(resolve(DEMO.model).location)
+    return lambda name: make_engine(name, folder)
 
 
 def whole() -> Benchmark:

@@ -1,8 +1,8 @@
 """The scheduler under a seeded simulator of bad clusters: what `landscape_ray.sweep.scheduler` promises, it keeps.
 
 A simulated cluster starts engines late or never, kills them idle or at work, fails, hangs and slows visits down,
-takes nodes away with or without a notice, and delivers its reports late, twice and out of order. One seed is one
-schedule; a failing seed replays exactly.
+publishes the results of one visit while the engine is at the next one, takes nodes away with or without a notice, and
+delivers its reports late, twice and out of order. One seed is one schedule; a failing seed replays exactly.
 """
 
 import heapq
@@ -73,6 +73,7 @@ class Weather:
     preemption: float = 0.0
     hang: float = 0.0
     slow: float = 0.0
+    publish_s: float = 0.0
     start_failure: float = 0.0
     start_loss: float = 0.0
     user_error: float = 0.0
@@ -95,6 +96,7 @@ class Weather:
             preemption=rate(0.3),
             hang=rate(0.3),
             slow=rate(0.3),
+            publish_s=rng.choice((0.0, 2.0, 10.0)),
             start_failure=rate(0.5),
             start_loss=rate(0.3),
             user_error=rng.choice((0.0, 0.0, 0.0, 0.02)),
@@ -113,6 +115,10 @@ class SimulatedEngine:
     alive: bool = True
     loss_told: bool = False
     queue: deque[Assign] = field(default_factory=deque)
+    num_begun: int = 0
+    """How many of the queue the engine has begun; those before the last of them are being published."""
+    busy: bool = False
+    """Whether it is at the last of those, which else is being published, too."""
 
 
 class Cluster:
@@ -253,29 +259,32 @@ class Cluster:
         engine = self.engines[number]
         if engine.alive:
             if engine.queue and not preempted:
-                self.mishaps[engine.queue[0].task] += 1
+                self.mishaps[engine.queue[max(engine.num_begun - 1, 0)].task] += 1
             engine.alive = False
             engine.queue.clear()
             self.report(EngineLost(engine=number, error=LOSS, preempted=preempted))
 
     def begin_visit(self, number: int) -> None:
         engine, rng, weather = self.engines[number], self.rng, self.weather
-        visit, task = engine.queue[0].visit, engine.queue[0].task
+        assign = engine.queue[engine.num_begun]
+        visit, task = assign.visit, assign.task
+        engine.num_begun += 1
+        engine.busy = True
         duration_s = rng.uniform(0.5, 3.0) * (rng.uniform(5, 15) if self.chance(weather.slow) else 1)
         end: Callable[[], None]
         if task in self.deadly or self.chance(weather.death):
             end = lambda: self.kill(number, preempted=False)  # noqa: E731
         elif task in self.poison or self.chance(weather.fail):
             self.mishaps[task] += 1
-            end = lambda: self.end_visit(number, VisitFailed(visit=visit, error=FAILURE))  # noqa: E731
+            end = lambda: self.fail_visit(number, assign, VisitFailed(visit=visit, error=FAILURE))  # noqa: E731
         elif self.chance(weather.out_of_memory):
             self.mishaps[task] += 1
             failed = VisitFailed(visit=visit, error=FAILURE, out_of_memory=True, engine_usable=False)
-            end = lambda: self.end_visit(number, failed)  # noqa: E731
+            end = lambda: self.fail_visit(number, assign, failed)  # noqa: E731
         elif self.chance(weather.broken):
             self.mishaps[task] += 1
-            end = lambda: self.end_visit(  # noqa: E731
-                number, VisitFailed(visit=visit, error=FAILURE, engine_usable=False)
+            end = lambda: self.fail_visit(  # noqa: E731
+                number, assign, VisitFailed(visit=visit, error=FAILURE, engine_usable=False)
             )
         elif self.preemptions_left and self.chance(weather.preemption):
             self.preemptions_left -= 1
@@ -284,21 +293,35 @@ class Cluster:
             self.mishaps[task] += 1
             return
         else:
-            end = lambda: self.publish(number, task, visit)  # noqa: E731
+            end = lambda: self.generated(number, assign)  # noqa: E731
         self.at(duration_s, end)
 
-    def publish(self, number: int, task: PointTask, visit: int) -> None:
+    def generated(self, number: int, assign: Assign) -> None:
         if self.engines[number].alive:
-            self.published[task] += 1
-            self.end_visit(number, VisitDone(visit=visit))
+            self.at(self.rng.uniform(0, self.weather.publish_s), lambda: self.publish(number, assign))
+            self.free(number)
 
-    def end_visit(self, number: int, event: Event) -> None:
+    def publish(self, number: int, assign: Assign) -> None:
+        if self.engines[number].alive:
+            self.published[assign.task] += 1
+            self.end_visit(number, assign, VisitDone(visit=assign.visit))
+
+    def fail_visit(self, number: int, assign: Assign, event: Event) -> None:
+        if self.engines[number].alive:
+            self.end_visit(number, assign, event)
+            self.free(number)
+
+    def end_visit(self, number: int, assign: Assign, event: Event) -> None:
         engine = self.engines[number]
-        if engine.alive:
-            engine.queue.popleft()
-            self.report(event)
-            if engine.queue:
-                self.begin_visit(number)
+        engine.queue.remove(assign)
+        engine.num_begun -= 1
+        self.report(event)
+
+    def free(self, number: int) -> None:
+        engine = self.engines[number]
+        engine.busy = False
+        if len(engine.queue) > engine.num_begun:
+            self.begin_visit(number)
 
     # -- instructions, and what must hold when they are given
 
@@ -323,7 +346,7 @@ class Cluster:
                     engine = self.engines[instruction.engine]
                     if engine.alive:
                         engine.queue.append(instruction)
-                        if len(engine.queue) == 1:
+                        if not engine.busy:
                             self.begin_visit(instruction.engine)
                 case GiveUp(task=task):
                     assert task not in self.given_up, "given up twice"
@@ -454,10 +477,15 @@ def test_poison_point_fails_alone() -> None:
 
 
 class _ForgetsQueued(Scheduler):
-    def _lose(self, number, error, *, preempted, charge_visit=True):  # type: ignore[no-untyped-def]
+    def _lose(self, number, error, *, preempted, suspects=()):  # type: ignore[no-untyped-def]
         if (engine := self._engines.get(number)) and len(engine.visits) > 1:
             engine.visits.pop()
-        super()._lose(number, error, preempted=preempted, charge_visit=charge_visit)
+        super()._lose(number, error, preempted=preempted, suspects=suspects)
+
+
+class _BlamesTheFirst(Scheduler):
+    def _visits_of(self, number):  # type: ignore[no-untyped-def]
+        return super()._visits_of(number)[:1]
 
 
 class _ForgetsDrain(Scheduler):
@@ -498,6 +526,7 @@ class _NeverHung(Scheduler):
     ("broken", "promise"),
     [
         (_ForgetsQueued, "the sweep never ends"),
+        (_BlamesTheFirst, "an innocent point given up"),
         (_ForgetsDrain, "work for a draining node"),
         (_ChargesNobody, "the sweep never ends"),
         (_ChargesTwice, "an innocent point given up"),

@@ -17,7 +17,7 @@ from landscape_ray.plan import Perturbation, PlannedPoint, PointTask, RandomVect
 from landscape_ray.store import ResultStore
 from landscape_ray.sweep.actor import EngineActor, VisitReport
 from landscape_ray.sweep.preparation import SweepOutcome
-from landscape_ray.sweep.profile import PHASES, ProfiledProgress, profile_of
+from landscape_ray.sweep.profile import MEANWHILE, PHASES, ProfiledProgress, profile_of
 from landscape_ray.sweep.progress import SilentProgress, SweepStatus, Tally
 
 BENCHMARK = Benchmark(
@@ -112,7 +112,7 @@ def test_phases_together_are_the_time_for_which_engines_were_up() -> None:
         generate_s=0,
         judge_s=0,
         publish_s=0,
-        spent_s={"place": 4.0, "decode": 20.0, "other": 1.0},
+        spent_s={"place": 4.0, "decode": 20.0, "other": 1.0, "write": 7.0},
     )
     tally.count(report)
     tally.count(report)  # repeated as a straggler: the engine's time all the same
@@ -134,12 +134,13 @@ def test_the_table_is_printed_when_the_run_ends(status: SweepStatus) -> None:
     progress = ProfiledProgress(SilentProgress(), stream)
     progress.update(status)
     assert stream.getvalue() == ""
-    progress.close(replace(status, spent_s={"place": 1.0, "decode": 6.0}, engine_s=8.0, num_done_now=4))
+    progress.close(replace(status, spent_s={"place": 1.0, "decode": 6.0, "write": 3.0}, engine_s=8.0, num_done_now=4))
     lines = stream.getvalue().splitlines()
     assert lines[0] == "| phase | what | share of the engines' time | seconds | ms a visit |"
-    assert len(lines) == 2 + len(PHASES)
+    assert len(lines) == 2 + len(PHASES | MEANWHILE)
     assert "| decode | answers generated | 75.0 % | 6.00 | 1500.0 |" in lines
     assert "| idle | up, without a visit | 12.5 % | 1.00 | 250.0 |" in lines
+    assert "| write | parts published | meanwhile | 3.00 | 750.0 |" in lines
 
 
 @pytest.fixture

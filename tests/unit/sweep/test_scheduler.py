@@ -137,19 +137,34 @@ def test_each_lack_of_memory_halves_the_batches() -> None:
     assert (second.num_batches, third.num_batches) == (2, 4)
 
 
-def test_a_lost_engine_is_charged_to_the_visit_it_was_at_and_to_no_other() -> None:
-    sweep = scheduler(range(4))
+def test_a_lost_engine_is_charged_to_its_visit() -> None:
+    sweep = scheduler([0, 1])
     sweep.start()
     sweep.handle(up(0))
     sweep.handle(EngineLost(engine=0, error=LOSS, preempted=False))
     sweep.handle(Tick(now_s=1.0))
-    attempts: dict[int, int] = {}
-    instructions = sweep.handle(up(1))
-    for visit in range(2, 6):
-        attempts |= {int(i.task.point.coordinates[0]): i.attempt for i in instructions if isinstance(i, Assign)}
-        instructions = sweep.handle(VisitDone(visit=visit))
-    assert attempts == {0: 2, 1: 1, 2: 1, 3: 1}
-    assert instructions[-1] == Finished(error=None)
+    first = sweep.handle(up(1))
+    assert first == [Assign(engine=1, visit=1, task=task(1), attempt=1, num_batches=1)]
+    assert sweep.handle(VisitDone(visit=1)) == [Assign(engine=1, visit=2, task=task(0), attempt=2, num_batches=1)]
+
+
+def test_an_engine_lost_with_two_visits_is_charged_to_neither_and_each_then_has_one_to_itself() -> None:
+    sweep = scheduler(range(6), max_attempts=1)
+    sweep.start()
+    assert assigned(sweep.handle(up(0))) == [(0, 0), (0, 1)]
+    sweep.handle(EngineLost(engine=0, error=LOSS, preempted=False))
+    sweep.handle(Tick(now_s=1.0))
+    assert assigned(sweep.handle(up(1))) == [(1, 2), (1, 3)]
+    assert assigned(sweep.handle(VisitDone(visit=2))) == [(1, 4)]
+    assert assigned(sweep.handle(VisitDone(visit=3))) == [(1, 5)]
+    assert assigned(sweep.handle(VisitDone(visit=4))) == []  # the next one is not sent ahead
+    alone = sweep.handle(VisitDone(visit=5))
+    assert alone == [Assign(engine=1, visit=6, task=task(0), attempt=1, num_batches=1)]
+    lost = sweep.handle(EngineLost(engine=1, error=LOSS, preempted=False))
+    assert lost == [GiveUp(task=task(0), attempts=1, error=LOSS)]
+    sweep.handle(Tick(now_s=2.0))
+    assert assigned(sweep.handle(up(2))) == [(2, 1)]
+    assert sweep.handle(VisitDone(visit=7))[-1] == Finished(error=None)
 
 
 def test_preemption_is_charged_to_nobody_and_restarts_at_once() -> None:

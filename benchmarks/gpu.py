@@ -1,0 +1,208 @@
+"""Measure on one GPU what nobody can on a laptop, in one call of under eight minutes, and print one table.
+
+    python benchmarks/gpu.py                                  # a 7B model of random weights, in bfloat16
+    python benchmarks/gpu.py --layers 2 --width 256 --tokens 16 --device cpu      # does the script itself work?
+
+The model has the shape of Mistral-7B (grouped heads) and random weights, written to a folder for temporary files, which
+takes 15 GB. Nothing ends its texts but the limit of new tokens. Each part runs in a process of its own, one after the
+other, so that none holds memory that another needs; a part that fails costs its own rows.
+
+Not yet run on a GPU: that which cannot be seen without one is written after the libraries' sources.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import multiprocessing
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from landscape_ray.config import BenchmarkConfig, RunConfig
+from landscape_ray.engine import Engine, EngineSpec
+from landscape_ray.engine.factory import create_engine
+from landscape_ray.evaluation import Benchmark, load_benchmark
+from landscape_ray.plan import ORIGIN, Perturbation, RandomVector, direction_seed
+
+Row: TypeAlias = tuple[str, str, str]
+
+VOCABULARY = 32_000
+# What is asked at a point, and the limit that stands for an early verdict: random weights refuse nothing.
+NUM_PROMPTS, NUM_LINE_PROMPTS, EARLY_TOKENS = 64, 32, 32
+NUM_POINTS, NUM_LINE_POINTS, REPEATS = 3, 20, 5
+VECTORS = tuple(
+    RandomVector(seed=direction_seed(0, 0, axis), normalization="layer", excluded=("norm",)) for axis in (0, 1)
+)
+
+
+def main() -> None:
+    """Write the model, run all parts, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--layers", type=int, default=32)
+    parser.add_argument("--width", type=int, default=4096, help="a multiple of 256")
+    parser.add_argument("--tokens", type=int, default=512, help="length of all texts")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    arguments = parser.parse_args()
+    parts: Sequence[Callable[[Path, argparse.Namespace], list[Row]]] = (visits, reference_batch, line)
+    began = time.perf_counter()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        _in_a_process(partial(write_random_model, Path(folder), arguments))
+        for part in parts:
+            try:
+                rows += _in_a_process(partial(part, Path(folder), arguments))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other parts are worth their time
+                rows.append((part.__name__, f"failed: {type(error).__name__}: {error}", ""))
+            print(f"{part.__name__}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
+    print("| | median | spread |\n|---|---|---|")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
+
+
+def _in_a_process(part: Callable[[], Any]) -> Any:
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        return pool.submit(part).result()
+
+
+def write_random_model(folder: Path, arguments: argparse.Namespace) -> None:
+    """Write a checkpoint in which no text ends by itself: the logit of the token that ends one is 0, never the best."""
+    import torch  # noqa: PLC0415 - in a process of its own
+    from model_135m import write_tokenizer  # noqa: PLC0415
+    from transformers import LlamaConfig, LlamaForCausalLM  # noqa: PLC0415
+
+    write_tokenizer(folder, VOCABULARY)
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.bfloat16)
+    width = arguments.width
+    with torch.device(arguments.device):
+        model = LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=VOCABULARY,
+                hidden_size=width,
+                intermediate_size=width * 7 // 2,
+                num_hidden_layers=arguments.layers,
+                num_attention_heads=width // 128,
+                num_key_value_heads=max(1, width // 512),
+                head_dim=128,
+                max_position_embeddings=4096,
+                bos_token_id=1,
+                eos_token_id=2,
+            )
+        )
+    with torch.no_grad():
+        model.lm_head.weight[2] = 0
+    model.save_pretrained(folder, max_shard_size="4GB")
+
+
+def visits(folder: Path, arguments: argparse.Namespace) -> list[Row]:
+    """Whole visits of one vLLM engine, and placing weights against what reading and writing them takes."""
+    began = time.perf_counter()
+    engine = _engine("vllm", folder, arguments, NUM_PROMPTS)
+    rows = [("engine start (s)", f"{time.perf_counter() - began:.1f}", "")]
+    points = [_point(0.1 * (1 + i)) for i in range(NUM_POINTS)]
+    for tokens, words in ((arguments.tokens, "all texts to the limit"), (EARLY_TOKENS, "as if verdicts were early")):
+        asked = [_benchmark(NUM_PROMPTS, min(tokens, arguments.tokens))]
+        engine.generate(asked)  # what is compiled at first use
+        times = [_seconds(partial(_visit, engine, point, asked)) for point in points]
+        rows.append(_row(f"visit, {NUM_PROMPTS} prompts of {tokens} tokens, {words} (s)", times))
+    one = [_seconds(partial(engine.place, _point(0.01 * i))) for i in range(1, REPEATS + 1)]
+    two = [_seconds(partial(engine.place, _point(0.01 * i, -0.01))) for i in range(1, REPEATS + 1)]
+    engine.close()
+    rows += [_row("placing, one direction (ms)", [1000 * s for s in one[1:]])]
+    rows += [_row("placing, two directions (ms)", [1000 * s for s in two[1:]])]
+    return [*rows, _copy_floor(folder, arguments)]
+
+
+def reference_batch(folder: Path, arguments: argparse.Namespace) -> list[Row]:
+    """One batch of the reference's way of working, from which a point follows: it has as many as there are fours."""
+    from reference_way import BATCH_SIZE, reference_sweep  # noqa: PLC0415
+
+    benchmark = _benchmark(BATCH_SIZE, arguments.tokens)
+    points = reference_sweep(folder, VECTORS[0], (0.0, 0.1, 0.2), benchmark, device=arguments.device)
+    times = [point.seconds * NUM_PROMPTS / BATCH_SIZE for point in points[1:]]
+    return [_row(f"a point, the reference's way, {NUM_PROMPTS // BATCH_SIZE} times one batch, float32 (s)", times)]
+
+
+def line(folder: Path, arguments: argparse.Namespace) -> list[Row]:
+    """Points of a line in one batch, against visits one after the other, in the transformers engine."""
+    engine: Any = _engine("transformers", folder, arguments, NUM_LINE_PROMPTS * NUM_LINE_POINTS)
+    asked = [_benchmark(NUM_LINE_PROMPTS, arguments.tokens)]
+    points = [_point(i / NUM_LINE_POINTS) for i in range(NUM_LINE_POINTS)]
+    single = [_seconds(partial(_visit, engine, point, asked)) for point in points[:2]]
+    engine.place_points(points)
+    together = _seconds(partial(engine.generate_points, asked)) / NUM_LINE_POINTS
+    engine.close()
+    return [
+        _row(f"transformers: a point of {NUM_LINE_PROMPTS} prompts, one at a time (s)", single),
+        (f"transformers: a point of {NUM_LINE_POINTS} in one batch (s)", f"{together:.2f}", ""),
+        ("transformers: ratio", f"{statistics.median(single) / together:.1f}", ""),
+    ]
+
+
+def _copy_floor(folder: Path, arguments: argparse.Namespace) -> Row:
+    """Return what reading all weights and writing them takes on the device: no way of placing them is faster."""
+    import torch  # noqa: PLC0415
+
+    index = folder / "model.safetensors.index.json"
+    files = [folder / "model.safetensors"] if not index.is_file() else list(folder.glob("model-*.safetensors"))
+    num_bytes = json.loads(index.read_text())["metadata"]["total_size"] if index.is_file() else files[0].stat().st_size
+    source = torch.empty(min(num_bytes, 4 << 30), dtype=torch.uint8, device=arguments.device)
+    target = torch.empty_like(source)
+
+    def copy() -> None:
+        target.copy_(source)
+        if arguments.device == "cuda":
+            torch.cuda.synchronize()
+
+    copy()
+    times = [1000 * _seconds(copy) * num_bytes / source.numel() for _ in range(REPEATS)]
+    return _row("reading and writing as many bytes (ms)", times)
+
+
+def _engine(name: Any, folder: Path, arguments: argparse.Namespace, max_num_seqs: int) -> Engine:
+    return create_engine(
+        EngineSpec(
+            engine=name,
+            model=str(folder),
+            revision=None,
+            dtype="bfloat16" if arguments.device == "cuda" else "float32",
+            run=RunConfig(max_num_seqs=max_num_seqs),
+            benchmarks=(_benchmark(NUM_PROMPTS, arguments.tokens),),
+        )
+    )
+
+
+def _visit(engine: Engine, point: Perturbation, asked: list[Benchmark]) -> None:
+    engine.place(point)
+    engine.generate(asked)
+
+
+def _benchmark(num_prompts: int, max_new_tokens: int) -> Benchmark:
+    config = {"name": "harmful", "prompts": {"source": "demo"}, "decoding": {"max_new_tokens": max_new_tokens}}
+    benchmark = load_benchmark(BenchmarkConfig.model_validate(config))
+    return replace(benchmark, prompts=benchmark.prompts[:num_prompts])
+
+
+def _point(*coordinates: float) -> Perturbation:
+    return Perturbation.of(list(zip(VECTORS, coordinates, strict=False))) if any(coordinates) else ORIGIN
+
+
+def _seconds(do: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    do()
+    return time.perf_counter() - began
+
+
+def _row(title: str, values: Sequence[float]) -> Row:
+    return title, f"{statistics.median(values):.2f}", f"{min(values):.2f} to {max(values):.2f}"
+
+
+if __name__ == "__main__":
+    main()
