@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from landscape_ray.config import RunConfig, SyntheticFaults
+from landscape_ray.config import Metric, RunConfig, SyntheticFaults
 from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.factory import create_point_on_line
 from landscape_ray.evaluation import Benchmark, Prompt
@@ -12,6 +12,7 @@ from landscape_ray.plan import LineTask, Perturbation, PlannedPoint, PointTask, 
 from landscape_ray.store import ResultStore
 from landscape_ray.sweep.actor import EngineActor, Trouble, VisitReport
 
+METRICS: dict[str, Metric] = {"harmful": "asr", "fluent": "perplexity"}
 BENCHMARKS = tuple(
     Benchmark(
         name=name,
@@ -22,7 +23,7 @@ BENCHMARKS = tuple(
         metric=metric,
         judge="keyword",
     )
-    for name, metric in (("harmful", "asr"), ("fluent", "perplexity"))
+    for name, metric in METRICS.items()
 )
 VECTOR = RandomVector(seed=1, normalization="layer", excluded=())
 POINTS = tuple(
