@@ -455,6 +455,9 @@ class RunConfig(Section):
     min_engines: int = Field(default=1, ge=1)
     """Engines that stay up until the sweep ends, though they have nothing to do; the others end, so that an autoscaler
     can take their nodes away."""
+    keep_engines_s: float = Field(default=0.0, ge=0.0)
+    """Seconds that engines stay up after the sweep for the next one that needs engines built in the same way; on a
+    running Ray cluster only. 0: they end with the sweep."""
     accelerator: Literal["auto", "gpu", "cpu"] = "auto"
     """What engines compute on. `auto`: GPUs if the cluster has any (the synthetic engine: CPU cores); `gpu`: GPUs, and
     if there are none yet, wait for an autoscaler to bring them; `cpu`: CPU cores, even beside GPUs."""
@@ -484,6 +487,9 @@ class RunConfig(Section):
     """Most points of one visit where `batching` is `line`. `max_num_seqs` should hold all of their prompts."""
     enforce_eager: bool = False
     """Do without CUDA graphs and compilation (slower; always so on CPU)."""
+    strict: bool = False
+    """Use vLLM's batch-invariant kernels (GPUs only, slower): an answer then does not depend on what else is in its
+    batch. Stored with each result, because answers may differ from those of the usual kernels."""
     synthetic: SyntheticFaults = SyntheticFaults()
     """Faults of the synthetic engine."""
 

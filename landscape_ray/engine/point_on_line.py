@@ -26,6 +26,10 @@ class PointOnLine:
         """See `Engine.stopwatch`."""
         return self.line.stopwatch
 
+    def admit(self, benchmarks: Sequence[Benchmark]) -> None:
+        """See `Engine.admit`."""
+        self.line.admit(benchmarks)
+
     def place(self, perturbation: Perturbation) -> str:
         """See `Engine.place`."""
         (digest,) = self.line.place_points([perturbation])

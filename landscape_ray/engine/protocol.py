@@ -2,23 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from landscape_ray.config import RunConfig
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText
 from landscape_ray.plan import CheckpointDelta, Perturbation
 
-__all__ = ["Engine", "EngineFacts", "EngineName", "EngineSpec", "LineEngine"]
-
-EngineName: TypeAlias = Literal["vllm", "transformers", "synthetic"]
+__all__ = ["Engine", "EngineFacts", "EngineSpec", "LineEngine"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSpec:
     """Everything an engine is built from. Plain data: it is sent to the node that runs the engine."""
 
-    engine: EngineName
+    engine: Literal["vllm", "transformers", "synthetic"]
     """Which engine."""
     model: str
     """Local folder of the checkpoint, or a Hub id."""
@@ -68,6 +66,14 @@ class Engine(Protocol):
 
         Prefill is everything up to the first token: prompts made tokens, and steps in which any are read; answers that
         are longer already go on in these steps, too. An engine that cannot tell it apart counts it as decode.
+        """
+        ...
+
+    def admit(self, benchmarks: Sequence[Benchmark]) -> None:
+        """Make sure that the engine has room for benchmarks other than those it was built for.
+
+        Raises:
+            ResourceError: It has not.
         """
         ...
 

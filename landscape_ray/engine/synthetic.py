@@ -62,6 +62,9 @@ class SyntheticEngine:
         """What the engine is and runs on."""
         return self._facts
 
+    def admit(self, benchmarks: Sequence[Benchmark]) -> None:
+        """Have room for any; see `Engine.admit`."""
+
     def place(self, perturbation: Perturbation) -> str:
         """Move to a perturbation; see `Engine.place`. The digest is of the perturbation."""
         self._distance = math.hypot(*(coefficient / _wall(vector) for vector, coefficient in perturbation.terms))

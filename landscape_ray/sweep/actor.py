@@ -167,6 +167,23 @@ class EngineActor:
             fingerprint: Content of the base checkpoint.
             environment: Variables to set before anything reads them.
         """
+        # One thread for all that the engine does: its libraries keep what they set up by thread.
+        self._on_engine = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
+        self._publishing = threading.Lock()
+        self._take_on(
+            spec=spec, on_gpu=on_gpu, out=out, sweep_id=sweep_id, fingerprint=fingerprint, environment=environment
+        )
+
+    def _take_on(
+        self,
+        *,
+        spec: EngineSpec,
+        on_gpu: bool,
+        out: str,
+        sweep_id: str,
+        fingerprint: str,
+        environment: Mapping[str, str],
+    ) -> None:
         os.environ.update(environment)
         self._spec = spec
         self._on_gpu = on_gpu
@@ -174,9 +191,6 @@ class EngineActor:
         self._sweep_id = sweep_id
         self._fingerprint = fingerprint
         self._stages_s: dict[str, float] = {}
-        # One thread for all that the engine does: its libraries keep what they set up by thread.
-        self._on_engine = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
-        self._publishing = threading.Lock()
         self._benchmarks = {benchmark.name: benchmark for benchmark in spec.benchmarks}
         self._judges = {b.name: judge_named(b.judge) for b in spec.benchmarks if not b.is_scored}
         self._identities = {benchmark.name: BenchmarkIdentity.of(benchmark) for benchmark in spec.benchmarks}
@@ -193,11 +207,14 @@ class EngineActor:
         """Build the engine."""
         if trouble := self._stage("start", self._start):
             return trouble
+        return self._ready({**self._stages_s, **self._engine.facts.start_s})
+
+    def _ready(self, stages_s: Mapping[str, float]) -> EngineReady:
         return EngineReady(
             node=ray.get_runtime_context().get_node_id(),
             facts=self._engine.facts,
             start_s=sum(self._stages_s.values()),
-            stages_s={**self._stages_s, **self._engine.facts.start_s},
+            stages_s=stages_s,
         )
 
     def _stage(self, name: str, carry_out: Callable[[], None]) -> Trouble | None:
@@ -222,7 +239,7 @@ class EngineActor:
     def _load(self) -> None:
         if not self._on_gpu:
             lease_cores(self._spec.run.cpus_per_engine)
-        import_engine(self._spec.engine)
+        import_engine(self._spec)
 
     def _start(self) -> None:
         if self._spec.batching == "line":
@@ -248,7 +265,7 @@ class EngineActor:
                 found = resolve_delta(CheckpointConfig(id=delta.location)).fingerprint
                 _check_same(delta.location, found, delta.fingerprint)
 
-    @ray.method(concurrency_group="visits")
+    @ray.method(concurrency_group="visits")  # type: ignore[untyped-decorator]
     def visit(self, task: Task, attempt: int, num_batches: int) -> tuple[VisitReport, ...] | Trouble:
         """Go to a point, or several at once, generate, judge, and publish one part per point and benchmark.
 
