@@ -33,7 +33,15 @@ KEEPER = "keeper"
 HELD_S = 60.0
 ANSWER_S = 10.0
 # How a sweep goes about its points, which changes nothing about the engine it needs.
-NOT_BUILT_IN = {"engines", "min_engines", "max_attempts", "max_engine_restarts", "visit_timeout_s", "keep_engines_s"}
+NOT_BUILT_IN = {
+    "engines",
+    "min_engines",
+    "max_attempts",
+    "max_engine_restarts",
+    "visit_timeout_s",
+    "keep_engines_s",
+    "points_per_visit",
+}
 
 
 def engine_key(spec: EngineSpec, allotment: Allotment, environment: Mapping[str, str], **facts: Any) -> str:

@@ -238,6 +238,7 @@ SCIENCE = {
     "model.revision": "v2",
     "engine": "transformers",
     "dtype": "float32",
+    "batching": None,  # see test_lines_are_another_sweep
     "landscape": "landscape={kind: interpolation, to: {id: other}}",
     "directions.draws": "4",
     "directions.seed": "1",
@@ -293,6 +294,15 @@ def test_every_science_field_is_listed() -> None:
 def test_the_sweep_id_changes_with_each_science_field(minimal: Path, field: str, value: str) -> None:
     override = value if "=" in value else f"{field}={value}"
     assert load(minimal, override).sweep_id != load(minimal).sweep_id
+
+
+def test_lines_are_another_sweep_and_points_the_one_that_they_were(minimal: Path) -> None:
+    points, lines = (load(minimal, "engine=transformers", f"batching={way}") for way in ("point", "line"))
+    assert points.sweep_id == load(minimal, "engine=transformers").sweep_id != lines.sweep_id
+    assert "batching" not in points.science()
+    assert lines.science()["batching"] == "line"
+    with pytest.raises(ConfigError, match="batching 'line' is not built for the vllm engine; set engine to"):
+        load(minimal, "batching=line")
 
 
 def test_the_sweep_id_changes_with_every_part_of_a_landscape(minimal: Path) -> None:
