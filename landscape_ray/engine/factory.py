@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from landscape_ray.engine.protocol import Engine, EngineSpec
-from landscape_ray.errors import ResourceError
+from landscape_ray.engine.point_on_line import PointOnLine
+from landscape_ray.engine.protocol import Engine, EngineSpec, LineEngine
+from landscape_ray.errors import ConfigError, ResourceError
 
-__all__ = ["create_engine", "import_engine"]
+__all__ = ["create_engine", "create_point_on_line", "import_engine"]
 
 
 def create_engine(spec: EngineSpec) -> Engine:
@@ -15,6 +16,19 @@ def create_engine(spec: EngineSpec) -> Engine:
         UserError: It cannot be built as specified; the message says what to change.
     """
     return import_engine(spec)(spec)
+
+
+def create_point_on_line(spec: EngineSpec) -> PointOnLine:
+    """Build an engine that can have several points in one batch.
+
+    Raises:
+        UserError: It cannot be built as specified; the message says what to change.
+    """
+    engine = create_engine(spec)
+    if not isinstance(engine, LineEngine):
+        msg = f"The {spec.engine} engine cannot have several points in one batch; set batching: point."
+        raise ConfigError(msg)
+    return PointOnLine(engine)
 
 
 def import_engine(spec: EngineSpec) -> Callable[[EngineSpec], Engine]:

@@ -35,11 +35,11 @@ class _Copy:
     step: int
 
 
-class LoadingTrace(TorchDispatchMode):
+class LoadingTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes, while it is active, what is copied where of the tensors that are fed through it."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         # By the address of a storage. Addresses are used again once a tensor is gone, so the newest entry counts.
         self._fed: dict[int, tuple[str, torch.Size]] = {}
         self._copies: dict[int, list[_Copy]] = {}
@@ -76,7 +76,7 @@ class LoadingTrace(TorchDispatchMode):
             whole = source.numel() * source.element_size() == source.untyped_storage().nbytes()
             if whole and source.stride() == target.stride():
                 self._copies[to] = [
-                    replace(copy, offset=copy.offset + target.storage_offset()) for copy in self._copies.pop(at)
+                    replace(copy, offset=copy.offset + int(target.storage_offset())) for copy in self._copies.pop(at)
                 ]
         elif at in self._fed:
             self._fed.pop(to, None)
@@ -87,11 +87,15 @@ class LoadingTrace(TorchDispatchMode):
 
 def model_state(model: torch.nn.Module) -> dict[str, str]:
     """Return a digest of every tensor that hangs on a model's modules, whether they call it a parameter or not."""
-    state = {}
+    state, known = {}, {}
     for name, tensor in _tensors(model):
-        digest = WeightsDigest()
-        digest.update(name, tensor)
-        state[name] = digest.hexdigest()
+        # Layers share what is large, such as work spaces of attention.
+        identity = tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
+        if identity not in known:
+            digest = WeightsDigest()
+            digest.update("", tensor)
+            known[identity] = digest.hexdigest()
+        state[name] = known[identity]
     return state
 
 
@@ -100,8 +104,12 @@ def _tensors(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     for path, module in model.named_modules():
         for name, value in vars(module).items():
             for inner, tensor in _held(value).items():
-                if name != KV_CACHE and isinstance(tensor, torch.Tensor) and not tensor.is_meta:
+                if name != KV_CACHE and isinstance(tensor, torch.Tensor) and _has_memory(tensor):
                     yield f"{path or 'model'}: {name}.{inner}", tensor
+
+
+def _has_memory(tensor: torch.Tensor) -> bool:
+    return tensor.layout == torch.strided and not tensor.is_meta
 
 
 def _held(value: Any) -> Mapping[Any, Any]:
@@ -117,22 +125,17 @@ def _held(value: Any) -> Mapping[Any, Any]:
 
 def _rectangle(name: str, shape: torch.Size, target: torch.Tensor, source: torch.Tensor) -> _Copy | None:
     """Return what a copy of a view of a fed tensor is, if it is a rectangle that stays one."""
+    if source.ndim != len(shape) or source.ndim == 0:
+        return None
     width = shape[1:].numel() if len(shape) > 1 else shape.numel()
-    row, column = divmod(source.storage_offset(), width)
+    row, column = divmod(int(source.storage_offset()), width)
     rows = source.shape[0] if len(shape) > 1 else 1
     columns = source.numel() // rows
-    steps = [_row_step(tensor, rows, columns) for tensor in (target, source)]
-    if source.ndim != len(shape) or None in steps or column + columns > width or (rows > 1 and steps[1] != width):
+    step, step_of_source = (_row_step(tensor, rows, columns) for tensor in (target, source))
+    if step is None or step_of_source is None or column + columns > width or (rows > 1 and step_of_source != width):
         return None
-    return _Copy(
-        name=name,
-        row=row,
-        column=column,
-        rows=rows,
-        columns=columns,
-        offset=target.storage_offset(),
-        step=steps[0] or 1,
-    )
+    offset = int(target.storage_offset())
+    return _Copy(name=name, row=row, column=column, rows=rows, columns=columns, offset=offset, step=step)
 
 
 def _row_step(tensor: torch.Tensor, rows: int, columns: int) -> int | None:

@@ -76,7 +76,7 @@ class PerturbationWorker:
         self._perturbation_base = BaseWeights.load(
             Path(folder), device=self.device, location=location, tied_head=bool(self._perturbation_tied)
         )
-        kernel = kernel_for(self.device)
+        kernel = kernel_for(self._perturbation_base, dtype=self.model_config.dtype, device=self.device)
         self._perturber = Perturber(
             self._perturbation_base,
             dtype=self.model_config.dtype,
@@ -84,7 +84,7 @@ class PerturbationWorker:
             endpoints={delta: open_endpoint(Path(at), self._perturbation_base) for delta, at in endpoints.items()},
             normals=kernel.normals if kernel else standard_normals,
         )
-        self._fused_pass = FusedPass(self._perturber, kernel) if kernel and FusedPass.knows(self._perturber) else None
+        self._fused_pass = FusedPass(self._perturber, kernel) if kernel else None
         self._regions = self._proven_regions()
 
     def place_perturbation(self, perturbation: Perturbation) -> str:
@@ -111,6 +111,18 @@ class PerturbationWorker:
         if not self._fused_pass or self.parallel_config.tensor_parallel_size > 1:
             return None
         model = self.model_runner.get_model()
+        problems = [f"{name} is packed" for name, parameter in model.named_parameters() if parameter.numel() == 0]
+        if not problems:
+            regions, problems = self._observed_regions(model, self._fused_pass)
+        if problems:
+            shown = "; ".join(problems[:MOST_SHOWN]) + ("; ..." if len(problems) > MOST_SHOWN else "")
+            logger.info("Weights go through vLLM's reloading, because not all can be written in place: %s.", shown)
+        return None if problems else regions
+
+    def _observed_regions(
+        self, model: torch.nn.Module, fused_pass: FusedPass
+    ) -> tuple[Mapping[str, list[Region]], list[str]]:
+        """Watch reloading, then write in place; return what was found to be where, and what speaks against it."""
         states, trace = [], LoadingTrace()
         for point in (ORIGIN, ELSEWHERE):
             self._reload(point, trace)
@@ -122,14 +134,11 @@ class PerturbationWorker:
             for name, shape in shapes.items()
             if (problem := check_partition(regions[name], shape, self.model_config.dtype))
         ]
-        for point, expected in zip((ORIGIN, ELSEWHERE), () if problems else states, strict=False):
-            self._fused_pass.place(point, regions)
+        for point, expected in () if problems else zip((ORIGIN, ELSEWHERE), states, strict=True):
+            fused_pass.place(point, regions)
             found = model_state(model)
             problems += [f"{name} differs" for name, digest in found.items() if digest != expected[name]]
-        if problems:
-            shown = "; ".join(problems[:MOST_SHOWN]) + ("; ..." if len(problems) > MOST_SHOWN else "")
-            logger.info("Weights go through vLLM's reloading, because not all can be written in place: %s.", shown)
-        return None if problems else regions
+        return regions, problems
 
     def _reload(self, perturbation: Perturbation, trace: LoadingTrace | None = None) -> str:
         """Hand a point's checkpoint tensors to vLLM's reloading, and account for each."""

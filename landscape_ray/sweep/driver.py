@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from types import FrameType
 from typing import Protocol, assert_never
@@ -94,7 +95,10 @@ def run_sweep(
                 run = Run(
                     tasks,
                     fleet=fleet,
-                    policy=policy_of(config.run, allotment),
+                    policy=replace(
+                        policy_of(config.run, allotment),
+                        points_per_visit=config.run.points_per_visit if config.batching == "line" else 1,
+                    ),
                     store=sweep.store,
                     sweep_id=config.sweep_id,
                     give_up=sweep.give_up,
@@ -190,10 +194,11 @@ class Run:
                     next_notices_s = now_s + NOTICES_EVERY_S
                     for notice in self._fleet.notices():
                         self._feed(notice)
-                for event, answer in self._fleet.events(TICK_S):
-                    self._tally.count(answer)
-                    self._metrics.count(answer)
-                    self._journal.note(answer)
+                for event, answers in self._fleet.events(TICK_S):
+                    for answer in answers:
+                        self._tally.count(answer)
+                        self._metrics.count(answer)
+                        self._journal.note(answer)
                     self._feed(event)
                 status = self._status()
                 for listener in self._listeners:

@@ -5,7 +5,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import ray
 from ray.exceptions import RayActorError, RayError
@@ -36,6 +36,10 @@ MAX_LOSS_CHARS = 1000
 WAITING = "__ray_ready__"
 """Ray's own method of actors, which answers as soon as there is a process."""
 ADOPTION = "taking over a kept engine"
+
+
+Answers: TypeAlias = tuple[VisitReport | EngineReady, ...]
+"""What actors report with an event: of a visit, one report for each of its points."""
 
 
 class StartsInStages(Protocol):
@@ -144,7 +148,7 @@ class Fleet:
                 current.setdefault(engine, stage)
         return current
 
-    def events(self, timeout_s: float) -> Iterator[tuple[Event, VisitReport | EngineReady | None]]:
+    def events(self, timeout_s: float) -> Iterator[tuple[Event, Answers]]:
         """Yield what has happened, after waiting at most so long for something to happen."""
         if self._calls:
             ray.wait(list(self._calls), timeout=timeout_s)
@@ -179,9 +183,9 @@ class Fleet:
 
     def _event(  # noqa: PLR0911  (one case each)
         self, call: Any, engine: int, visit: int | str
-    ) -> tuple[Event, VisitReport | EngineReady | None] | None:
+    ) -> tuple[Event, Answers] | None:
         try:
-            answer: EngineReady | VisitReport | Trouble | None = ray.get(call)
+            answer: EngineReady | Answers | Trouble | None = ray.get(call)
         except RayError as error:
             if visit == ADOPTION:
                 self._replace(engine, _loss(error))
@@ -189,16 +193,16 @@ class Fleet:
             # Its process is gone, or its answer did not make it here whole, and nobody knows what state it is in.
             self._drop(engine)
             preempted = isinstance(error, RayActorError) and bool(getattr(error, "preempted", False))
-            return EngineLost(engine=engine, error=_loss(error), preempted=preempted), None
+            return EngineLost(engine=engine, error=_loss(error), preempted=preempted), ()
         match answer, visit:
             case EngineReady(), _:
-                return EngineStarted(engine=engine, node=answer.node), answer
+                return EngineStarted(engine=engine, node=answer.node), (answer,)
             case Trouble(), str() if visit == ADOPTION:
                 self._replace(engine, answer.error)
                 return None
             case Trouble(), str():
                 self._drop(engine)
-                return EngineStartFailed(engine=engine, error=answer.error), None
+                return EngineStartFailed(engine=engine, error=answer.error), ()
             case Trouble(), int():
                 if not answer.engine_usable:
                     self._drop(engine)  # before it could be given to the next sweep
@@ -208,8 +212,8 @@ class Fleet:
                     out_of_memory=answer.out_of_memory,
                     engine_usable=answer.engine_usable,
                 )
-                return failed, None
-            case VisitReport(), int():
+                return failed, ()
+            case tuple(), int():
                 return VisitDone(visit=visit), answer
             case ((None | True), str()):
                 return None  # a stage of the start, not the last one

@@ -21,7 +21,7 @@ from ray.exceptions import RayError
 
 from landscape_ray.engine import EngineSpec
 from landscape_ray.errors import PlacementError
-from landscape_ray.plan import ORIGIN, PointTask
+from landscape_ray.plan import ORIGIN, Task
 from landscape_ray.sweep.actor import EngineActor, EngineReady, Trouble, VisitReport
 from landscape_ray.sweep.resources import Allotment, connection
 
@@ -46,7 +46,7 @@ def engine_key(spec: EngineSpec, allotment: Allotment, environment: Mapping[str,
         **facts: What else tells engines apart: content of the model, versions.
     """
     built = {
-        "engine": spec.engine,
+        "engine": (spec.engine, spec.batching),
         "model": (spec.model, spec.revision, spec.dtype),
         "deltas": [asdict(delta) for delta in spec.deltas],
         "run": spec.run.model_dump(mode="json", exclude=NOT_BUILT_IN),
@@ -132,11 +132,12 @@ class KeptEngineActor(EngineActor):
         with self._idle.busy():
             return super().start()
 
-    @ray.method(concurrency_group="visits")
-    def visit(self, task: PointTask, attempt: int, num_batches: int) -> VisitReport | Trouble:
+    @ray.method(concurrency_group="visits")  # type: ignore[untyped-decorator]
+    def visit(self, task: Task, attempt: int, num_batches: int) -> tuple[VisitReport, ...] | Trouble:
         """See `EngineActor.visit`."""
         with self._idle.busy():
-            return super().visit(task, attempt, num_batches)
+            reports: tuple[VisitReport, ...] | Trouble = super().visit(task, attempt, num_batches)
+            return reports
 
     def beat(self) -> None:
         """Learn that the driver lives, though it asks nothing."""

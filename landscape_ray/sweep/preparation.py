@@ -203,6 +203,7 @@ class PreparedSweep:
             run=self.config.run,
             benchmarks=self.benchmarks,
             deltas=self.plan.deltas,
+            batching=self.config.batching,
         )
 
     def manifest(self, hardware: Mapping[str, Any]) -> Manifest:

@@ -7,7 +7,7 @@ from landscape_ray.weights.endpoints import open_endpoint
 from landscape_ray.weights.files import CheckpointFiles, TensorSource
 from landscape_ray.weights.fused import FusedPass, Region, check_partition, kernel_for
 from landscape_ray.weights.geometry import inner_products, random_norm
-from landscape_ray.weights.perturbation import Perturber, direction
+from landscape_ray.weights.perturbation import Perturber, as_matrix, direction
 from landscape_ray.weights.philox import philox_words, standard_normals, tensor_key
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Region",
     "TensorSource",
     "WeightsDigest",
+    "as_matrix",
     "check_partition",
     "direction",
     "inner_products",

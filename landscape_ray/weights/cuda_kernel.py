@@ -69,10 +69,15 @@ def _signed(word: int) -> int:
     return word - (1 << 32) if word >> 31 else word
 
 
-_UNSPECIALIZED = ("index", "key_a_low", "key_a_high", "key_b_low", "key_b_high")
+# One compiled kernel serves all values of these, wherever they lie in memory.
+_GENERAL = (
+    *("index", "index_step", "blocks", "digest"),
+    *("key_a_low", "key_a_high", "factor_a", "factor_a_step"),
+    *("key_b_low", "key_b_high", "factor_b", "factor_b_step"),
+)
 
 
-@triton.jit(do_not_specialize=_UNSPECIALIZED)
+@triton.jit(do_not_specialize=_GENERAL)
 def _write(
     out,
     out_step,

@@ -105,7 +105,7 @@ class Perturber:
         self._endpoints = endpoints or {}
         self._draw = normals
         # Scales take a pass over vector and weights; they are the same at every point along a vector.
-        self._scales: dict[tuple[RandomVector, str], torch.Tensor] = {}
+        self._drawn: dict[RandomVector, _Drawn] = {}
 
     def tensors(self, perturbation: Perturbation) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield every checkpoint tensor at a point, by name, layer by layer.
@@ -124,11 +124,10 @@ class Perturber:
     def point(self, perturbation: Perturbation) -> Callable[[str], TensorSum]:
         """Return what gives each checkpoint tensor at a point, by its name, as a sum; errors as of `tensors`."""
         sources: list[tuple[TensorSource, float]] = []
-        randoms: list[tuple[RandomVector, float]] = []
+        randoms: list[dict[str, Term]] = []
         for vector, coefficient in perturbation.terms:
             if isinstance(vector, RandomVector):
-                check_patterns(vector, self.base.names)
-                randoms.append((vector, coefficient))
+                randoms.append(self._terms(vector, coefficient))
             elif vector in self._endpoints:
                 sources.append((self._endpoints[vector], coefficient))
             else:
@@ -143,11 +142,7 @@ class Perturber:
                 shape=start.shape,
                 anchor=as_matrix(start),
                 others=tuple((as_matrix(source.tensor(name)), weight) for source, weight in others),
-                terms=tuple(
-                    Term(key=tensor_key(vector.seed, name), factor=(self._scale(vector, name) * c).to(torch.float32))
-                    for vector, c in randoms
-                    if is_perturbed(vector, name) and start.numel() > 0
-                ),
+                terms=tuple(terms[name] for terms in randoms if name in terms),
             )
 
         return tensor_sum
@@ -168,11 +163,42 @@ class Perturber:
             out_RC[first:last] = sum_BC
         return out_RC.view(tensor_sum.shape)
 
-    def _scale(self, vector: RandomVector, name: str) -> torch.Tensor:
-        if (vector, name) not in self._scales:
-            base_RC = as_matrix(self.base.tensor(name))
-            self._scales[vector, name] = _scale(vector, name, base_RC, self.device, self._draw)
-        return self._scales[vector, name]
+    def _terms(self, vector: RandomVector, coefficient: float) -> dict[str, Term]:
+        """Return what a vector adds to each tensor that it is not zero on.
+
+        The factors of all tensors are computed at once: on a GPU, an operation for each would take longer than placing.
+        """
+        if vector not in self._drawn:
+            check_patterns(vector, self.base.names)
+            matrices = {name: as_matrix(self.base.tensor(name)) for name in self.base.names}
+            scales = {
+                name: _scale(vector, name, matrix, self.device, self._draw)
+                for name, matrix in matrices.items()
+                if matrix.numel() > 0 and is_perturbed(vector, name)
+            }
+            self._drawn[vector] = _Drawn(
+                keys={name: tensor_key(vector.seed, name) for name in scales},
+                shapes=[scale.shape for scale in scales.values()],
+                scales=torch.cat([scale.flatten() for scale in scales.values()]),
+            )
+        drawn = self._drawn[vector]
+        factors = torch.split((drawn.scales * coefficient).to(torch.float32), [shape.numel() for shape in drawn.shapes])
+        return {
+            name: Term(key=key, factor=factor.view(shape))
+            for (name, key), shape, factor in zip(drawn.keys.items(), drawn.shapes, factors, strict=True)
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Drawn:
+    """What is the same at all points along a vector, for the tensors that it is not zero on."""
+
+    keys: dict[str, int]
+    """Philox keys."""
+    shapes: list[torch.Size]
+    """Shapes of scales, [] or [R, 1]."""
+    scales: torch.Tensor
+    """Scales of all tensors, one after the other; float64, on the device."""
 
 
 def _anchored(

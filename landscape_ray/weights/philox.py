@@ -3,7 +3,7 @@
 Philox4x32-10 turns a 128-bit counter and a 64-bit key into four 32-bit words. Element `i` uses counter `i // 4`;
 the words (w0, w1) and (w2, w3) give two normals each by the Box-Muller transform. So a vector does not depend on
 device, thread count, chunking, tensor-parallel degree or visiting order, and any slice of it can be drawn alone.
-The words are equal to the bit everywhere, and the normals to within one unit in the last place of float32.
+Words and normals are equal to the bit everywhere: nothing is computed but by operations that IEEE 754 defines.
 
 Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3" (Philox, constants of Random123).
 """

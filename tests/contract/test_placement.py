@@ -11,6 +11,7 @@ import torch
 from landscape_ray.config import RunConfig
 from landscape_ray.engine import Engine, EngineSpec
 from landscape_ray.engine.factory import create_engine
+from landscape_ray.engine.vllm_layout import LoadingTrace
 from landscape_ray.evaluation import Benchmark
 from landscape_ray.plan import ORIGIN, Perturbation, RandomVector
 
@@ -100,7 +101,7 @@ def test_a_layout_that_does_not_prove_itself_is_not_written_to(
     model = worker.model_runner.get_model()
     gate, up = (f"model.layers.1.mlp.{name}_proj.weight" for name in ("gate", "up"))
 
-    class FaultyTrace(vllm_worker.LoadingTrace):
+    class FaultyTrace(LoadingTrace):  # type: ignore[no-untyped-call]
         def regions(self, model: torch.nn.Module) -> Any:
             regions: Any = super().regions(model)
             if fault == "two parts exchanged":

@@ -22,7 +22,7 @@ cpu, kernel = torch.device("cpu"), CudaKernel()
 for start, stop in ((0, 4099), (3, 3), (6, 8), (2**33 + 3, 2**33 + 50)):
     expected = standard_normals(2**64 - 5, start, stop, device=cpu)
     assert torch.equal(kernel.normals(2**64 - 5, start, stop, device=cpu), expected)
-assert fused._is_proven(kernel, cpu)
+assert all(fused._is_proven(kernel, *pair, cpu) for pair in itertools.product(fused.TYPES, fused.TYPES))
 
 vectors = [RandomVector(seed=i, normalization=how, excluded=()) for i, how in enumerate(("filter", "none", "layer"))]
 base = BaseWeights(tensors={"w": torch.randn(3, 1100), "v": torch.randn(2, 30, 2), "b": torch.randn(7)})

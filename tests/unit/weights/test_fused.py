@@ -30,7 +30,7 @@ SHAPES = {"embed.weight": (7, 30), "a.weight": (64, 96), "b.weight": (3, 1025), 
 
 @pytest.fixture(scope="module")
 def kernel() -> Kernel:
-    found = kernel_for(CPU)
+    found = kernel_for(weights(), dtype=torch.float32, device=CPU)
     assert found is not None, "no C compiler"
     return found
 
@@ -153,12 +153,10 @@ def test_threads_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def _fresh() -> Iterator[None]:
-    """Forget kernels that were found, before and after."""
-    for cached in (kernel_for, compiled_kernel):
-        cached.cache_clear()
+    """Forget the compiled kernel, before and after."""
+    compiled_kernel.cache_clear()
     yield
-    for cached in (kernel_for, compiled_kernel):
-        cached.cache_clear()
+    compiled_kernel.cache_clear()
 
 
 @pytest.mark.usefixtures("_fresh")
@@ -167,7 +165,7 @@ def test_without_a_compiler_there_is_no_kernel_and_the_log_says_so(
 ) -> None:
     monkeypatch.setenv("CC", "no-such-compiler")
     with caplog.at_level(logging.WARNING):
-        assert kernel_for(CPU) is None
+        assert kernel_for(weights(), dtype=torch.float32, device=CPU) is None
     (record,) = caplog.records
     assert record.message == (
         "Weights are placed by torch, which is slower: no C compiler made the kernel ([Errno 2] No such file or "
@@ -181,14 +179,14 @@ def test_a_kernel_that_was_compiled_to_other_numbers_is_not_used(
 ) -> None:
     monkeypatch.setattr(cpu_kernel, "FLAGS", (*cpu_kernel.FLAGS, "-Dsqrt=fabs"))
     with caplog.at_level(logging.WARNING):
-        assert kernel_for(CPU) is None
+        assert kernel_for(weights(), dtype=torch.float32, device=CPU) is None
     (record,) = caplog.records
     assert "the kernel's numbers differ from torch's" in record.message
 
 
 def test_other_types_are_left_to_the_step_by_step_path(caplog: pytest.LogCaptureFixture) -> None:
     for dtype, known in ((torch.float32, True), (torch.float64, False), (torch.float8_e4m3fn, False)):
-        assert FusedPass.knows(Perturber(weights(dtype), dtype=torch.float32, device=CPU)) == known
+        assert (kernel_for(weights(dtype), dtype=torch.float32, device=CPU) is not None) == known
     assert [record.message for record in caplog.records] == [
         "Weights of type torch.float64 are placed step by step, which is slower.",
         "Weights of type torch.float8_e4m3fn are placed step by step, which is slower.",
@@ -200,3 +198,17 @@ def test_memory_of_another_device_is_refused(kernel: Kernel) -> None:
     term = Term(key=1, factor=torch.ones((), device="meta"))
     with pytest.raises(ValueError, match="asked to write"):
         kernel.run([Write(out=matrix, start=matrix, index=0, index_step=4, terms=(term,))])
+
+
+def test_a_kernel_that_fails_is_not_used(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def run(self, writes: object) -> list[int]:
+            msg = f"no {type(writes).__name__}"
+            raise RuntimeError(msg)
+
+    monkeypatch.setattr(fused, "_kernel", lambda device: Broken())  # noqa: ARG005
+    assert kernel_for(weights(), dtype=torch.float32, device=CPU) is None
+    (record,) = caplog.records
+    assert record.message == (
+        "Weights are placed step by step, which is slower: the kernel does not run: RuntimeError: no generator."
+    )
