@@ -67,7 +67,7 @@ def main() -> None:
     heads = "model | prompts a point | points | single visits (s) | in one batch (s) | ratio | roofline | with placing"
     print(f"| {heads} | steps after the end | equal texts |\n{'|---' * 10}|")
     demo = Path(resolve(ModelConfig(id="demo:aligned")).location)
-    _measure("embedded", demo, device, num_points=21, max_new_tokens=32, repeats=arguments.repeats)
+    _measure("embedded", demo, device, num_points=11, max_new_tokens=32, repeats=arguments.repeats)
     with tempfile.TemporaryDirectory() as folder:
         large = Path(folder) / "model"
         write_model(large)

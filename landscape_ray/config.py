@@ -455,6 +455,9 @@ class RunConfig(Section):
     min_engines: int = Field(default=1, ge=1)
     """Engines that stay up until the sweep ends, though they have nothing to do; the others end, so that an autoscaler
     can take their nodes away."""
+    keep_engines_s: float = Field(default=0.0, ge=0.0)
+    """Seconds that engines stay up after the sweep for the next one that needs engines built in the same way; on a
+    running Ray cluster only. 0: they end with the sweep."""
     accelerator: Literal["auto", "gpu", "cpu"] = "auto"
     """What engines compute on. `auto`: GPUs if the cluster has any (the synthetic engine: CPU cores); `gpu`: GPUs, and
     if there are none yet, wait for an autoscaler to bring them; `cpu`: CPU cores, even beside GPUs."""
@@ -480,8 +483,13 @@ class RunConfig(Section):
     """Share of GPU memory that vLLM plans with when `kv_cache_gib` is null; the base copy is subtracted from it."""
     max_num_seqs: int = Field(default=128, ge=1)
     """Most sequences decoded at once by one engine."""
+    points_per_visit: int = Field(default=16, ge=1)
+    """Most points of one visit where `batching` is `line`. `max_num_seqs` should hold all of their prompts."""
     enforce_eager: bool = False
     """Do without CUDA graphs and compilation (slower; always so on CPU)."""
+    strict: bool = False
+    """Use vLLM's batch-invariant kernels (GPUs only, slower): an answer then does not depend on what else is in its
+    batch. Stored with each result, because answers may differ from those of the usual kernels."""
     synthetic: SyntheticFaults = SyntheticFaults()
     """Faults of the synthetic engine."""
 
@@ -502,6 +510,10 @@ class SweepConfig(Section):
     """Which engine generates. Part of the science: two engines need not agree to the last token."""
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     """Type the perturbed weights are cast to, and computed in."""
+    batching: Literal["point", "line"] = "point"
+    """`line`: points along the same directions share batches, each sequence with the coefficients of its point.
+    Faster with few prompts a point, and not with many (`docs/performance.md`). Part of the science: the last bits
+    differ from those of cast weights. Not for the vllm engine yet."""
     landscape: LandscapeConfig = RandomLandscape()
     """Which points."""
     directions: DirectionsConfig = DirectionsConfig()
@@ -541,6 +553,15 @@ class SweepConfig(Section):
             if not self.deciding_benchmarks:
                 msg = "adaptive needs a benchmark of metric asr: attack success rates decide which points are measured"
                 raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _check_batching(self) -> Self:
+        if self.batching == "line" and self.engine == "vllm":
+            msg = (
+                "batching 'line' is not built for the vllm engine; set engine to 'transformers', or batching to 'point'"
+            )
+            raise ValueError(msg)
         return self
 
     @property
@@ -587,6 +608,8 @@ class SweepConfig(Section):
         for benchmark in science["benchmarks"]:
             if not benchmark["decoding"]["early_verdict"]:
                 del benchmark["decoding"]["early_verdict"]
+        if self.batching == "point":
+            del science["batching"]
         return science
 
     @property

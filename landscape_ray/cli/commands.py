@@ -189,6 +189,16 @@ def run(
     set_: Overrides = None,
     engines: Annotated[int | None, typer.Option(metavar="N", help="Short for `--set run.engines=N`.")] = None,
     adaptive: Adaptive = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Use batch-invariant kernels (GPU). Short for `--set run.strict=true`.")
+    ] = False,
+    keep_engines: Annotated[
+        bool,
+        typer.Option(
+            "--keep-engines",
+            help="Leave engines up for the next run on a cluster. Short for `--set run.keep_engines_s=600`.",
+        ),
+    ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try points again that were given up.")] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Print where the time of the engines went.")] = False,
     json_: JsonLines = False,
@@ -211,7 +221,8 @@ def run(
     from landscape_ray.plan import Geometry, SweepPlan, num_planned_visits  # noqa: PLC0415
     from landscape_ray.sweep import ProfiledProgress, progress_for, run_sweep  # noqa: PLC0415
 
-    overrides = [*(set_ or ()), *([] if engines is None else [f"run.engines={engines}"])]
+    short = [*(["run.keep_engines_s=600"] if keep_engines else []), *(["run.strict=true"] if strict else [])]
+    overrides = [*short, *(set_ or ()), *([] if engines is None else [f"run.engines={engines}"])]
     sweep = _load(config, overrides, adaptive=adaptive)
     folder = out or f"results/{config.stem}"
     near = Path("results", config.stem) if "://" in folder else Path(folder)
@@ -342,6 +353,28 @@ def status(out: Out, *, json_: Json = False) -> None:
     else:
         text.print_facts(results_text.status_text(found))
     raise typer.Exit(found.exit_code)
+
+
+@app.command()
+def engines(
+    *,
+    stop: Annotated[bool, typer.Option("--stop", help="End them now.")] = False,
+    json_: Json = False,
+) -> None:
+    """Print the idle engines that earlier runs left up on a cluster with --keep-engines.
+
+    ```
+    RAY_ADDRESS=auto landscape-ray engines --stop
+    ```
+    """
+    from landscape_ray.sweep import kept_engines  # noqa: PLC0415
+
+    found = kept_engines(stop=stop)
+    if json_:
+        print_json({"stopped": stop, "engines": [asdict(engine) for engine in found]})
+    else:
+        ends = [("ended" if stop else f"ends in {engine.left_s:.0f} s") for engine in found]
+        text.print_facts(list(zip([engine.model for engine in found], ends, strict=True)) or [("engines", "none")])
 
 
 @app.command()

@@ -1,5 +1,5 @@
 """One engine per actor: puts perturbed weights in place and generates."""
 
-from landscape_ray.engine.protocol import Engine, EngineFacts, EngineSpec
+from landscape_ray.engine.protocol import Engine, EngineFacts, EngineSpec, LineEngine
 
-__all__ = ["Engine", "EngineFacts", "EngineSpec"]
+__all__ = ["Engine", "EngineFacts", "EngineSpec", "LineEngine"]

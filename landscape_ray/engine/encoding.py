@@ -17,6 +17,8 @@ __all__ = ["PROMPT_TOO_LONG", "PromptEncoder"]
 PROMPT_TOO_LONG = Completion(text="", token_ids=(), finish_reason=FinishReason.PROMPT_TOO_LONG)
 """What becomes of a prompt that leaves no room for a token."""
 
+MAX_BENCHMARKS = 64
+"""Prompts of so many benchmarks, or shares of them, are kept as tokens."""
 BYTE_TOKEN = re.compile("<0x[0-9A-F]{2}>")
 
 
@@ -37,7 +39,8 @@ class PromptEncoder:
             raise CheckpointError(msg) from error
         self.context_length = _context_length(folder, config)
         self.stop_token_ids = self._stop_token_ids(folder, config)
-        # The same texts are scored at every point of a sweep.
+        # The same prompts are asked, and the same texts scored, at every point of a sweep.
+        self.encode = functools.lru_cache(MAX_BENCHMARKS)(self._encode)
         self.encode_scored = functools.cache(self._encode_scored)
 
     def _stop_token_ids(self, folder: Path, config: Any) -> tuple[int, ...]:
@@ -61,7 +64,7 @@ class PromptEncoder:
         pad = self._tokenizer.pad_token_id
         return int(pad) if pad is not None else self.stop_token_ids[0]
 
-    def encode(self, benchmark: Benchmark) -> list[list[int]]:
+    def _encode(self, benchmark: Benchmark) -> list[list[int]]:
         """Return the token ids of each prompt, rendered as a chat up to where the model's answer begins.
 
         Raises:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from landscape_ray.engine.protocol import Engine, EngineName, EngineSpec
-from landscape_ray.errors import ResourceError
+from landscape_ray.engine.point_on_line import PointOnLine
+from landscape_ray.engine.protocol import Engine, EngineSpec, LineEngine
+from landscape_ray.errors import ConfigError, ResourceError
 
-__all__ = ["create_engine", "import_engine"]
+__all__ = ["create_engine", "create_point_on_line", "import_engine"]
 
 
 def create_engine(spec: EngineSpec) -> Engine:
@@ -14,21 +15,34 @@ def create_engine(spec: EngineSpec) -> Engine:
     Raises:
         UserError: It cannot be built as specified; the message says what to change.
     """
-    return import_engine(spec.engine)(spec)
+    return import_engine(spec)(spec)
 
 
-def import_engine(name: EngineName) -> Callable[[EngineSpec], Engine]:
+def create_point_on_line(spec: EngineSpec) -> PointOnLine:
+    """Build an engine that can have several points in one batch.
+
+    Raises:
+        UserError: It cannot be built as specified; the message says what to change.
+    """
+    engine = create_engine(spec)
+    if not isinstance(engine, LineEngine):
+        msg = f"The {spec.engine} engine cannot have several points in one batch; set batching: point."
+        raise ConfigError(msg)
+    return PointOnLine(engine)
+
+
+def import_engine(spec: EngineSpec) -> Callable[[EngineSpec], Engine]:
     """Import an engine with the libraries it needs, and return what builds it.
 
     Raises:
-        ResourceError: A library is missing.
+        ResourceError: A library is missing, or has not what is asked for.
     """
     try:
-        match name:
+        match spec.engine:
             case "vllm":
                 from landscape_ray.engine.vllm_engine import VllmEngine, import_vllm  # noqa: PLC0415
 
-                import_vllm()
+                import_vllm(spec.run)
                 return VllmEngine
             case "transformers":
                 from landscape_ray.engine.transformers_engine import TransformersEngine  # noqa: PLC0415
@@ -40,7 +54,7 @@ def import_engine(name: EngineName) -> Callable[[EngineSpec], Engine]:
                 return lambda spec: SyntheticEngine(spec.run.synthetic)
     except ImportError as error:
         msg = (
-            f"The {name} engine cannot be imported here ({error}). Install landscape-ray[gpu] on a GPU machine, "
+            f"The {spec.engine} engine cannot be imported here ({error}). Install landscape-ray[gpu] on a GPU machine, "
             "or run `make install` in a clone for the CPU build. Where vLLM does not install, the slower fallback is "
             "--set engine=transformers."
         )

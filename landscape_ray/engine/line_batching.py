@@ -96,7 +96,7 @@ class Line:
         def forward(inputs: torch.Tensor) -> torch.Tensor:
             self._check_batch(module, inputs)
             self._inside = True
-            out = plain(inputs)
+            out: torch.Tensor = plain(inputs)
             sum_ = out.float()
             for k, layer in layers:
                 sum_ = torch.addcmul(sum_, _beside(self._coefficients_KB[k], out), layer.forward(inputs).float())
@@ -119,6 +119,7 @@ class Line:
                     if key in moved:
                         sum_BC = torch.addcmul(sum_BC, self._coefficients_KB[k][:, None], moved[key])
                 own[key] = sum_BC.to(parameter.dtype).view(len(sum_BC), *[1] * (inputs.ndim - 2), -1)
+            out: torch.Tensor
             if rigid:
                 out = _with_parameters(module, {}).forward(inputs) * own["weight"]
                 out = out + own["bias"] if "bias" in own else out

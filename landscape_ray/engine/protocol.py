@@ -2,23 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, runtime_checkable
 
 from landscape_ray.config import RunConfig
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText
 from landscape_ray.plan import CheckpointDelta, Perturbation
 
-__all__ = ["Engine", "EngineFacts", "EngineName", "EngineSpec"]
-
-EngineName: TypeAlias = Literal["vllm", "transformers", "synthetic"]
+__all__ = ["Engine", "EngineFacts", "EngineSpec", "LineEngine"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSpec:
     """Everything an engine is built from. Plain data: it is sent to the node that runs the engine."""
 
-    engine: EngineName
+    engine: Literal["vllm", "transformers", "synthetic"]
     """Which engine."""
     model: str
     """Local folder of the checkpoint, or a Hub id."""
@@ -32,6 +30,8 @@ class EngineSpec:
     """What will be asked of the engine, so that it can size its context; empty: it takes the model's own."""
     deltas: tuple[CheckpointDelta, ...] = ()
     """The checkpoints whose differences perturbations may hold; fetched like the model where they are not there yet."""
+    batching: Literal["point", "line"] = "point"
+    """Whether several points may be asked for in one batch, see `LineEngine`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +66,14 @@ class Engine(Protocol):
 
         Prefill is everything up to the first token: prompts made tokens, and steps in which any are read; answers that
         are longer already go on in these steps, too. An engine that cannot tell it apart counts it as decode.
+        """
+        ...
+
+    def admit(self, benchmarks: Sequence[Benchmark]) -> None:
+        """Make sure that the engine has room for benchmarks other than those it was built for.
+
+        Raises:
+            ResourceError: It has not.
         """
         ...
 
@@ -115,4 +123,35 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Release memory and processes. The engine cannot be used afterwards."""
+        ...
+
+
+@runtime_checkable
+class LineEngine(Engine, Protocol):
+    """An engine that can have several points in one batch, with weights and directions apart.
+
+    Answers are those at `base + sum of coefficient * vector` without the cast to the engine's type, so their last bits
+    differ from those after `place`.
+    """
+
+    def place_points(self, perturbations: Sequence[Perturbation]) -> list[str]:
+        """Make ready for several points, until the next call of this method or of `place`.
+
+        Returns:
+            A digest for each point, equal if weights, directions and coefficients are: that of the placed weights
+            only at the origin.
+
+        Raises:
+            CheckpointError: A pattern matches no tensor of the checkpoint, or the model has layers that are not
+                covered.
+            PlacementError: The engine did not take every tensor exactly.
+        """
+        ...
+
+    def generate_points(self, benchmarks: Sequence[Benchmark]) -> list[list[tuple[Completion, ...]]]:
+        """Return what `generate` gives, for each of the points."""
+        ...
+
+    def log_likelihoods_points(self, texts: Sequence[ScoredText]) -> list[list[LogLikelihood | None]]:
+        """Return what `log_likelihoods` gives, for each of the points."""
         ...

@@ -28,7 +28,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from landscape_ray import __version__
 from landscape_ray.config import CheckpointConfig, SyntheticFaults
@@ -53,6 +53,7 @@ class SyntheticEngine:
         self._delay_s = faults.delay_s
         self._poison_prompts = frozenset(faults.poison_prompts)
         self._distance = 0.0
+        self._points: tuple[Perturbation, ...] = ()
         self.stopwatch = Stopwatch()
         time.sleep(faults.start_delay_s)
 
@@ -60,6 +61,9 @@ class SyntheticEngine:
     def facts(self) -> EngineFacts:
         """What the engine is and runs on."""
         return self._facts
+
+    def admit(self, benchmarks: Sequence[Benchmark]) -> None:
+        """Have room for any; see `Engine.admit`."""
 
     def place(self, perturbation: Perturbation) -> str:
         """Move to a perturbation; see `Engine.place`. The digest is of the perturbation."""
@@ -85,6 +89,22 @@ class SyntheticEngine:
     def log_likelihoods(self, texts: Sequence[ScoredText]) -> list[LogLikelihood | None]:
         """Score by the formula of the module; see `Engine.log_likelihoods`."""
         return [self._score(text) for text in texts]
+
+    def place_points(self, perturbations: Sequence[Perturbation]) -> list[str]:
+        """Remember the points; see `LineEngine.place_points`."""
+        self._points = tuple(perturbations)
+        return [self.place(perturbation) for perturbation in perturbations]
+
+    def generate_points(self, benchmarks: Sequence[Benchmark]) -> list[list[tuple[Completion, ...]]]:
+        """Go from point to point; see `LineEngine.generate_points`."""
+        return [self.generate(benchmarks) for _ in self._at_points()]
+
+    def log_likelihoods_points(self, texts: Sequence[ScoredText]) -> list[list[LogLikelihood | None]]:
+        """Go from point to point; see `LineEngine.log_likelihoods_points`."""
+        return [self.log_likelihoods(texts) for _ in self._at_points()]
+
+    def _at_points(self) -> Iterator[str]:
+        return map(self.place, self._points)
 
     def close(self) -> None:
         """Release nothing."""

@@ -90,6 +90,9 @@ class TransformersEngine:
             device=torch.cuda.get_device_name() if self._device.type == "cuda" else cpu_name(),
         )
 
+    def admit(self, benchmarks: Sequence[Benchmark]) -> None:
+        """Have room for any: memory is taken as it is needed; see `Engine.admit`."""
+
     def place(self, perturbation: Perturbation) -> str:
         """Copy perturbed tensors into the live parameters; see `Engine.place`."""
         digest = WeightsDigest()

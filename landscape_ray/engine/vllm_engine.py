@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from landscape_ray.config import RunConfig
 from landscape_ray.engine.checkpoint import checkpoint_folder
 from landscape_ray.engine.encoding import PROMPT_TOO_LONG, PromptEncoder
 from landscape_ray.engine.hardware import cpu_name
@@ -29,13 +30,26 @@ MAX_GROUP = 64
 CPU_KV_CACHE_GIB = 1.0
 
 
-def import_vllm() -> Any:
-    """Import vLLM with all that its engine needs, and return it; takes most of a small engine's start."""
+def import_vllm(run: RunConfig) -> Any:
+    """Import vLLM with all that its engine needs, and return it; takes most of a small engine's start.
+
+    Raises:
+        ResourceError: `run.strict` where vLLM has no kernels for it.
+    """
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     # Only now, because the variables above are read on import.
     import vllm  # noqa: PLC0415
+    from vllm.platforms import current_platform  # noqa: PLC0415
 
+    if run.strict:
+        if current_platform.is_cpu():
+            msg = (
+                "run.strict asks for kernels whose results do not depend on the batch, which vLLM has for GPUs only. "
+                "Leave it out: a CPU repeats a visit to the last bit without it, with the same engine settings."
+            )
+            raise ResourceError(msg)
+        os.environ["VLLM_BATCH_INVARIANT"] = "1"
     _ = vllm.LLM  # which imports the rest: the package itself is lazy
     return vllm
 
@@ -67,7 +81,7 @@ class VllmEngine:
             CheckpointError: The checkpoint cannot be read.
             PlacementError: vLLM's loader does not take every tensor of the checkpoint.
         """
-        vllm = import_vllm()
+        vllm = import_vllm(spec.run)
         import torch  # noqa: PLC0415 - which vLLM has imported by now
         from vllm.platforms import current_platform  # noqa: PLC0415
 
@@ -108,7 +122,7 @@ class VllmEngine:
         # Shows now, not at every point of the sweep, whether vLLM's loader takes every tensor of this model.
         self.place(ORIGIN)
         self._facts = EngineFacts(
-            engine=f"vllm {vllm.__version__}",
+            engine=f"vllm {vllm.__version__}{' batch-invariant' if spec.run.strict else ''}",
             torch_version=torch.__version__,
             device=cpu_name() if self._on_cpu else current_platform.get_device_name(),
             start_s={
@@ -122,6 +136,13 @@ class VllmEngine:
     def facts(self) -> EngineFacts:
         """What the engine is and runs on."""
         return self._facts
+
+    def admit(self, benchmarks: Sequence[Benchmark]) -> None:
+        """Compare with the context that the engine was built with; see `Engine.admit`."""
+        needed, room = self._context_needed(benchmarks), self._llm.llm_engine.model_config.max_model_len
+        if needed > room:
+            msg = f"The engine was built for sequences of {room} tokens, and these benchmarks need {needed}."
+            raise ResourceError(msg)
 
     def place(self, perturbation: Perturbation) -> str:
         """Put perturbed weights into every worker; see `Engine.place`."""

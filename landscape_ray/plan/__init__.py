@@ -3,6 +3,7 @@
 from landscape_ray.plan.estimate import TIME_ASSUMPTIONS, SweepEstimate, estimate, num_planned_visits
 from landscape_ray.plan.geometry import Geometry, Mark, needs_geometry, random_axes
 from landscape_ray.plan.grid import Axis, Grid, GridPoint
+from landscape_ray.plan.lines import LineTask, Task, in_lines
 from landscape_ray.plan.perturbation import (
     ORIGIN,
     CheckpointDelta,
@@ -22,6 +23,7 @@ __all__ = [
     "Geometry",
     "Grid",
     "GridPoint",
+    "LineTask",
     "Mark",
     "Normalization",
     "Perturbation",
@@ -30,9 +32,11 @@ __all__ = [
     "RandomVector",
     "SweepEstimate",
     "SweepPlan",
+    "Task",
     "VectorSpec",
     "direction_seed",
     "estimate",
+    "in_lines",
     "needs_geometry",
     "num_planned_visits",
     "random_axes",

@@ -59,6 +59,16 @@ class PointTask:
     benchmarks: tuple[str, ...]
     """Names of the benchmarks still missing there, in configuration order; at least one."""
 
+    @property
+    def label(self) -> str:
+        """Readable name: that of the point."""
+        return self.point.label
+
+    @property
+    def tasks(self) -> tuple["PointTask"]:
+        """The task itself: what `LineTask` has several of."""
+        return (self,)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepPlan:

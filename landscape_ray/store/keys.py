@@ -31,7 +31,14 @@ class IdentifiedBenchmark(Protocol):
 
 
 def part_key(
-    *, fingerprint: str, engine: str, dtype: str, point: PlannedPoint, benchmark: IdentifiedBenchmark, judge: str
+    *,
+    fingerprint: str,
+    engine: str,
+    dtype: str,
+    point: PlannedPoint,
+    benchmark: IdentifiedBenchmark,
+    judge: str,
+    batching: str = "point",
 ) -> str:
     """Return the key of the part that holds one benchmark at one point: 32 hexadecimal digits.
 
@@ -51,12 +58,13 @@ def part_key(
         point: Where.
         benchmark: What is asked there.
         judge: Name and version of the judge.
+        batching: Whether points share batches. `point`, that they do not, came first and enters no key.
     """
     terms = [[type(vector).__name__, vector.identity, _exact(c)] for vector, c in point.perturbation.terms]
     is_repeated = bool(terms) and not any(isinstance(vector, RandomVector) for vector, _ in point.perturbation.terms)
     draw = [point.draw] if is_repeated and point.draw else []
     content = [
-        [fingerprint, engine, dtype],
+        [fingerprint, engine, dtype, *([batching] if batching != "point" else [])],
         [terms, [_exact(coordinate) for coordinate in point.coordinates], point.repeat, *draw],
         [benchmark.name, benchmark.digest, benchmark.metric, judge],
     ]

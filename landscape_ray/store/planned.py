@@ -27,6 +27,7 @@ def part_keys(
                 fingerprint=fingerprint,
                 engine=config.engine,
                 dtype=config.dtype,
+                batching=config.batching,
                 point=point,
                 benchmark=benchmarks[name],
                 judge=benchmarks[name].judge,

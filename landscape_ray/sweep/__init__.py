@@ -1,17 +1,20 @@
 """Which engine visits which point: driver, scheduler and actors on Ray."""
 
 from landscape_ray.sweep.driver import run_sweep
+from landscape_ray.sweep.kept import IdleEngine, kept_engines
 from landscape_ray.sweep.preparation import PreparedSweep, SweepOutcome
 from landscape_ray.sweep.profile import ProfiledProgress
 from landscape_ray.sweep.progress import Progress, SilentProgress, SweepStatus, progress_for
 
 __all__ = [
+    "IdleEngine",
     "PreparedSweep",
     "ProfiledProgress",
     "Progress",
     "SilentProgress",
     "SweepOutcome",
     "SweepStatus",
+    "kept_engines",
     "progress_for",
     "run_sweep",
 ]

@@ -16,9 +16,9 @@ from typing import ClassVar
 import ray
 
 from landscape_ray.config import CheckpointConfig, ModelConfig
-from landscape_ray.engine import Engine, EngineFacts, EngineSpec
+from landscape_ray.engine import Engine, EngineFacts, EngineSpec, LineEngine
 from landscape_ray.engine.checkpoint import checkpoint_folder, resolve, resolve_delta
-from landscape_ray.engine.factory import create_engine, import_engine
+from landscape_ray.engine.factory import create_engine, create_point_on_line, import_engine
 from landscape_ray.engine.synthetic import strike
 from landscape_ray.errors import CheckpointError, GenerationError, LandscapeError
 from landscape_ray.evaluation import (
@@ -34,9 +34,9 @@ from landscape_ray.evaluation import (
     judge_named,
     score,
 )
-from landscape_ray.plan import PointTask
+from landscape_ray.plan import LineTask, PointTask, Task
 from landscape_ray.store import BenchmarkIdentity, ResultStore, part_key
-from landscape_ray.sweep.batches import generate, is_out_of_memory, log_likelihoods
+from landscape_ray.sweep.batches import generate, is_out_of_memory, log_likelihoods, log_likelihoods_points
 from landscape_ray.sweep.resources import lease_cores
 
 __all__ = ["EngineActor", "EngineReady", "Trouble", "VisitReport"]
@@ -167,6 +167,23 @@ class EngineActor:
             fingerprint: Content of the base checkpoint.
             environment: Variables to set before anything reads them.
         """
+        # One thread for all that the engine does: its libraries keep what they set up by thread.
+        self._on_engine = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
+        self._publishing = threading.Lock()
+        self._take_on(
+            spec=spec, on_gpu=on_gpu, out=out, sweep_id=sweep_id, fingerprint=fingerprint, environment=environment
+        )
+
+    def _take_on(
+        self,
+        *,
+        spec: EngineSpec,
+        on_gpu: bool,
+        out: str,
+        sweep_id: str,
+        fingerprint: str,
+        environment: Mapping[str, str],
+    ) -> None:
         os.environ.update(environment)
         self._spec = spec
         self._on_gpu = on_gpu
@@ -174,9 +191,6 @@ class EngineActor:
         self._sweep_id = sweep_id
         self._fingerprint = fingerprint
         self._stages_s: dict[str, float] = {}
-        # One thread for all that the engine does: its libraries keep what they set up by thread.
-        self._on_engine = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
-        self._publishing = threading.Lock()
         self._benchmarks = {benchmark.name: benchmark for benchmark in spec.benchmarks}
         self._judges = {b.name: judge_named(b.judge) for b in spec.benchmarks if not b.is_scored}
         self._identities = {benchmark.name: BenchmarkIdentity.of(benchmark) for benchmark in spec.benchmarks}
@@ -193,11 +207,14 @@ class EngineActor:
         """Build the engine."""
         if trouble := self._stage("start", self._start):
             return trouble
+        return self._ready({**self._stages_s, **self._engine.facts.start_s})
+
+    def _ready(self, stages_s: Mapping[str, float]) -> EngineReady:
         return EngineReady(
             node=ray.get_runtime_context().get_node_id(),
             facts=self._engine.facts,
             start_s=sum(self._stages_s.values()),
-            stages_s={**self._stages_s, **self._engine.facts.start_s},
+            stages_s=stages_s,
         )
 
     def _stage(self, name: str, carry_out: Callable[[], None]) -> Trouble | None:
@@ -222,10 +239,15 @@ class EngineActor:
     def _load(self) -> None:
         if not self._on_gpu:
             lease_cores(self._spec.run.cpus_per_engine)
-        import_engine(self._spec.engine)
+        import_engine(self._spec)
 
     def _start(self) -> None:
-        self._engine: Engine = create_engine(self._spec)
+        if self._spec.batching == "line":
+            point_on_line = create_point_on_line(self._spec)
+            self._engine: Engine = point_on_line
+            self._line: LineEngine = point_on_line.line
+        else:
+            self._engine = create_engine(self._spec)
 
     def _check_checkpoints(self) -> None:
         """Make sure that folders are here what they are for the driver; a commit on the Hub is so by its name.
@@ -243,46 +265,61 @@ class EngineActor:
                 found = resolve_delta(CheckpointConfig(id=delta.location)).fingerprint
                 _check_same(delta.location, found, delta.fingerprint)
 
-    @ray.method(concurrency_group="visits")
-    def visit(self, task: PointTask, attempt: int, num_batches: int) -> VisitReport | Trouble:
-        """Go to a point, generate, judge, and publish one part per benchmark.
+    @ray.method(concurrency_group="visits")  # type: ignore[untyped-decorator]
+    def visit(self, task: Task, attempt: int, num_batches: int) -> tuple[VisitReport, ...] | Trouble:
+        """Go to a point, or several at once, generate, judge, and publish one part per point and benchmark.
 
         Args:
-            task: The point and its missing benchmarks.
+            task: Points and their missing benchmarks.
             attempt: 1 for a first attempt.
             num_batches: Into how many batches to split the prompts.
+
+        Returns:
+            A report for each point. Times of the engine are shared out evenly.
         """
         try:
             answers = self._on_engine.submit(self._ask, task, attempt, num_batches).result()
             with self._publishing:
-                return self._publish(task, attempt, answers)
+                return tuple(self._publish(each, attempt, of) for each, of in zip(task.tasks, answers, strict=True))
         except Exception as error:  # whatever it is, the driver must hear of it
-            logger.exception("Attempt %d at %s failed", attempt, task.point.label)
+            logger.exception("Attempt %d at %s failed", attempt, task.label)
             return Trouble.of(error)
 
-    def _ask(self, task: PointTask, attempt: int, num_batches: int) -> _Answers:
+    def _ask(self, task: Task, attempt: int, num_batches: int) -> tuple[_Answers, ...]:
         """Place weights and let the engine answer; the one part of a visit that needs it."""
         stopwatch = self._engine.stopwatch
         started_at, began = datetime.now(UTC), stopwatch.clock()
         stopwatch.take()  # what a visit before has left that failed
         if self._spec.engine == "synthetic":
-            strike(self._spec.run.synthetic, task.point, attempt)
+            for each in task.tasks:
+                strike(self._spec.run.synthetic, each.point, attempt)
         benchmarks = [self._benchmarks[name] for name in task.benchmarks]
         generated, scored = [b for b in benchmarks if not b.is_scored], [b for b in benchmarks if b.is_scored]
-        digest = self._engine.place(task.point.perturbation)
-        placed = stopwatch.clock()
-        completions = generate(self._engine, generated, num_batches)
-        likelihoods = log_likelihoods(self._engine, scored, num_batches)
+        if isinstance(task, LineTask):
+            digests = self._line.place_points([each.point.perturbation for each in task.tasks])
+            placed = stopwatch.clock()
+            completions = self._line.generate_points(generated)
+            likelihoods = log_likelihoods_points(self._line, scored)
+        else:
+            digests = [self._engine.place(task.point.perturbation)]
+            placed = stopwatch.clock()
+            completions = [generate(self._engine, generated, num_batches)]
+            likelihoods = [log_likelihoods(self._engine, scored, num_batches)]
         asked = stopwatch.clock()
         spent_s = stopwatch.take()
-        return _Answers(
-            completions={b.name: answers for b, answers in zip(generated, completions, strict=True)},
-            likelihoods={b.name: found for b, found in zip(scored, likelihoods, strict=True)},
-            weights_digest=digest,
-            started_at=started_at.isoformat(timespec="milliseconds"),
-            place_s=placed - began,
-            generate_s=asked - placed,
-            spent_s={**spent_s, "other": asked - began - sum(spent_s.values())},
+        spent_s["other"] = asked - began - sum(spent_s.values())
+        num_points = len(task.tasks)
+        return tuple(
+            _Answers(
+                completions={b.name: answers for b, answers in zip(generated, texts, strict=True)},
+                likelihoods={b.name: of for b, of in zip(scored, found, strict=True)},
+                weights_digest=digest,
+                started_at=started_at.isoformat(timespec="milliseconds"),
+                place_s=(placed - began) / num_points,
+                generate_s=(asked - placed) / num_points,
+                spent_s={phase: seconds / num_points for phase, seconds in spent_s.items()},
+            )
+            for digest, texts, found in zip(digests, completions, likelihoods, strict=True)
         )
 
     def _publish(self, task: PointTask, attempt: int, answers: _Answers) -> VisitReport:
@@ -353,6 +390,7 @@ class EngineActor:
             fingerprint=self._fingerprint,
             engine=self._spec.engine,
             dtype=self._spec.dtype,
+            batching=self._spec.batching,
             point=task.point,
             benchmark=identity,
             judge=identity.judge,

@@ -8,11 +8,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from landscape_ray.engine import Engine
+from landscape_ray.engine import Engine, LineEngine
 from landscape_ray.errors import GenerationError
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, LogLikelihood, scored_texts
 
-__all__ = ["generate", "is_out_of_memory", "log_likelihoods"]
+__all__ = ["generate", "is_out_of_memory", "log_likelihoods", "log_likelihoods_points"]
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +71,19 @@ def log_likelihoods(
             found += _without_poison(engine.log_likelihoods, share, POISONED_TEXT, _alike, error)
     rest = iter(found)
     return [tuple(itertools.islice(rest, len(own))) for own in texts]
+
+
+def log_likelihoods_points(
+    engine: LineEngine, benchmarks: Sequence[Benchmark]
+) -> list[list[tuple[LogLikelihood | None, ...]]]:
+    """Score the texts of all benchmarks at all points that the engine is at, in the benchmarks' order.
+
+    Raises:
+        GenerationError: The engine failed.
+    """
+    texts = [scored_texts(benchmark) for benchmark in benchmarks]
+    rests = map(iter, engine.log_likelihoods_points(tuple(itertools.chain.from_iterable(texts))))
+    return [[tuple(itertools.islice(rest, len(own))) for own in texts] for rest in rests]
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:

@@ -5,9 +5,11 @@ started.
 """
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from types import FrameType
 from typing import Protocol, assert_never
@@ -18,10 +20,11 @@ from landscape_ray.store import RENEW_EVERY_S, Lease, ResultStore
 from landscape_ray.sweep.actor import EngineActor
 from landscape_ray.sweep.fleet import Fleet
 from landscape_ray.sweep.journal import Journal
+from landscape_ray.sweep.kept import KeptEngineActor, KeptEngines, engine_key
 from landscape_ray.sweep.metrics import Metrics
-from landscape_ray.sweep.preparation import PreparedSweep, SweepOutcome
+from landscape_ray.sweep.preparation import PreparedSweep, SweepOutcome, installed_versions
 from landscape_ray.sweep.progress import Progress, SilentProgress, SweepStatus, Tally
-from landscape_ray.sweep.resources import Allotment, allot, connection, hardware
+from landscape_ray.sweep.resources import Allotment, allot, connection, forwarded_environment, hardware
 from landscape_ray.sweep.rounds import Rounds
 from landscape_ray.sweep.scheduler import (
     Assign,
@@ -75,13 +78,14 @@ def run_sweep(
         outcome, tasks = sweep.survey(retry_failed=retry_failed)
         error = None
         if tasks:
-            with connection(), stop_requests() as stop:
+            with connection(must_outlive=config.run.keep_engines_s > 0), stop_requests() as stop:
                 allotment = allot(config.engine, config.run)
                 sweep.store.write_manifest(sweep.manifest(hardware(allotment)))
                 fleet = Fleet(
-                    EngineActor,
+                    KeptEngineActor if config.run.keep_engines_s else EngineActor,
                     allotment=allotment,
                     room=partial(allot, config.engine, config.run),
+                    kept=_kept(sweep, allotment),
                     spec=sweep.engine_spec(),
                     out=sweep.out,
                     sweep_id=config.sweep_id,
@@ -91,7 +95,10 @@ def run_sweep(
                 run = Run(
                     tasks,
                     fleet=fleet,
-                    policy=policy_of(config.run, allotment),
+                    policy=replace(
+                        policy_of(config.run, allotment),
+                        points_per_visit=config.run.points_per_visit if config.batching == "line" else 1,
+                    ),
                     store=sweep.store,
                     sweep_id=config.sweep_id,
                     give_up=sweep.give_up,
@@ -105,6 +112,20 @@ def run_sweep(
     if error is not None and outcome.num_missing:
         raise error
     return outcome
+
+
+def _kept(sweep: PreparedSweep, allotment: Allotment) -> KeptEngines | None:
+    """Return the way to engines of earlier sweeps and to later sweeps, if engines are to be kept."""
+    if not sweep.config.run.keep_engines_s:
+        return None
+    key = engine_key(
+        sweep.engine_spec(),
+        allotment,
+        forwarded_environment(os.environ),
+        fingerprint=sweep.model.fingerprint,
+        versions=installed_versions(),
+    )
+    return KeptEngines(key, model=sweep.config.model.id, keep_s=sweep.config.run.keep_engines_s)
 
 
 class GiveUpTask(Protocol):
@@ -173,10 +194,11 @@ class Run:
                     next_notices_s = now_s + NOTICES_EVERY_S
                     for notice in self._fleet.notices():
                         self._feed(notice)
-                for event, answer in self._fleet.events(TICK_S):
-                    self._tally.count(answer)
-                    self._metrics.count(answer)
-                    self._journal.note(answer)
+                for event, answers in self._fleet.events(TICK_S):
+                    for answer in answers:
+                        self._tally.count(answer)
+                        self._metrics.count(answer)
+                        self._journal.note(answer)
                     self._feed(event)
                 status = self._status()
                 for listener in self._listeners:

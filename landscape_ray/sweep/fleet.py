@@ -1,17 +1,18 @@
 """The engines of a sweep as Ray actors: carries out the scheduler's instructions, and reports events back."""
 
 import contextlib
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import ray
 from ray.exceptions import RayActorError, RayError
 
 from landscape_ray.errors import GenerationError, ResourceError
 from landscape_ray.sweep.actor import EngineReady, Trouble, VisitReport
+from landscape_ray.sweep.kept import KeptEngines
 from landscape_ray.sweep.resources import Allotment, forwarded_environment
 from landscape_ray.sweep.scheduler import (
     Assign,
@@ -29,7 +30,16 @@ from landscape_ray.sweep.scheduler import (
 
 __all__ = ["Fleet"]
 
+logger = logging.getLogger(__name__)
+
 MAX_LOSS_CHARS = 1000
+WAITING = "__ray_ready__"
+"""Ray's own method of actors, which answers as soon as there is a process."""
+ADOPTION = "taking over a kept engine"
+
+
+Answers: TypeAlias = tuple[VisitReport | EngineReady, ...]
+"""What actors report with an event: of a visit, one report for each of its points."""
 
 
 class StartsInStages(Protocol):
@@ -49,7 +59,13 @@ class Fleet:
     """
 
     def __init__(
-        self, actor: type[StartsInStages], *, allotment: Allotment, room: Callable[[], Allotment], **arguments: Any
+        self,
+        actor: type[StartsInStages],
+        *,
+        allotment: Allotment,
+        room: Callable[[], Allotment],
+        kept: KeptEngines | None = None,
+        **arguments: Any,
     ) -> None:
         """Prepare to start actors.
 
@@ -57,27 +73,44 @@ class Fleet:
             actor: Class of the actors: `EngineActor`, or another one with its methods.
             allotment: What each of them gets.
             room: What they would get by now, for clusters that grow.
+            kept: Where engines come from and go to instead of being started and ended; None: they are not kept.
             **arguments: What each is made with, besides `on_gpu` and `environment`.
         """
         self._room = room
-        self._create = partial(
-            ray.remote(concurrency_groups=dict(actor.CONCURRENCY_GROUPS))(actor).options(**allotment.options).remote,
-            on_gpu=allotment.num_gpus > 0,
-            environment=forwarded_environment(os.environ),
+        self._kept = kept
+        self._actor = ray.remote(concurrency_groups=dict(actor.CONCURRENCY_GROUPS))(actor)
+        self._options = allotment.options
+        self._arguments = {
+            "on_gpu": allotment.num_gpus > 0,
+            "environment": forwarded_environment(os.environ),
             **arguments,
-        )
-        self._stages = {"__ray_ready__": "waiting for a node", **actor.STAGES}
+        }
+        self._stages = {WAITING: "waiting for a node", **actor.STAGES}
         self._actors: dict[int, Any] = {}
         # Each call under way: its engine, and its visit or the stage of the engine's start.
         self._calls: dict[Any, tuple[int, int | str]] = {}
         self._draining: set[str] = set()
 
     def start(self, instruction: StartEngine) -> None:
-        """Start an engine; it comes up when a node has room for it."""
-        actor = self._create()
-        self._actors[instruction.engine] = actor
+        """Take a kept engine over, or start one; it comes up when a node has room for it."""
+        if not self._take_over(instruction.engine):
+            self._create(instruction.engine)
+
+    def _take_over(self, engine: int) -> bool:
+        """Give an engine the process of a kept one, if there is any."""
+        actor = self._kept.take() if self._kept else None
+        if actor is None:
+            return False
+        self._drop(engine)
+        self._actors[engine] = actor
+        self._calls[actor.adopt.remote(**self._arguments)] = (engine, ADOPTION)
+        return True
+
+    def _create(self, engine: int) -> None:
+        options = self._options | (self._kept.options() if self._kept else {})
+        self._actors[engine] = actor = self._actor.options(**options).remote(**self._arguments)
         for stage in self._stages:
-            self._calls[getattr(actor, stage).remote()] = (instruction.engine, stage)
+            self._calls[getattr(actor, stage).remote()] = (engine, stage)
 
     def assign(self, instruction: Assign) -> None:
         """Send a task to an engine."""
@@ -87,22 +120,35 @@ class Fleet:
 
     def stop(self, instruction: StopEngine) -> None:
         """End an engine and forget its calls."""
-        self._drop(instruction.engine)
+        self._release(instruction.engine)
 
     def close(self) -> None:
         """End all engines."""
         for engine in list(self._actors):
+            self._release(engine)
+
+    def _release(self, engine: int) -> None:
+        """Leave an engine that is in order and has nothing to do to the next sweep; end any other."""
+        if self._kept and engine in self._actors and engine not in self._busy():
+            self._kept.give(self._actors.pop(engine))
+        else:
             self._drop(engine)
+
+    def _busy(self) -> set[int]:
+        return {engine for engine, _ in self._calls.values()}
 
     def starting(self) -> Counter[str]:
         """Return how many engines are at each stage of their start."""
+        return Counter(self._stages.get(stage, ADOPTION) for stage in self._current_stages().values())
+
+    def _current_stages(self) -> dict[int, str]:
         current: dict[int, str] = {}
         for engine, stage in self._calls.values():  # in the order asked, so the first one left is the current one
             if isinstance(stage, str):
-                current.setdefault(engine, self._stages[stage])
-        return Counter(current.values())
+                current.setdefault(engine, stage)
+        return current
 
-    def events(self, timeout_s: float) -> Iterator[tuple[Event, VisitReport | EngineReady | None]]:
+    def events(self, timeout_s: float) -> Iterator[tuple[Event, Answers]]:
         """Yield what has happened, after waiting at most so long for something to happen."""
         if self._calls:
             ray.wait(list(self._calls), timeout=timeout_s)
@@ -113,7 +159,12 @@ class Fleet:
                     yield event
 
     def notices(self) -> Iterator[NodeDraining | ClusterGrown]:
-        """Yield how much room there is for engines, and once each node that is going to be taken away."""
+        """Yield how much room there is for engines, and once each node that is going to be taken away.
+
+        Called every few seconds; kept engines learn by it that the driver lives.
+        """
+        if self._kept:
+            self._look_after()
         with contextlib.suppress(ResourceError):  # no room at all, for the moment
             yield ClusterGrown(num_engines=self._room().num_engines)
         # The only place where Ray tells it to a driver; Ray Train reads it here too.
@@ -121,34 +172,59 @@ class Fleet:
         yield from (NodeDraining(node=node) for node in draining - self._draining)
         self._draining |= draining
 
-    def _event(self, call: Any, engine: int, visit: int | str) -> tuple[Event, VisitReport | EngineReady | None] | None:
+    def _look_after(self) -> None:
+        """Let engines with nothing to do know that the driver lives, and look for kept ones in place of new ones."""
+        for engine in self._actors.keys() - self._busy():
+            self._actors[engine].beat.remote()
+        waiting = [engine for engine, stage in self._current_stages().items() if stage == WAITING]
+        for engine in waiting:
+            if not self._take_over(engine):
+                break
+
+    def _event(  # noqa: PLR0911  (one case each)
+        self, call: Any, engine: int, visit: int | str
+    ) -> tuple[Event, Answers] | None:
         try:
-            answer: EngineReady | VisitReport | Trouble | None = ray.get(call)
+            answer: EngineReady | Answers | Trouble | None = ray.get(call)
         except RayError as error:
+            if visit == ADOPTION:
+                self._replace(engine, _loss(error))
+                return None
             # Its process is gone, or its answer did not make it here whole, and nobody knows what state it is in.
             self._drop(engine)
             preempted = isinstance(error, RayActorError) and bool(getattr(error, "preempted", False))
-            return EngineLost(engine=engine, error=_loss(error), preempted=preempted), None
+            return EngineLost(engine=engine, error=_loss(error), preempted=preempted), ()
         match answer, visit:
             case EngineReady(), _:
-                return EngineStarted(engine=engine, node=answer.node), answer
+                return EngineStarted(engine=engine, node=answer.node), (answer,)
+            case Trouble(), str() if visit == ADOPTION:
+                self._replace(engine, answer.error)
+                return None
             case Trouble(), str():
                 self._drop(engine)
-                return EngineStartFailed(engine=engine, error=answer.error), None
+                return EngineStartFailed(engine=engine, error=answer.error), ()
             case Trouble(), int():
+                if not answer.engine_usable:
+                    self._drop(engine)  # before it could be given to the next sweep
                 failed = VisitFailed(
                     visit=visit,
                     error=answer.error,
                     out_of_memory=answer.out_of_memory,
                     engine_usable=answer.engine_usable,
                 )
-                return failed, None
-            case VisitReport(), int():
+                return failed, ()
+            case tuple(), int():
                 return VisitDone(visit=visit), answer
             case ((None | True), str()):
                 return None  # a stage of the start, not the last one
             case _:
                 raise AssertionError(answer, visit)
+
+    def _replace(self, engine: int, error: Exception) -> None:
+        """Start an engine in place of a kept one that could not be taken over."""
+        logger.warning("A kept engine was of no use and is replaced: %s", error)
+        self._drop(engine)
+        self._create(engine)
 
     def _drop(self, engine: int) -> None:
         actor = self._actors.pop(engine, None)

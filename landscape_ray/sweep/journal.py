@@ -80,7 +80,7 @@ class Journal:
         """Take note of an event, an instruction or a report."""
         match item:
             case Assign():
-                self._visits[item.visit] = (item.task.point.label, item.attempt)
+                self._visits[item.visit] = (item.task.label, item.attempt)
             case VisitDone():
                 self._visits.pop(item.visit, None)
                 if not self._any_done:

@@ -303,7 +303,7 @@ class JudgeActor:
             start_s=time.perf_counter() - began,
         )
 
-    def visit(self, task: PointTask, attempt: int, num_batches: int) -> VisitReport | Trouble:
+    def visit(self, task: PointTask, attempt: int, num_batches: int) -> tuple[VisitReport, ...] | Trouble:
         """Judge what was generated at a point, and publish one part of verdicts per benchmark.
 
         Args:
@@ -312,7 +312,7 @@ class JudgeActor:
             num_batches: Into how many batches to split each benchmark.
         """
         try:
-            return self._visit(task, attempt, num_batches)
+            return (self._visit(task, attempt, num_batches),)
         except Exception as error:  # whatever it is, the driver must hear of it
             logger.exception("Attempt %d at judging %s failed", attempt, task.point.label)
             return Trouble.of(error)

@@ -34,7 +34,7 @@ from landscape_ray.store import (
     part_keys,
 )
 
-__all__ = ["PreparedSweep", "SweepOutcome"]
+__all__ = ["PreparedSweep", "SweepOutcome", "installed_versions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +202,7 @@ class PreparedSweep:
             run=self.config.run,
             benchmarks=self.benchmarks,
             deltas=self.plan.deltas,
+            batching=self.config.batching,
         )
 
     def manifest(self, hardware: Mapping[str, Any]) -> Manifest:
@@ -218,7 +219,7 @@ class PreparedSweep:
                 tuple(direction_seed(seed, draw, axis) for axis in random_axes(self.config)) for draw in range(draws)
             ),
             geometry=self.geometry,
-            versions=_versions(),
+            versions=installed_versions(),
             hardware=dict(hardware),
             created_at=_now(),
         )
@@ -235,7 +236,7 @@ def _geometry(
     return measure_geometry(config, model, deltas)
 
 
-def _versions() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
     """Return versions without importing anything."""
     installed = {dist.name.lower(): dist.version for dist in importlib.metadata.distributions()}
     versions = {name: installed[dist] for name, dist in _DISTRIBUTIONS if dist in installed}

@@ -24,7 +24,7 @@ FORWARDED_PREFIXES = ("HF_", "TRANSFORMERS_", "VLLM_", "AWS_", "GOOGLE_", "AZURE
 
 
 @contextlib.contextmanager
-def connection() -> Iterator[None]:
+def connection(*, must_outlive: bool = False) -> Iterator[None]:
     """Connect to the cluster that RAY_ADDRESS names, or start one on this machine.
 
     A connection that exists already is used, and left as it is. Without RAY_ADDRESS Ray itself would look for a cluster
@@ -38,6 +38,13 @@ def connection() -> Iterator[None]:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = os.environ.get("RAY_ADDRESS", "local")
+    if must_outlive and address == "local":
+        msg = (
+            "Engines are kept by a running Ray cluster, and RAY_ADDRESS names none; the one that a run starts for "
+            "itself ends with it. Start one (`ray start --head`, and `ray stop` when you are done), set "
+            "RAY_ADDRESS=auto, and run the same command again; or leave out --keep-engines (run.keep_engines_s)."
+        )
+        raise ResourceError(msg)
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except Exception as error:  # Ray raises bare exceptions here

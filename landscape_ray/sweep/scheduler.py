@@ -8,6 +8,7 @@ is a place for an engine, refilled when its engine is lost.
 
 What it promises, whatever order events come in:
 - every task ends exactly once, as done or as given up after `max_attempts` failures charged to it;
+- a visit to several points that fails is repeated in halves, until single points are charged for what goes wrong;
 - the loss of an engine is charged to its visit, or to none if the node was taken away; of two visits under way nobody
   knows which one it was, so it is charged to none, and each has an engine to itself from then on;
 - no task is assigned to an engine that is not up, that is on a draining node, or that already has that task;
@@ -23,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
 from landscape_ray.errors import GenerationError, UserError
-from landscape_ray.plan import PointTask
+from landscape_ray.plan import LineTask, PointTask, Task, in_lines
 
 __all__ = [
     "Assign",
@@ -70,6 +71,8 @@ class Policy:
     """Seconds after which a visit counts as hung and its engine is replaced."""
     repeat_stragglers: bool = True
     """Whether idle engines repeat visits that take far longer than usual. Not where each visit is paid for."""
+    points_per_visit: int = 1
+    """Most points of a visit, for engines that can have several in one batch."""
     min_engines: int = 1
     """Engines that stay up though nothing waits for them: for stragglers, and in place of what may yet be lost."""
 
@@ -210,7 +213,7 @@ class Assign:
     """Which."""
     visit: int
     """Number of this visit, never used before."""
-    task: PointTask
+    task: Task
     """Where to go and what to measure."""
     attempt: int
     """1 plus the failures charged to the task so far."""
@@ -250,7 +253,7 @@ Instruction: TypeAlias = StartEngine | StopEngine | Assign | GiveUp | TasksWante
 
 @dataclass(slots=True, eq=False)
 class _Task:
-    task: PointTask
+    task: Task
     failures: int = 0
     error: Exception | None = None
     """The last failure."""
@@ -260,7 +263,9 @@ class _Task:
     alone: bool = False
     """An engine was lost with this and another visit under way. It shares none any more, so that the cause shows."""
     settled: bool = False
-    """Done or given up."""
+    """Done, given up or halved."""
+    halves: "list[_Task]" = field(default_factory=list)
+    """What it was halved into."""
 
 
 @dataclass(slots=True, eq=False)
@@ -390,10 +395,7 @@ class Scheduler:
             self._recent_s.append(self._now_s - engine.busy_since_s)
             engine.slot.setbacks = 0
             self._leave(engine, visit)
-        if not task.settled:
-            if not task.visits:  # it waits again: an engine that was written off has done it after all
-                self._queue_of(task).remove(task)
-            self._settle(task)
+        self._complete(task)
         task.visits.discard(visit)
 
     def _visit_failed(self, event: VisitFailed) -> None:
@@ -454,7 +456,13 @@ class Scheduler:
     # -- tasks
 
     def _add(self, tasks: Iterable[PointTask]) -> None:
-        for task in map(_Task, tasks):
+        tasks = tuple(tasks)
+        # Smaller visits where the points would not last for all engines.
+        most = min(self._policy.points_per_visit, -(-len(tasks) // self._num_engines))
+        self._enqueue(_Task(task) for task in in_lines(tasks, max(most, 1)))
+
+    def _enqueue(self, tasks: Iterable[_Task]) -> None:
+        for task in tasks:
             self._open += 1
             self._queue_of(task).append(task)
         self._add_slots()
@@ -478,19 +486,32 @@ class Scheduler:
         task.visits.discard(visit)
         if task.visits or task.settled:
             return
-        if task.error and task.failures >= self._policy.max_attempts:
+        if task.error and isinstance(task.task, LineTask):
+            self._settle(task)
+            task.halves = [_Task(half) for half in task.task.halves()]
+            self._enqueue(task.halves)
+        elif task.error and task.failures >= self._policy.max_attempts and isinstance(task.task, PointTask):
             self._out.append(GiveUp(task=task.task, attempts=task.failures, error=task.error))
             self._settle(task)
         else:
             # Behind all others: if the point is to blame, the rest of the sweep is done before it does more harm.
             self._queue_of(task).append(task)
 
+    def _complete(self, task: _Task) -> None:
+        """Count a task as done, and what it was halved into."""
+        for half in task.halves:
+            self._complete(half)
+        if not task.settled:
+            if not task.visits:  # it waits again: an engine that was written off has done it after all
+                self._queue_of(task).remove(task)
+            self._settle(task)
+
     def _settle(self, task: _Task) -> None:
         task.settled = True
         self._open -= 1
 
     def _queue_of(self, task: _Task) -> deque[_Task]:
-        return self._waiting_origin if task.task.point.draw is None else self._waiting
+        return self._waiting_origin if _is_origin(task) else self._waiting
 
     # -- what follows
 
@@ -553,7 +574,7 @@ class Scheduler:
         if not engine.visits:
             engine.busy_since_s = self._now_s
         engine.visits.append(visit)
-        engine.saw_origin |= task.task.point.draw is None
+        engine.saw_origin |= _is_origin(task)
         attempt = task.failures + 1
         self._out.append(
             Assign(engine=number, visit=visit, task=task.task, attempt=attempt, num_batches=task.num_batches)
@@ -613,3 +634,7 @@ class Scheduler:
             self._out.extend(StopEngine(engine=number) for number in self._engines)
             self._engines.clear()
             self._out.append(Finished(error=error))
+
+
+def _is_origin(task: _Task) -> bool:
+    return task.task.tasks[0].point.draw is None

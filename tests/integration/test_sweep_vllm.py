@@ -1,6 +1,7 @@
 """A sweep with the real vLLM engine whose process is killed in the middle of a visit."""
 
 import contextlib
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -83,4 +84,8 @@ def test_an_engine_killed_in_mid_visit_changes_no_row(tmp_path: Path, tied_check
     assert len({row[5] for row in expected}) > 100, "completions should differ between points, or nothing is compared"
     rows, attempts = measured(tmp_path / "disturbed")
     assert rows == expected
-    assert attempts == [1, 2]
+    # Two visits were under way, one of them sent ahead: none is charged, and both are repeated.
+    assert attempts == [1]
+    (log,) = (tmp_path / "disturbed" / "log").iterdir()
+    events = [json.loads(line)["event"] for line in log.read_text(encoding="ascii").splitlines()]
+    assert events.count("engine_lost") == 1

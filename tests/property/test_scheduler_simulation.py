@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from landscape_ray.errors import CheckpointError, GenerationError, UserError
-from landscape_ray.plan import ORIGIN, PlannedPoint, PointTask
+from landscape_ray.plan import ORIGIN, PlannedPoint, PointTask, Task
 from landscape_ray.sweep.scheduler import (
     Assign,
     ClusterGrown,
@@ -124,6 +124,8 @@ class SimulatedEngine:
 class Cluster:
     """One run of a scheduler on a simulated cluster; every promise is checked at every step."""
 
+    points_per_visit = 1
+
     def __init__(self, seed: int, make: type[Scheduler] = Scheduler) -> None:
         self.rng = rng = random.Random(seed)  # noqa: S311  (a schedule, not a secret)
         self.weather = Weather.draw(rng)
@@ -136,6 +138,7 @@ class Cluster:
             max_engine_restarts=rng.randint(0, 4),
             visit_timeout_s=60.0,
             min_engines=rng.randint(1, 3),
+            points_per_visit=self.points_per_visit,
         )
         every_task = [*self.tasks, *itertools.chain(*self.rounds)]
         self.poison = {task for task in every_task if rng.random() < rng.choice((0.0, 0.2))}
@@ -218,15 +221,20 @@ class Cluster:
             case NodeDraining(node=node):
                 self.told_draining.add(node)
             case VisitDone(visit=visit) if self.finished is None:
-                self.acknowledged.add(self.visits[visit].task)
+                self.acknowledged.update(self.visits[visit].task.tasks)
         self.carry_out(self.scheduler.handle(event))
 
     def suspect(self, number: int) -> None:
         """With late reports nobody can know which visit an engine was at when it went: any of them may be charged."""
         if self.weather.report_delay_s:
             for assign in self.visits.values():
-                if assign.engine == number and assign.task not in self.acknowledged:
-                    self.mishaps[assign.task] += 1
+                if assign.engine == number and not self.acknowledged.issuperset(assign.task.tasks):
+                    self.charge(assign.task)
+
+    def charge(self, task: Task) -> None:
+        """Count a mishap that may be charged; visits to several points are halved instead."""
+        if isinstance(task, PointTask):
+            self.mishaps[task] += 1
 
     def start_engine(self, number: int) -> None:
         engine = self.engines[number]
@@ -259,7 +267,7 @@ class Cluster:
         engine = self.engines[number]
         if engine.alive:
             if engine.queue and not preempted:
-                self.mishaps[engine.queue[max(engine.num_begun - 1, 0)].task] += 1
+                self.charge(engine.queue[max(engine.num_begun - 1, 0)].task)
             engine.alive = False
             engine.queue.clear()
             self.report(EngineLost(engine=number, error=LOSS, preempted=preempted))
@@ -272,17 +280,17 @@ class Cluster:
         engine.busy = True
         duration_s = rng.uniform(0.5, 3.0) * (rng.uniform(5, 15) if self.chance(weather.slow) else 1)
         end: Callable[[], None]
-        if task in self.deadly or self.chance(weather.death):
+        if self.deadly.intersection(task.tasks) or self.chance(weather.death):
             end = lambda: self.kill(number, preempted=False)  # noqa: E731
-        elif task in self.poison or self.chance(weather.fail):
-            self.mishaps[task] += 1
+        elif self.poison.intersection(task.tasks) or self.chance(weather.fail):
+            self.charge(task)
             end = lambda: self.fail_visit(number, assign, VisitFailed(visit=visit, error=FAILURE))  # noqa: E731
         elif self.chance(weather.out_of_memory):
-            self.mishaps[task] += 1
+            self.charge(task)
             failed = VisitFailed(visit=visit, error=FAILURE, out_of_memory=True, engine_usable=False)
             end = lambda: self.fail_visit(number, assign, failed)  # noqa: E731
         elif self.chance(weather.broken):
-            self.mishaps[task] += 1
+            self.charge(task)
             end = lambda: self.fail_visit(  # noqa: E731
                 number, assign, VisitFailed(visit=visit, error=FAILURE, engine_usable=False)
             )
@@ -290,7 +298,7 @@ class Cluster:
             self.preemptions_left -= 1
             end = lambda: self.kill(number, preempted=True)  # noqa: E731
         elif self.chance(weather.hang):
-            self.mishaps[task] += 1
+            self.charge(task)
             return
         else:
             end = lambda: self.generated(number, assign)  # noqa: E731
@@ -303,7 +311,7 @@ class Cluster:
 
     def publish(self, number: int, assign: Assign) -> None:
         if self.engines[number].alive:
-            self.published[assign.task] += 1
+            self.published.update(assign.task.tasks)
             self.end_visit(number, assign, VisitDone(visit=assign.visit))
 
     def fail_visit(self, number: int, assign: Assign, event: Event) -> None:
@@ -377,9 +385,11 @@ class Cluster:
         assert assign.engine not in self.stopped, "work for an engine that was ended"
         assert engine.node not in self.told_draining, "work for a draining node"
         assert not self.stop_told, "work after the stop"
-        assert assign.task not in self.acknowledged, "a point done is visited again"
-        assert assign.task not in self.given_up, "a point given up is visited again"
-        assert assign.task not in {queued.task for queued in engine.queue}, "a point twice on one engine"
+        points = set(assign.task.tasks)
+        assert len(points) == len(assign.task.tasks) <= self.policy.points_per_visit
+        assert not points & self.acknowledged, "a point done is visited again"
+        assert not points & self.given_up.keys(), "a point given up is visited again"
+        assert not any(points.intersection(queued.task.tasks) for queued in engine.queue), "a point twice on one engine"
         assert len(engine.queue) <= 1 or self.weather.report_delay_s, "more than one visit queued"
         assert 1 <= assign.attempt <= self.policy.max_attempts, "more attempts than allowed"
         assert assign.num_batches in {1, 2, 4}
@@ -427,6 +437,28 @@ def test_promises_hold_in_every_schedule(seeds: range) -> None:
         ("given up", "repeated", "stopped", "out of engines", "user error", "all done", "rounds"), 100
     )
     assert {name: count for name, count in seen.items() if count < least.get(name, 10_000)} == {}
+
+
+class LinesCluster(Cluster):
+    """Engines that take up to five points at a time."""
+
+    points_per_visit = 5
+
+
+def test_promises_hold_where_visits_are_of_several_points() -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(3000):
+        try:
+            cluster = LinesCluster(seed).run()
+        except AssertionError as failure:
+            pytest.fail(f"seed {seed}: {failure}")
+        seen.update(f"visits of {len(assign.task.tasks)}" for assign in cluster.visits.values())
+        seen["given up"] += len(cluster.given_up)
+        seen["poisoned"] += len(cluster.poison & cluster.given_up.keys())
+        lines = {task for assign in cluster.visits.values() for task in assign.task.tasks[1:]}
+        seen["done of lines"] += len(lines & cluster.acknowledged)
+    names = ("given up", "poisoned", "done of lines", *(f"visits of {num}" for num in range(1, 6)))
+    assert {name: seen[name] for name in names if seen[name] < 300} == {}
 
 
 def test_same_seed_same_schedule() -> None:

@@ -1,5 +1,6 @@
 """Engines are imported on demand, and a missing package is the user's error."""
 
+import os
 import sys
 from typing import Literal
 
@@ -23,3 +24,13 @@ def test_a_missing_package_says_what_to_install(
     spec = EngineSpec(engine=engine, model=".", revision=None, dtype="float32", run=RunConfig())
     with pytest.raises(ResourceError, match=rf"The {engine} engine cannot be imported here .*landscape-ray\[gpu\]"):
         create_engine(spec)
+
+
+@pytest.mark.slow
+def test_a_cpu_has_no_batch_invariant_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    platforms = pytest.importorskip("vllm.platforms")
+    monkeypatch.setattr(platforms.current_platform, "is_cpu", lambda: True)
+    spec = EngineSpec(engine="vllm", model=".", revision=None, dtype="float32", run=RunConfig(strict=True))
+    with pytest.raises(ResourceError, match=r"run\.strict asks for kernels .*, which vLLM has for GPUs only\."):
+        create_engine(spec)
+    assert "VLLM_BATCH_INVARIANT" not in os.environ

@@ -33,9 +33,10 @@ def test_keys_do_not_change_between_versions(point_at: PointAt, benchmark: Bench
         canonical = f'["landscape-ray/part",[["base","vllm","float32"],{place},{asked}]]'
         assert key(point, benchmark) == hashlib.sha256(canonical.encode()).hexdigest()[:32]
     assert key(point_at(0.1, -0.25), benchmark) == "7286c785e680a6476ef2a3fe4509e8ba"
+    assert key(point_at(0.1, -0.25), benchmark, batching="point") == "7286c785e680a6476ef2a3fe4509e8ba"
 
 
-@pytest.mark.parametrize("field", ["fingerprint", "engine", "dtype", "judge"])
+@pytest.mark.parametrize("field", ["fingerprint", "engine", "dtype", "judge", "batching"])
 def test_everything_that_decides_the_rows_enters(field: str, point_at: PointAt, benchmark: Benchmark) -> None:
     assert key(point_at(0.1), benchmark) != key(point_at(0.1), benchmark, **{field: "other"})
 

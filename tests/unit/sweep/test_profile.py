@@ -88,8 +88,9 @@ def test_a_visit_says_where_its_time_went(tmp_path: Path) -> None:
         clock.pass_s(100)  # of a visit before, which failed
     actor = actor_with(engine, tmp_path)
     point = PlannedPoint(draw=0, repeat=0, coordinates=(0.1,), perturbation=Perturbation.of([(VECTOR, 0.1)]))
-    report = actor.visit(PointTask(point=point, benchmarks=("harmful",)), 1, 1)
-    assert isinstance(report, VisitReport)
+    reports = actor.visit(PointTask(point=point, benchmarks=("harmful",)), 1, 1)
+    assert isinstance(reports, tuple)
+    (report,) = reports
     expected = {"place": 1.5, "reset": 0.5, "prefill": 1.0, "decode": 5.75, "detokenize": 0.25}
     assert report.spent_s == pytest.approx({**expected, "other": 0.1, "judge": 0.0, "write": 0.0})
     assert (report.place_s, report.generate_s) == pytest.approx((2.0, 7.1))

@@ -65,7 +65,7 @@ def up(engine: int, node: str = "a") -> EngineStarted:
 
 def assigned(instructions: list[Instruction]) -> list[tuple[int, int]]:
     """Return engine and number of the point of each assignment."""
-    return [(i.engine, int(i.task.point.coordinates[0])) for i in instructions if isinstance(i, Assign)]
+    return [(i.engine, int(i.task.tasks[0].point.coordinates[0])) for i in instructions if isinstance(i, Assign)]
 
 
 def test_a_sweep_from_start_to_end() -> None:

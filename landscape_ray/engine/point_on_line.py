@@ -1,0 +1,50 @@
+"""An engine that has several points in a batch, asked for one: the arithmetic of a line, visited point by point."""
+
+from collections.abc import Sequence
+
+from landscape_ray.engine.protocol import EngineFacts, LineEngine
+from landscape_ray.engine.stopwatch import Stopwatch
+from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText
+from landscape_ray.plan import Perturbation
+
+__all__ = ["PointOnLine"]
+
+
+class PointOnLine:
+    """A `LineEngine` as an `Engine`, for points of a line that are visited alone."""
+
+    def __init__(self, line: LineEngine) -> None:
+        self.line = line
+
+    @property
+    def facts(self) -> EngineFacts:
+        """See `Engine.facts`."""
+        return self.line.facts
+
+    @property
+    def stopwatch(self) -> Stopwatch:
+        """See `Engine.stopwatch`."""
+        return self.line.stopwatch
+
+    def admit(self, benchmarks: Sequence[Benchmark]) -> None:
+        """See `Engine.admit`."""
+        self.line.admit(benchmarks)
+
+    def place(self, perturbation: Perturbation) -> str:
+        """See `Engine.place`."""
+        (digest,) = self.line.place_points([perturbation])
+        return digest
+
+    def generate(self, benchmarks: Sequence[Benchmark]) -> list[tuple[Completion, ...]]:
+        """See `Engine.generate`."""
+        (completions,) = self.line.generate_points(benchmarks)
+        return completions
+
+    def log_likelihoods(self, texts: Sequence[ScoredText]) -> list[LogLikelihood | None]:
+        """See `Engine.log_likelihoods`."""
+        (found,) = self.line.log_likelihoods_points(texts)
+        return found
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self.line.close()

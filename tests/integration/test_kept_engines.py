@@ -1,0 +1,192 @@
+"""Engines that outlive a sweep: on a cluster of this machine, taken over by drivers that are processes of their own."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from landscape_ray.config import SweepConfig
+from landscape_ray.errors import ResourceError
+from landscape_ray.store import ResultStore
+from landscape_ray.sweep import kept, run_sweep
+from landscape_ray.sweep.kept import KeptEngines, kept_engines
+
+pytestmark = pytest.mark.slow
+
+MakeConfig = Callable[..., SweepConfig]
+Rows = dict[tuple[Any, ...], str]
+ExpectedRows = Callable[[SweepConfig], Rows]
+StoredRows = Callable[[Path], Rows]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    ray.init(address=started.address, log_to_driver=False, logging_level="ERROR")
+    yield started
+    ray.shutdown()
+    started.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def no_engines(cluster: Cluster) -> Iterator[None]:  # noqa: ARG001  (it must be there)
+    yield
+    kept_engines(stop=True)
+    wait_until(lambda: not engine_names(), "engines are left over")
+
+
+def engine_names() -> set[str]:
+    """Return the names of the kept engines that are up, in use or idle."""
+    named: Any = ray.util.list_named_actors(all_namespaces=True)
+    return {each["name"] for each in named if each["name"].startswith("engine-")}
+
+
+def wait_until(done: Callable[[], bool], otherwise: str) -> None:
+    for _ in range(600):
+        if done():
+            return
+        time.sleep(0.05)
+    pytest.fail(otherwise)
+
+
+def starts(out: Path) -> list[set[str]]:
+    """Return the stages through which each engine of the last run has come up."""
+    log = max((out / "log").iterdir())
+    events = [json.loads(line) for line in log.read_text(encoding="ascii").splitlines()]
+    return [set(event["stages_s"]) for event in events if event["event"] == "engine_up"]
+
+
+NEW, TAKEN_OVER = {"fetch", "load", "start"}, {"adopt"}
+
+
+def test_the_next_sweep_takes_the_engines_over(
+    tmp_path: Path, synthetic_config: MakeConfig, expected_rows: ExpectedRows, stored_rows: StoredRows
+) -> None:
+    first = synthetic_config(num=11, engines=2, keep_engines_s=60, faults={"delay_s": 0.1})
+    assert run_sweep(first, str(tmp_path / "first")).exit_code == 0
+    names = engine_names()
+    assert (len(names), len(kept_engines(stop=False))) == (2, 2)
+    assert starts(tmp_path / "first") == [NEW, NEW]
+
+    second = synthetic_config(
+        num=11, engines=2, keep_engines_s=60, faults={"delay_s": 0.1}, seed=7, benchmarks=("other", "more")
+    )
+    assert run_sweep(second, str(tmp_path / "second")).exit_code == 0
+    assert starts(tmp_path / "second") == [TAKEN_OVER, TAKEN_OVER]
+    assert engine_names() == names
+    for config, out in ((first, tmp_path / "first"), (second, tmp_path / "second")):
+        assert stored_rows(out) == expected_rows(config)
+
+
+def test_engines_built_otherwise_make_room(tmp_path: Path, synthetic_config: MakeConfig) -> None:
+    assert run_sweep(synthetic_config(engines=2, keep_engines_s=60), str(tmp_path / "first")).exit_code == 0
+    names = engine_names()
+    other = synthetic_config(engines=2, keep_engines_s=60, cpus_per_engine=2)  # which takes both cores
+    assert run_sweep(other, str(tmp_path / "second")).exit_code == 0
+    assert starts(tmp_path / "second") == [NEW]
+    assert not engine_names() & names
+
+
+def test_a_kept_engine_that_died_is_replaced(tmp_path: Path, synthetic_config: MakeConfig) -> None:
+    config = synthetic_config(keep_engines_s=60)
+    assert run_sweep(config, str(tmp_path / "first")).exit_code == 0
+    (name,) = engine_names()
+    ray.kill(ray.get_actor(name, namespace=kept.NAMESPACE))
+    assert run_sweep(config, str(tmp_path / "second")).exit_code == 0
+    assert starts(tmp_path / "second") == [NEW]
+
+
+def test_an_engine_whose_weights_have_changed_is_replaced(tmp_path: Path, synthetic_config: MakeConfig) -> None:
+    config = synthetic_config(keep_engines_s=60)
+    assert run_sweep(config, str(tmp_path / "first")).exit_code == 0
+    (name,) = engine_names()
+    engine = ray.get_actor(name, namespace=kept.NAMESPACE)
+    ray.get(engine.__ray_call__.remote(lambda actor: setattr(actor, "_origin", "another digest")))
+    assert run_sweep(config, str(tmp_path / "second")).exit_code == 0
+    assert starts(tmp_path / "second") == [NEW]
+    assert name not in engine_names()
+
+
+def test_an_engine_that_nobody_wants_leaves(tmp_path: Path, synthetic_config: MakeConfig) -> None:
+    assert run_sweep(synthetic_config(keep_engines_s=1.5), str(tmp_path)).exit_code == 0
+    assert len(engine_names()) == 1
+    wait_until(lambda: not engine_names(), "the engine did not leave")
+    assert KeptEngines("any", model="", keep_s=0).take() is None
+
+
+SCRIPT = """
+import sys
+from landscape_ray.config import load_config
+from landscape_ray.sweep import run_sweep
+sys.exit(run_sweep(load_config(sys.argv[1]), sys.argv[2]).exit_code)
+"""
+
+
+def test_two_drivers_share_engines_and_never_one_engine(
+    tmp_path: Path, synthetic_config: MakeConfig, expected_rows: ExpectedRows, stored_rows: StoredRows
+) -> None:
+    """Two engines lie ready, and each of two drivers wants two: none may wait for engines that the other has."""
+    config = synthetic_config(num=31, engines=2, keep_engines_s=60, faults={"delay_s": 0.1})
+    assert run_sweep(config, str(tmp_path / "before")).exit_code == 0
+    path = tmp_path / "sweep.yaml"
+    path.write_text(config.model_dump_json(), encoding="utf-8")
+    environment = os.environ | {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    drivers = [
+        subprocess.Popen([sys.executable, "-c", SCRIPT, str(path), str(tmp_path / name)], env=environment)  # noqa: S603
+        for name in ("one", "two")
+    ]
+    assert [driver.wait(120) for driver in drivers] == [0, 0]
+    for name in ("one", "two"):
+        assert stored_rows(tmp_path / name) == expected_rows(config)
+        store = ResultStore(str(tmp_path / name))
+        assert set(store.columns(list(store.parts()))["attempt"]) == {1}
+        assert {frozenset(stages) for stages in starts(tmp_path / name)} == {frozenset(TAKEN_OVER)}
+    assert len(kept_engines(stop=False)) == len(engine_names()) == 2
+
+
+MEASURED = ("alpha", "prompt_id", "completion", "num_tokens", "verdict", "weights_digest")
+
+
+def measured(out: Path) -> list[tuple[str, ...]]:
+    store = ResultStore(str(out))
+    columns = store.columns(list(store.parts()))
+    return sorted(zip(*(map(str, columns[name]) for name in MEASURED), strict=True))
+
+
+@pytest.mark.long
+def test_a_kept_vllm_engine_measures_what_a_new_one_does(tmp_path: Path, tied_checkpoint: Path) -> None:
+    prompts = tmp_path / "prompts.csv"
+    prompts.write_text("prompt\n" + "".join(f"Tell:{chr(ord('a') + i)}\n" for i in range(24)), encoding="utf-8")
+    config = SweepConfig.model_validate(
+        {
+            "model": {"id": str(tied_checkpoint)},
+            "dtype": "float32",
+            "landscape": {"axes": [{"start": -0.3, "stop": 0.3, "num": 3}], "origin_repeats": 1},
+            "directions": {"draws": 1},
+            "benchmarks": [{"name": "letters", "prompts": {"source": "file", "path": str(prompts)}}],
+            "run": {"engines": 1, "kv_cache_gib": 0.0625, "max_num_seqs": 32, "keep_engines_s": 60},
+        }
+    )
+    assert run_sweep(config, str(tmp_path / "new")).exit_code == 0
+    assert run_sweep(config, str(tmp_path / "kept")).exit_code == 0
+    assert (starts(tmp_path / "kept"), starts(tmp_path / "new")[0] > NEW) == ([TAKEN_OVER], True)
+    rows = measured(tmp_path / "new")
+    assert (len(rows), len({row[-1] for row in rows})) == (3 * 24, 3)
+    assert measured(tmp_path / "kept") == rows
+
+
+def test_a_cluster_that_ends_with_the_run_keeps_no_engines(
+    tmp_path: Path, synthetic_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(ResourceError, match="Engines are kept by a running Ray cluster, and RAY_ADDRESS names none"):
+        run_sweep(synthetic_config(keep_engines_s=60), str(tmp_path))
