@@ -1,7 +1,7 @@
 """The fused pass on a CPU: `kernel.c`, compiled for this machine when it is first asked for.
 
-torch's own compiler was tried on the formulas of `philox.py`: it took tens of seconds, and gave code two to five times
-slower than the same loops in C, which compile in a second.
+torch's own compiler was tried instead: it took tens of seconds, and drew normals two to five times slower than these
+loops, which compile in a second.
 """
 
 import ctypes
