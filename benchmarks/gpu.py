@@ -12,7 +12,6 @@ Not yet run on a GPU: that which cannot be seen without one is written after the
 
 import argparse
 import concurrent.futures
-import json
 import multiprocessing
 import statistics
 import sys
@@ -49,7 +48,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=512, help="length of all texts")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     arguments = parser.parse_args()
-    parts: Sequence[Callable[[Path, argparse.Namespace], list[Row]]] = (visits, reference_batch, line)
+    parts: Sequence[Callable[[Path, argparse.Namespace], list[Row]]] = (visits, placing, reference_batch, line)
     began = time.perf_counter()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -102,7 +101,7 @@ def write_random_model(folder: Path, arguments: argparse.Namespace) -> None:
 
 
 def visits(folder: Path, arguments: argparse.Namespace) -> list[Row]:
-    """Whole visits of one vLLM engine, and placing weights against what reading and writing them takes."""
+    """Whole visits of one vLLM engine, and what of them is placing."""
     began = time.perf_counter()
     engine = _engine("vllm", folder, arguments, NUM_PROMPTS)
     rows = [("engine start (s)", f"{time.perf_counter() - began:.1f}", "")]
@@ -112,12 +111,28 @@ def visits(folder: Path, arguments: argparse.Namespace) -> list[Row]:
         engine.generate(asked)  # what is compiled at first use
         times = [_seconds(partial(_visit, engine, point, asked)) for point in points]
         rows.append(_row(f"visit, {NUM_PROMPTS} prompts of {tokens} tokens, {words} (s)", times))
-    one = [_seconds(partial(engine.place, _point(0.01 * i))) for i in range(1, REPEATS + 1)]
-    two = [_seconds(partial(engine.place, _point(0.01 * i, -0.01))) for i in range(1, REPEATS + 1)]
+    for words, second in (("one direction", ()), ("two directions", (-0.01,))):
+        times = [_seconds(partial(engine.place, _point(0.01 * i, *second))) for i in range(REPEATS + 1)]
+        rows.append(_row(f"placing in the engine, {words} (ms)", [1000 * seconds for seconds in times[1:]]))
     engine.close()
-    rows += [_row("placing, one direction (ms)", [1000 * s for s in one[1:]])]
-    rows += [_row("placing, two directions (ms)", [1000 * s for s in two[1:]])]
-    return [*rows, _copy_floor(folder, arguments)]
+    return rows
+
+
+def placing(folder: Path, arguments: argparse.Namespace) -> list[Row]:
+    """The passes of placing alone, beside reading and writing as many bytes: no way of placing is faster."""
+    import torch  # noqa: PLC0415
+    from placing_weights import DIRECTIONS, measure_passes  # noqa: PLC0415
+
+    from landscape_ray.weights import BaseWeights  # noqa: PLC0415
+
+    device = torch.device(arguments.device)
+    base = BaseWeights.load(folder, device=device, location="device", tied_head=False)
+    both = measure_passes(base, dtype=torch.bfloat16, device=device, rounds=REPEATS)
+    return [
+        _row(f"placing alone, {words}, {way} (ms)", [1000 * seconds for seconds in times.seconds[way]])
+        for words, times in zip(DIRECTIONS, both, strict=True)
+        for way in ("step by step", "fused", "floor")
+    ]
 
 
 def reference_batch(folder: Path, arguments: argparse.Namespace) -> list[Row]:
@@ -135,6 +150,7 @@ def line(folder: Path, arguments: argparse.Namespace) -> list[Row]:
     engine: Any = _engine("transformers", folder, arguments, NUM_LINE_PROMPTS * NUM_LINE_POINTS)
     asked = [_benchmark(NUM_LINE_PROMPTS, arguments.tokens)]
     points = [_point(i / NUM_LINE_POINTS) for i in range(NUM_LINE_POINTS)]
+    engine.generate(asked)  # what is set up at first use
     single = [_seconds(partial(_visit, engine, point, asked)) for point in points[:2]]
     engine.place_points(points)
     together = _seconds(partial(engine.generate_points, asked)) / NUM_LINE_POINTS
@@ -144,26 +160,6 @@ def line(folder: Path, arguments: argparse.Namespace) -> list[Row]:
         (f"transformers: a point of {NUM_LINE_POINTS} in one batch (s)", f"{together:.2f}", ""),
         ("transformers: ratio", f"{statistics.median(single) / together:.1f}", ""),
     ]
-
-
-def _copy_floor(folder: Path, arguments: argparse.Namespace) -> Row:
-    """Return what reading all weights and writing them takes on the device: no way of placing them is faster."""
-    import torch  # noqa: PLC0415
-
-    index = folder / "model.safetensors.index.json"
-    files = [folder / "model.safetensors"] if not index.is_file() else list(folder.glob("model-*.safetensors"))
-    num_bytes = json.loads(index.read_text())["metadata"]["total_size"] if index.is_file() else files[0].stat().st_size
-    source = torch.empty(min(num_bytes, 4 << 30), dtype=torch.uint8, device=arguments.device)
-    target = torch.empty_like(source)
-
-    def copy() -> None:
-        target.copy_(source)
-        if arguments.device == "cuda":
-            torch.cuda.synchronize()
-
-    copy()
-    times = [1000 * _seconds(copy) * num_bytes / source.numel() for _ in range(REPEATS)]
-    return _row("reading and writing as many bytes (ms)", times)
 
 
 def _engine(name: Any, folder: Path, arguments: argparse.Namespace, max_num_seqs: int) -> Engine:

@@ -40,7 +40,7 @@ from landscape_ray.weights import (
     tensor_key,
 )
 
-__all__ = ["PASSES_HEADER", "Times", "measure_passes", "print_passes", "weights_7b"]
+__all__ = ["DIRECTIONS", "Times", "measure_passes"]
 
 VECTORS = tuple(
     RandomVector(seed=direction_seed(0, 0, axis), normalization="layer", excluded=("norm",)) for axis in (0, 1)
@@ -81,33 +81,6 @@ class Times:
         """Return how many times longer one way took than another: the median of all rounds, and the ends."""
         ratios = sorted(a / b for a, b in zip(self.seconds[slow], self.seconds[fast], strict=True))
         return f"{statistics.median(ratios):.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f})"
-
-
-def weights_7b(*, device: torch.device, dtype: torch.dtype) -> BaseWeights:
-    """Return random weights in the shapes of a model of 7.6 billion with grouped heads (those of Qwen2.5-7B)."""
-    hidden, kv, inner, vocabulary = 3584, 512, 18944, 152_064
-    layer = {
-        "self_attn.q_proj.weight": (hidden, hidden),
-        "self_attn.k_proj.weight": (kv, hidden),
-        "self_attn.v_proj.weight": (kv, hidden),
-        "self_attn.o_proj.weight": (hidden, hidden),
-        "mlp.gate_proj.weight": (inner, hidden),
-        "mlp.up_proj.weight": (inner, hidden),
-        "mlp.down_proj.weight": (hidden, inner),
-        "input_layernorm.weight": (hidden,),
-        "post_attention_layernorm.weight": (hidden,),
-    }
-    shapes = {
-        "model.embed_tokens.weight": (vocabulary, hidden),
-        **{f"model.layers.{i}.{name}": shape for i in range(28) for name, shape in layer.items()},
-        "model.norm.weight": (hidden,),
-        "lm_head.weight": (vocabulary, hidden),
-    }
-    return BaseWeights(
-        tensors={
-            name: torch.empty(shape, dtype=dtype, device=device).normal_(std=0.02) for name, shape in shapes.items()
-        }
-    )
 
 
 class Passes:
