@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import ray
 
@@ -147,7 +147,18 @@ class EngineActor:
     }
     """Methods to call for a start, in this order, and what to say meanwhile. The last one gives `EngineReady`."""
 
-    def __init__(
+    def __init__(self, **sweep: Any) -> None:
+        """Only remember what to do: the stages do it, so that what goes wrong there can be told in full.
+
+        Args:
+            **sweep: What `take_on` takes.
+        """
+        # One thread for all that the engine does: its libraries keep what they set up by thread.
+        self._on_engine = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
+        self._publishing = threading.Lock()
+        self.take_on(**sweep)
+
+    def take_on(
         self,
         *,
         spec: EngineSpec,
@@ -157,7 +168,7 @@ class EngineActor:
         fingerprint: str,
         environment: Mapping[str, str],
     ) -> None:
-        """Only remember what to do: the stages do it, so that what goes wrong there can be told in full.
+        """Remember the sweep to work for.
 
         Args:
             spec: The engine.
@@ -167,23 +178,6 @@ class EngineActor:
             fingerprint: Content of the base checkpoint.
             environment: Variables to set before anything reads them.
         """
-        # One thread for all that the engine does: its libraries keep what they set up by thread.
-        self._on_engine = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
-        self._publishing = threading.Lock()
-        self._take_on(
-            spec=spec, on_gpu=on_gpu, out=out, sweep_id=sweep_id, fingerprint=fingerprint, environment=environment
-        )
-
-    def _take_on(
-        self,
-        *,
-        spec: EngineSpec,
-        on_gpu: bool,
-        out: str,
-        sweep_id: str,
-        fingerprint: str,
-        environment: Mapping[str, str],
-    ) -> None:
         os.environ.update(environment)
         self._spec = spec
         self._on_gpu = on_gpu

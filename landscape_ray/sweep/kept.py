@@ -160,11 +160,11 @@ class KeptEngineActor(EngineActor):
         """Serve another sweep with the engine as it is, back at the origin.
 
         Args:
-            **arguments: What `EngineActor` is made with.
+            **arguments: What `EngineActor.take_on` takes.
         """
         self._idle.limit_s = HELD_S
         with self._idle.busy():
-            self._take_on(**arguments)
+            self.take_on(**arguments)
             return self._stage("adopt", self._adopt) or self._ready(self._stages_s)
 
     def _start(self) -> None:

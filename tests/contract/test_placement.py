@@ -32,16 +32,30 @@ def folder(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="module")
-def engine(folder: Path) -> Iterator[Any]:
+def engine_of() -> Iterator[Callable[[Path], Any]]:
+    """Make an engine the first time, to be kept."""
+    engines: dict[Path, Any] = {}
+
+    def make(folder: Path) -> Any:
+        if folder not in engines:
+            run = RunConfig(kv_cache_gib=0.0625, max_num_seqs=16)
+            spec = EngineSpec(engine="vllm", model=str(folder), revision=None, dtype="float32", run=run)
+            engines[folder] = create_engine(spec)
+        return engines[folder]
+
+    yield make
+    for engine in engines.values():
+        engine.close()
+
+
+@pytest.fixture
+def engine(engine_of: Callable[[Path], Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """An engine that computes with its parameters as they are, as on a GPU: CPUs pack them where they can."""
     import vllm._custom_ops  # noqa: PLC0415
 
-    run = RunConfig(kv_cache_gib=0.0625, max_num_seqs=16)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vllm._custom_ops, "_supports_onednn", False)
-        engine = create_engine(EngineSpec(engine="vllm", model=str(folder), revision=None, dtype="float32", run=run))
-        yield engine
-        engine.close()
+    # As long as it is used: reloading looks again.
+    monkeypatch.setattr(vllm._custom_ops, "_supports_onednn", False)
+    return engine_of(folder)
 
 
 def worker_of(engine: Any) -> Any:
@@ -86,7 +100,10 @@ def test_text_is_that_of_transformers(
 def test_packed_weights_go_through_reloading_with_the_same_digests(make_engine: MakeEngine, folder: Path) -> None:
     engine: Any = make_engine("vllm", folder)
     oracle = make_engine("transformers", folder)
-    assert worker_of(engine)._fused_pass is not None
+    worker = worker_of(engine)
+    assert any(parameter.numel() == 0 for parameter in worker.model_runner.get_model().parameters())
+    assert worker._fused_pass is not None
+    assert worker._regions is None
     for point in POINTS:
         assert engine.place(point) == oracle.place(point)
 
