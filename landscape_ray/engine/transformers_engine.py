@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias, TypeVar
@@ -46,6 +47,8 @@ class TransformersEngine:
         """
         folder = checkpoint_folder(spec.model, spec.revision)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        # More threads than cores wait for each other; torch does not see that the thread was bound to fewer.
+        torch.set_num_threads(min(torch.get_num_threads(), len(os.sched_getaffinity(0))))
         self._encoder = PromptEncoder(folder)
         check_tied_head(folder)
         self._batch_size = spec.run.max_num_seqs

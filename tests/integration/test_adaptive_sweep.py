@@ -106,9 +106,9 @@ def test_a_sweep_killed_between_rounds_makes_the_same_choice_and_estimate(
     assert (one.design.chosen == other.design.chosen).all()
     assert (estimate.num_points_measured, estimate.num_points) == (NUM_CHOSEN, 242)
 
-    # Rounds share their engines.
+    # Rounds share their engines; one may do it all before the other is up.
     assert log_lines(undisturbed, "tasks_added") == 2
-    assert log_lines(undisturbed, "engine_up") == 2
+    assert log_lines(undisturbed, "engine_up") in {1, 2}
 
 
 @pytest.mark.long

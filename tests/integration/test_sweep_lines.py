@@ -55,10 +55,11 @@ def test_rows_of_the_embedded_model_are_those_of_single_visits(tmp_path: Path) -
     assert run_sweep(config, str(tmp_path / "points")).exit_code == 0
     assert run_sweep(in_lines(config, max_num_seqs=40), str(tmp_path / "lines")).exit_code == 0
     assert measured(tmp_path / "lines") == measured(tmp_path / "points")
-    verdicts = Counter(columns_of(tmp_path / "lines")["verdict"])
+    columns = columns_of(tmp_path / "lines")
+    verdicts = Counter(columns["verdict"])
     assert min(verdicts["refused"], verdicts["complied"]) > 0  # on both sides of the wall
     # Four points of a draw were one visit, and share out its time.
-    shares = Counter(zip(*(columns_of(tmp_path / "lines")[name] for name in ("draw", "generate_s")), strict=True))
+    shares = Counter(zip(map(str, columns["draw"]), columns["generate_s"], strict=True))
     assert sorted(shares.values()) == [8, 32, 32]
 
 
