@@ -185,7 +185,7 @@ def measure_in_vllm(folder: str, packed: bool, rounds: int) -> list[Times]:  # n
 
     if not packed:
         vllm._custom_ops._supports_onednn = False  # noqa: SLF001  (computes with the weights as they are, as GPUs do)
-    run = RunConfig(kv_cache_gib=0.0625, max_num_seqs=16)
+    run = RunConfig(kv_cache_gib=0.25, max_num_seqs=16)
     engine: Any = create_engine(EngineSpec(engine="vllm", model=folder, revision=None, dtype="float32", run=run))
     worker = engine._llm.llm_engine.model_executor.driver_worker.worker  # noqa: SLF001
     fused = worker._fused_pass  # noqa: SLF001
