@@ -8,7 +8,7 @@ to leave the model as reloading does.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,9 @@ import torch
 from vllm.platforms import current_platform
 
 from landscape_ray.engine.vllm_layout import LoadingTrace, model_state
+from landscape_ray.engine.vllm_line import VllmLine
 from landscape_ray.errors import PlacementError
-from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector
+from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector, VectorSpec
 from landscape_ray.weights import (
     BaseWeights,
     FusedPass,
@@ -30,6 +31,7 @@ from landscape_ray.weights import (
     kernel_for,
     open_endpoint,
     standard_normals,
+    vector_tensors,
 )
 
 __all__ = ["PerturbationWorker"]
@@ -77,15 +79,19 @@ class PerturbationWorker:
             Path(folder), device=self.device, location=location, tied_head=bool(self._perturbation_tied)
         )
         kernel = kernel_for(self._perturbation_base, dtype=self.model_config.dtype, device=self.device)
+        self._endpoints = {delta: open_endpoint(Path(at), self._perturbation_base) for delta, at in endpoints.items()}
         self._perturber = Perturber(
             self._perturbation_base,
             dtype=self.model_config.dtype,
             device=self.device,
-            endpoints={delta: open_endpoint(Path(at), self._perturbation_base) for delta, at in endpoints.items()},
+            endpoints=self._endpoints,
             normals=kernel.normals if kernel else standard_normals,
         )
         self._fused_pass = FusedPass(self._perturber, kernel) if kernel else None
         self._regions = self._proven_regions()
+        if hasattr(model, "line"):
+            self._line: VllmLine = model.line
+            self._line.follow(self.model_runner)
 
     def place_perturbation(self, perturbation: Perturbation) -> str:
         """Put a point's weights into the live model.
@@ -101,6 +107,41 @@ class PerturbationWorker:
             _repack_heads(self.model_runner.get_model())
             return digest
         return self._reload(perturbation)
+
+    def place_direction(self, k: int, vector: VectorSpec) -> str:
+        """Put a vector beside the live weights as direction `k`; weights must be placed anew then.
+
+        Returns:
+            The digest of its float32 tensors.
+
+        Raises:
+            PlacementError: See `place_perturbation`.
+        """
+        digest = WeightsDigest()
+
+        def cast_tensors() -> Iterator[tuple[str, torch.Tensor]]:
+            for name, tensor in vector_tensors(vector, self._perturbation_base, self._endpoints, device=self.device):
+                if tensor.any():
+                    digest.update(name, tensor)
+                yield name, tensor.to(self.model_config.dtype)
+
+        self._load(cast_tensors())
+        self._line.take(k)
+        return digest.hexdigest()
+
+    def stand_at(self, coefficients_KP: Sequence[Sequence[float]]) -> None:
+        """Let there be P points, each with a coefficient for each of K directions; see `VllmLine.stand_at`."""
+        self._line.stand_at(coefficients_KP)
+
+    def layers_not_covered(self) -> list[tuple[str, str]]:
+        """Return the layers that directions cannot be put beside, and of what kind they are."""
+        return self._line.not_covered
+
+    def put_weights_beside(self) -> None:
+        """Make a direction of the live weights, and leave zeros in their place."""
+        self._line.take(0)
+        base = self._perturbation_base
+        self._load((name, base.tensor(name).to(self.device, self.model_config.dtype) * 0) for name in base.names)
 
     def _proven_regions(self) -> Mapping[str, list[Region]] | None:
         """Return where the live model keeps the checkpoint's tensors, if writing there does all that reloading does.
@@ -141,27 +182,30 @@ class PerturbationWorker:
         return regions, problems
 
     def _reload(self, perturbation: Perturbation, trace: LoadingTrace | None = None) -> str:
-        """Hand a point's checkpoint tensors to vLLM's reloading, and account for each."""
-        model = self.model_runner.get_model()
+        """Hand a point's checkpoint tensors to vLLM's reloading."""
         digest = WeightsDigest()
+        self._load(self._tensors(perturbation, digest), trace)
+        return digest.hexdigest()
+
+    def _load(self, tensors: Iterator[tuple[str, torch.Tensor]], trace: LoadingTrace | None = None) -> None:
+        """Hand checkpoint tensors to vLLM's reloading, and account for each."""
+        model = self.model_runner.get_model()
         fed: dict[str, int] = {}
 
-        def perturbed_tensors() -> Iterator[tuple[str, torch.Tensor]]:
-            for name, tensor in self._tensors(perturbation, digest):
+        def noted() -> Iterator[tuple[str, torch.Tensor]]:
+            for name, tensor in tensors:
                 fed[name] = tensor.numel()
                 yield name, tensor
 
-        tensors = perturbed_tensors()
         with _observed_loading(model) as loading, trace or nullcontext():
             try:
-                self.reload_weights(weights_iterator=trace.feed(tensors) if trace else tensors)
+                self.reload_weights(weights_iterator=trace.feed(noted()) if trace else noted())
             except (ValueError, KeyError, AssertionError, RuntimeError) as error:
                 last = next(reversed(fed), "the first tensor")
                 msg = f"vLLM could not load the perturbed weights at or after {last!r}: {error}"
                 raise PlacementError(msg) from error
         self._check_complete(model, fed, loading)
         _repack_heads(model)
-        return digest.hexdigest()
 
     def _tensors(self, perturbation: Perturbation, digest: WeightsDigest) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield checkpoint tensors at a point, and add each to the digest."""
