@@ -23,6 +23,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from timing import timed
+
 from landscape_ray.config import BenchmarkConfig, RunConfig
 from landscape_ray.engine import Engine, EngineSpec
 from landscape_ray.engine.factory import create_engine
@@ -102,17 +104,16 @@ def write_random_model(folder: Path, arguments: argparse.Namespace) -> None:
 
 def visits(folder: Path, arguments: argparse.Namespace) -> list[Row]:
     """Whole visits of one vLLM engine, and what of them is placing."""
-    began = time.perf_counter()
-    engine = _engine("vllm", folder, arguments, NUM_PROMPTS)
-    rows = [("engine start (s)", f"{time.perf_counter() - began:.1f}", "")]
+    start_s, engine = timed(lambda: _engine("vllm", folder, arguments, NUM_PROMPTS))
+    rows = [("engine start (s)", f"{start_s:.1f}", "")]
     points = [_point(0.1 * (1 + i)) for i in range(NUM_POINTS)]
     for tokens, words in ((arguments.tokens, "all texts to the limit"), (EARLY_TOKENS, "as if verdicts were early")):
         asked = [_benchmark(NUM_PROMPTS, min(tokens, arguments.tokens))]
         engine.generate(asked)  # what is compiled at first use
-        times = [_seconds(partial(_visit, engine, point, asked)) for point in points]
+        times = [timed(partial(_visit, engine, point, asked))[0] for point in points]
         rows.append(_row(f"visit, {NUM_PROMPTS} prompts of {tokens} tokens, {words} (s)", times))
     for words, second in (("one direction", ()), ("two directions", (-0.01,))):
-        times = [_seconds(partial(engine.place, _point(0.01 * i, *second))) for i in range(REPEATS + 1)]
+        times = [timed(partial(engine.place, _point(0.01 * i, *second)))[0] for i in range(REPEATS + 1)]
         rows.append(_row(f"placing in the engine, {words} (ms)", [1000 * seconds for seconds in times[1:]]))
     engine.close()
     return rows
@@ -151,9 +152,9 @@ def line(folder: Path, arguments: argparse.Namespace) -> list[Row]:
     asked = [_benchmark(NUM_LINE_PROMPTS, arguments.tokens)]
     points = [_point(i / NUM_LINE_POINTS) for i in range(NUM_LINE_POINTS)]
     engine.generate(asked)  # what is set up at first use
-    single = [_seconds(partial(_visit, engine, point, asked)) for point in points[:2]]
+    single = [timed(partial(_visit, engine, point, asked))[0] for point in points[:2]]
     engine.place_points(points)
-    together = _seconds(partial(engine.generate_points, asked)) / NUM_LINE_POINTS
+    together = timed(partial(engine.generate_points, asked))[0] / NUM_LINE_POINTS
     engine.close()
     return [
         _row(f"transformers: a point of {NUM_LINE_PROMPTS} prompts, one at a time (s)", single),
@@ -188,12 +189,6 @@ def _benchmark(num_prompts: int, max_new_tokens: int) -> Benchmark:
 
 def _point(*coordinates: float) -> Perturbation:
     return Perturbation.of(list(zip(VECTORS, coordinates, strict=False))) if any(coordinates) else ORIGIN
-
-
-def _seconds(do: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    do()
-    return time.perf_counter() - began
 
 
 def _row(title: str, values: Sequence[float]) -> Row:

@@ -13,17 +13,16 @@ import math
 import os
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from line_roofline import Device, Model, Workload, compare, print_roofline
 from model_135m import write_model
 from safetensors import safe_open
+from timing import spread, timed
 
 from landscape_ray.config import BenchmarkConfig, ModelConfig, RunConfig
 from landscape_ray.engine import EngineSpec
@@ -31,8 +30,6 @@ from landscape_ray.engine.checkpoint import resolve
 from landscape_ray.engine.transformers_engine import TransformersEngine
 from landscape_ray.evaluation import Completion, load_benchmark
 from landscape_ray.plan import Perturbation, RandomVector, direction_seed
-
-Result = TypeVar("Result")
 
 NUM_PROMPTS = (2, 8, 32)
 VECTOR = RandomVector(seed=direction_seed(0, 0, 0), normalization="layer", excluded=("norm",))
@@ -80,8 +77,8 @@ def _this_device() -> Device:
     """Measure what this machine reads and computes: best of several products of a matrix with a row, and with many."""
     weights, rows = torch.randn(4096, 16384), torch.randn(512, 16384)
     product = torch.nn.functional.linear
-    read_s = min(_timed(partial(product, rows[:1], weights))[0] for _ in range(10))
-    multiply_s = min(_timed(partial(product, rows, weights))[0] for _ in range(5))
+    read_s = min(timed(partial(product, rows[:1], weights))[0] for _ in range(10))
+    multiply_s = min(timed(partial(product, rows, weights))[0] for _ in range(5))
     memory = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     return Device(
         name="this machine",
@@ -111,14 +108,14 @@ def _measure(name: str, folder: Path, device: Device, *, num_points: int, max_ne
             timings.single_s.append(0.0)
             timings.single.clear()
         for point in points:
-            place_s[-1] += _timed(partial(engine.place, point))[0]
+            place_s[-1] += timed(partial(engine.place, point))[0]
             for n, timings in found.items():
-                seconds, (completions,) = _timed(partial(engine.generate, asked[n]))
+                seconds, (completions,) = timed(partial(engine.generate, asked[n]))
                 timings.single_s[-1] += seconds
                 timings.single.append(completions)
-        place_points_s.append(_timed(partial(engine.place_points, points))[0])
+        place_points_s.append(timed(partial(engine.place_points, points))[0])
         for n, timings in found.items():
-            seconds, answers = _timed(partial(engine.generate_points, asked[n]))
+            seconds, answers = timed(partial(engine.generate_points, asked[n]))
             timings.line_s.append(seconds)
             timings.line = [completions for (completions,) in answers]
     engine.close()
@@ -133,9 +130,9 @@ def _measure(name: str, folder: Path, device: Device, *, num_points: int, max_ne
             f"{num_points}",
             f"{statistics.median(timings.single_s):.2f}",
             f"{statistics.median(timings.line_s):.2f}",
-            _spread(ratios),
+            spread(ratios),
             f"{compare(device, model, _workload(timings, n, max_new_tokens)).ratio:.1f}",
-            _spread(placed),
+            spread(placed),
             f"{_idle(timings.single):.0%}",
             f"{sum(a == b for a, b in _pairs(timings))} of {n * num_points}",
         ]
@@ -173,16 +170,6 @@ def _idle(points: list[tuple[Completion, ...]]) -> float:
 def _pairs(timings: Timings) -> Iterator[tuple[Completion, Completion]]:
     for single, line in zip(timings.single, timings.line, strict=True):
         yield from zip(single, line, strict=True)
-
-
-def _spread(ratios: list[float]) -> str:
-    return f"{statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
-
-
-def _timed(do: Callable[[], Result]) -> tuple[float, Result]:
-    began = time.perf_counter()
-    result = do()
-    return time.perf_counter() - began, result
 
 
 if __name__ == "__main__":
