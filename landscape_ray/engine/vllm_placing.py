@@ -64,7 +64,7 @@ class Placing:
             PlacementError: The workers placed different weights, or a worker did not take every tensor.
         """
         placed = self._call("place_perturbation", args=(perturbation,))
-        digests = {digest for digest in placed if isinstance(digest, str)} or {self._joint_digest(placed)}
+        digests = {found for found in placed if isinstance(found, str)} or {self._joint_digest(placed)}
         if len(digests) != 1:
             msg = f"The workers of one engine placed different weights: digests {sorted(digests)}."
             raise PlacementError(msg)
@@ -76,7 +76,7 @@ class Placing:
         for layout, written in zip(self._layouts, placed, strict=True):
             for part, total in zip(layout.rectangles, written, strict=True):
                 if totals.setdefault(part, total) != total:
-                    msg = f"The workers of one engine placed different weights: {part} differs."
+                    msg = f"The workers of one engine placed different weights: they differ in {part}."
                     raise PlacementError(msg)
         return digest_of(totals, self._layouts[0].shapes, self._layouts[0].dtype)
 

@@ -99,7 +99,7 @@ class PerturbationWorker:
         if self._fused_pass and self._regions:
             totals = self._fused_pass.write(perturbation, self._regions)
             _repack_heads(self.model_runner.get_model())
-            return totals
+            return list(totals.values())
         return self._reload(perturbation)
 
     def observe_layout(self) -> Layout:
@@ -121,7 +121,7 @@ class PerturbationWorker:
         return Layout(
             shapes={name: self._perturbation_base.tensor(name).shape for name in self._perturbation_base.names},
             dtype=dtype,
-            rectangles=tuple(region.rectangle for region in regions),
+            rectangles=tuple(dict.fromkeys(region.rectangle for region in regions)),
             problems=tuple(problems),
         )
 

@@ -195,7 +195,7 @@ class FusedPass:
             digest.add(name, out.dtype, out.shape, sum(totals))
             yield name, out
 
-    def write(self, perturbation: Perturbation, regions: Mapping[str, Sequence[Region]]) -> list[int]:
+    def write(self, perturbation: Perturbation, regions: Mapping[str, Sequence[Region]]) -> dict[Rectangle, int]:
         """Write a point into the memory of an engine.
 
         Args:
@@ -203,12 +203,14 @@ class FusedPass:
             regions: By the names of checkpoint tensors.
 
         Returns:
-            What each region adds to the digest of its tensor, in the order of `regions`; see `digest_of`.
+            What each adds to the digest of its tensor, in the order of `regions`; see `digest_of`.
         """
         tensor_sum = self._perturber.point(perturbation)
-        return self._kernel.run(
+        totals = self._kernel.run(
             itertools.chain.from_iterable(self._writes(tensor_sum(name), parts) for name, parts in regions.items())
         )
+        written = (region.rectangle for parts in regions.values() for region in parts)
+        return dict(zip(written, totals, strict=True))
 
     def _writes(self, tensor_sum: TensorSum, regions: Sequence[Region]) -> Iterator[Write]:
         """Yield what fills regions of one tensor."""
