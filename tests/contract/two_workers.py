@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from landscape_ray.config import RunConfig
-from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.factory import create_engine, import_engine
 from landscape_ray.plan import Perturbation
 
@@ -44,21 +42,17 @@ def main() -> None:
     job = pickle.load(sys.stdin.buffer)  # noqa: S301  (of the test)
     logging.basicConfig()
     logging.getLogger("landscape_ray").setLevel(logging.INFO)
-    run = RunConfig(kv_cache_gib=0.0625, max_num_seqs=16, tensor_parallel=2)
-    spec = EngineSpec(
-        engine="vllm", model=str(job["folder"]), revision=None, dtype="float32", run=run, deltas=job["deltas"]
-    )
-    import_engine(spec)
+    import_engine(job["spec"])
     import vllm._custom_ops  # noqa: PLC0415
     from vllm.v1.executor import multiproc_executor  # noqa: PLC0415
 
     multiproc_executor.get_mp_context = lambda: multiprocessing.get_context("fork")
-    packed = create_engine(spec)
+    packed = create_engine(job["spec"])
     answers: dict[str, Any] = {"packed": [packed.place(point) for point in job["points"]]}
     packed.close()
     # From here on they compute with their parameters as they are, as on a GPU.
     vllm._custom_ops._supports_onednn = False
-    plain = create_engine(spec)
+    plain = create_engine(job["spec"])
     answers["plain"] = [(plain.place(point), plain.generate([job["benchmark"]])) for point in job["points"]]
     answers |= both_ways(plain, job["points"])
     plain.close()
