@@ -475,7 +475,8 @@ class RunConfig(Section):
     visit_timeout_s: float = Field(default=3600.0, gt=0)
     """Seconds that a visit may take; then its engine counts as hung and is replaced."""
     base_location: Literal["device", "host"] = "device"
-    """Where the pristine weights live: on the accelerator (fast) or in pinned host memory (saves one model copy)."""
+    """Where the pristine weights live: on the accelerator (fast) or in pinned host memory (saves one model copy). With
+    `tensor_parallel` each GPU has the part that it computes with."""
     kv_cache_gib: float | None = Field(default=None, gt=0)
     """Size of vLLM's key-value cache in GiB. A fixed size keeps batching equal on every engine. Null: on a GPU what
     `gpu_memory_utilization` leaves, on a CPU 1 GiB."""

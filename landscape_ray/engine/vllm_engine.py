@@ -18,6 +18,7 @@ from landscape_ray.engine.hardware import cpu_name
 from landscape_ray.engine.protocol import EngineFacts, EngineSpec
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tied_head import check_tied_head
+from landscape_ray.engine.vllm_placing import Placing
 from landscape_ray.errors import GenerationError, PlacementError, ResourceError
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText, scored_texts, stop_strings
 from landscape_ray.plan import ORIGIN, Perturbation
@@ -39,6 +40,8 @@ def import_vllm(run: RunConfig) -> Any:
     """
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    # Cores are leased to the engine as a whole. Left to itself, vLLM asks for a memory node of a CPU per worker.
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     # Only now, because the variables above are read on import.
     import vllm  # noqa: PLC0415
     from vllm.platforms import current_platform  # noqa: PLC0415
@@ -122,10 +125,9 @@ class VllmEngine:
             msg = f"vLLM did not start with {folder}: {error}"
             raise ResourceError(msg) from error
         built = time.perf_counter()
-        # With several workers each must see whole checkpoint tensors; those stay in host memory.
-        location = spec.run.base_location if spec.run.tensor_parallel == 1 else "host"
         endpoints = {delta: str(checkpoint_folder(delta.location, delta.revision)) for delta in spec.deltas}
-        self._llm.collective_rpc("load_base_weights", args=(str(folder), location, endpoints))
+        self._llm.collective_rpc("load_base_weights", args=(str(folder), spec.run.base_location, endpoints))
+        self._placing = Placing(self._llm.collective_rpc)
         # Shows now, not at every point of the sweep, whether vLLM's loader takes every tensor of this model.
         self.place(ORIGIN)
         self._facts = EngineFacts(
@@ -154,7 +156,7 @@ class VllmEngine:
     def place(self, perturbation: Perturbation) -> str:
         """Put perturbed weights into every worker; see `Engine.place`."""
         with self.stopwatch.phase("place"):
-            digest = self._digest_from_workers("place_perturbation", perturbation)
+            digest = self._placing.place(perturbation)
         # No update of weights clears vLLM's prefix cache: blocks computed with the old weights would be served.
         with self.stopwatch.phase("reset"):
             is_reset = self._llm.reset_prefix_cache()
@@ -163,14 +165,6 @@ class VllmEngine:
             raise PlacementError(msg)
         self._points = [(self._new_salt(digest), {})]
         return digest
-
-    def _digest_from_workers(self, method: str, *args: Any) -> str:
-        """Have all workers place something, and return the digest of it."""
-        digests: set[str] = set(self._llm.collective_rpc(method, args=args))
-        if len(digests) != 1:
-            msg = f"The workers of one engine placed different weights: digests {sorted(digests)}."
-            raise PlacementError(msg)
-        return digests.pop()
 
     def _new_salt(self, digest: str) -> str:
         """Return a salt with which cached blocks are shared within a point and a visit only.
@@ -372,11 +366,11 @@ class VllmEngine:
         if self._on_cpu:
             return {"kv_cache_memory_bytes": int(CPU_KV_CACHE_GIB * GIB)}
         share = spec.run.gpu_memory_utilization
-        if spec.run.base_location == "device" and spec.run.tensor_parallel == 1:
-            import torch  # noqa: PLC0415
+        if spec.run.base_location == "device":
+            from vllm.platforms import current_platform  # noqa: PLC0415
 
             base_bytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-            share -= base_bytes / torch.cuda.mem_get_info()[1]
+            share -= base_bytes / spec.run.tensor_parallel / current_platform.get_device_total_memory()
         if share <= 0:
             msg = (
                 f"The base weights of {folder} do not fit the GPU beside the model. Keep them in host memory: "

@@ -9,7 +9,7 @@ from landscape_ray.engine.protocol import EngineSpec
 from landscape_ray.engine.twin import not_covered
 from landscape_ray.engine.vllm_engine import VllmEngine
 from landscape_ray.engine.vllm_line import LOAD_FORMAT, NUM_DIRECTIONS, POINT
-from landscape_ray.errors import CheckpointError, ResourceError
+from landscape_ray.errors import CheckpointError, PlacementError, ResourceError
 from landscape_ray.plan import ORIGIN, Perturbation, VectorSpec
 
 __all__ = ["VllmLineEngine"]
@@ -62,13 +62,20 @@ class VllmLineEngine(VllmEngine):
         for k, vector in zip(free, vectors.keys() - set(held), strict=False):
             with self.stopwatch.phase("place"):
                 self._origin = self._directions[k] = None
-                self._directions[k] = vector, self._digest_from_workers("place_direction", k, vector)
+                self._directions[k] = vector, self._place_direction(k, vector)
         origin = self._origin or self.place(ORIGIN)
         digests = dict(direction for direction in self._directions if direction)
         found = [point_digest(origin, digests, perturbation) for perturbation in perturbations]
         held = [direction and direction[0] for direction in self._directions]
         self._stand_at(coefficients_of(perturbations, held), found)
         return found
+
+    def _place_direction(self, k: int, vector: VectorSpec) -> str:
+        digests: set[str] = set(self._llm.collective_rpc("place_direction", args=(k, vector)))
+        if len(digests) != 1:
+            msg = f"The workers of one engine put different tensors beside the weights: digests {sorted(digests)}."
+            raise PlacementError(msg)
+        return digests.pop()
 
     def _stand_at(self, coefficients_KP: Sequence[Sequence[float]], digests: Sequence[str]) -> None:
         with self.stopwatch.phase("place"):
