@@ -35,6 +35,7 @@ from landscape_ray.weights import (
     Region,
     WeightsDigest,
     as_matrix,
+    digest_of,
     kernel_for,
     standard_normals,
     tensor_key,
@@ -112,7 +113,8 @@ class Passes:
 
     def fused(self, point: Perturbation) -> str:
         """Write every tensor to its place."""
-        return self._fused.place(point, self._regions)
+        totals = self._fused.write(point, self._regions)
+        return digest_of(totals, {name: live.shape for name, live in self._live.items()}, self._perturber.dtype)
 
     def normals(self, num_vectors: int, *, by_kernel: bool) -> None:
         """Draw the vectors only."""

@@ -475,7 +475,8 @@ class RunConfig(Section):
     visit_timeout_s: float = Field(default=3600.0, gt=0)
     """Seconds that a visit may take; then its engine counts as hung and is replaced."""
     base_location: Literal["device", "host"] = "device"
-    """Where the pristine weights live: on the accelerator (fast) or in pinned host memory (saves one model copy)."""
+    """Where the pristine weights live: on the accelerator (fast) or in pinned host memory (saves one model copy). With
+    `tensor_parallel` each GPU has the part that it computes with."""
     kv_cache_gib: float | None = Field(default=None, gt=0)
     """Size of vLLM's key-value cache in GiB. A fixed size keeps batching equal on every engine. Null: on a GPU what
     `gpu_memory_utilization` leaves, on a CPU 1 GiB."""
@@ -513,7 +514,7 @@ class SweepConfig(Section):
     batching: Literal["point", "line"] = "point"
     """`line`: points along the same directions share batches, each sequence with the coefficients of its point.
     Faster with few prompts a point, and not with many (`docs/performance.md`). Part of the science: the last bits
-    differ from those of cast weights. Not for the vllm engine yet."""
+    differ from those of cast weights. Takes the memory of one more model for each direction."""
     landscape: LandscapeConfig = RandomLandscape()
     """Which points."""
     directions: DirectionsConfig = DirectionsConfig()
@@ -553,15 +554,6 @@ class SweepConfig(Section):
             if not self.deciding_benchmarks:
                 msg = "adaptive needs a benchmark of metric asr: attack success rates decide which points are measured"
                 raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
-    def _check_batching(self) -> Self:
-        if self.batching == "line" and self.engine == "vllm":
-            msg = (
-                "batching 'line' is not built for the vllm engine; set engine to 'transformers', or batching to 'point'"
-            )
-            raise ValueError(msg)
         return self
 
     @property

@@ -7,8 +7,7 @@ turns out to keep the checkpoint's numbers as they are, the fused pass writes th
 to leave the model as reloading does.
 """
 
-import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,27 +17,27 @@ import torch
 from vllm.platforms import current_platform
 
 from landscape_ray.engine.vllm_layout import LoadingTrace, model_state
+from landscape_ray.engine.vllm_line import VllmLine
+from landscape_ray.engine.vllm_placing import Layout
 from landscape_ray.errors import PlacementError
-from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector
+from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector, VectorSpec
 from landscape_ray.weights import (
     BaseWeights,
     FusedPass,
     Perturber,
     Region,
     WeightsDigest,
-    check_partition,
     kernel_for,
     open_endpoint,
     standard_normals,
+    vector_tensors,
+    with_base,
 )
 
 __all__ = ["PerturbationWorker"]
 
-logger = logging.getLogger(__name__)
-
-# A point that moves every element of every tensor, to tell where each goes.
-ELSEWHERE = Perturbation.of([(RandomVector(seed=0, normalization="none", excluded=()), 0.01)])
-MOST_SHOWN = 3
+# The origin, and a point that moves every element of every tensor, to tell where each goes.
+PROOF = (ORIGIN, Perturbation.of([(RandomVector(seed=0, normalization="none", excluded=()), 0.01)]))
 
 
 @dataclass(slots=True)
@@ -73,95 +72,152 @@ class PerturbationWorker:
         """
         model = self.model_runner.get_model()
         self._perturbation_tied = _tied_parameters(model)
+        # Of several workers, each keeps no more of the base than its part of the model: whole tensors are mapped files.
+        device = self.device if self.parallel_config.tensor_parallel_size == 1 else torch.device("cpu")
+        self._base_files, self._base_location = Path(folder), location
         self._perturbation_base = BaseWeights.load(
-            Path(folder), device=self.device, location=location, tied_head=bool(self._perturbation_tied)
+            self._base_files, device=device, location=location, tied_head=bool(self._perturbation_tied)
         )
         kernel = kernel_for(self._perturbation_base, dtype=self.model_config.dtype, device=self.device)
+        self._endpoints = {delta: open_endpoint(Path(at), self._perturbation_base) for delta, at in endpoints.items()}
         self._perturber = Perturber(
             self._perturbation_base,
             dtype=self.model_config.dtype,
             device=self.device,
-            endpoints={delta: open_endpoint(Path(at), self._perturbation_base) for delta, at in endpoints.items()},
+            endpoints=self._endpoints,
             normals=kernel.normals if kernel else standard_normals,
         )
         self._fused_pass = FusedPass(self._perturber, kernel) if kernel else None
-        self._regions = self._proven_regions()
+        self._regions: Mapping[str, Sequence[Region]] | None = None
+        if hasattr(model, "line"):
+            self._line: VllmLine = model.line
+            self._line.follow(self.model_runner)
 
-    def place_perturbation(self, perturbation: Perturbation) -> str:
+    def place_perturbation(self, perturbation: Perturbation) -> list[int] | str:
         """Put a point's weights into the live model.
 
         Returns:
-            The digest of the checkpoint-named tensors.
+            Of weights written in place, what each rectangle of the layout adds to the digest of its tensor; of weights
+            reloaded, the digest of the checkpoint-named tensors.
 
         Raises:
             PlacementError: vLLM skipped, missed or misfitted a tensor; the names are listed.
         """
         if self._fused_pass and self._regions:
-            digest = self._fused_pass.place(perturbation, self._regions)
+            totals = self._fused_pass.write(perturbation, self._regions)
             _repack_heads(self.model_runner.get_model())
-            return digest
+            return list(totals.values())
         return self._reload(perturbation)
 
-    def _proven_regions(self) -> Mapping[str, list[Region]] | None:
-        """Return where the live model keeps the checkpoint's tensors, if writing there does all that reloading does.
+    def place_direction(self, k: int, vector: VectorSpec) -> str:
+        """Put a vector beside the live weights as direction `k`; weights must be placed anew then.
 
-        Reloading is watched once to find out, and then both ways lead to the origin and to another point. They must
-        leave every tensor of the model alike, those that some layers derive from their weights among them.
+        Returns:
+            The digest of its float32 tensors.
+
+        Raises:
+            PlacementError: See `place_perturbation`.
         """
-        if not self._fused_pass or self.parallel_config.tensor_parallel_size > 1:
-            return None
-        model = self.model_runner.get_model()
-        problems = [f"{name} is packed" for name, parameter in model.named_parameters() if parameter.numel() == 0]
-        if not problems:
-            regions, problems = self._observed_regions(model, self._fused_pass)
-        if problems:
-            shown = "; ".join(problems[:MOST_SHOWN]) + ("; ..." if len(problems) > MOST_SHOWN else "")
-            logger.info("Weights go through vLLM's reloading, because not all can be written in place: %s.", shown)
-        return None if problems else regions
+        digest = WeightsDigest()
 
-    def _observed_regions(
-        self, model: torch.nn.Module, fused_pass: FusedPass
-    ) -> tuple[Mapping[str, list[Region]], list[str]]:
-        """Watch reloading, then write in place; return what was found to be where, and what speaks against it."""
-        states, trace = [], LoadingTrace()
-        for point in (ORIGIN, ELSEWHERE):
-            self._reload(point, trace)
-            states.append(model_state(model))
-        regions = trace.regions(model)
-        shapes = {name: self._perturbation_base.tensor(name).shape for name in self._perturbation_base.names}
-        problems = [
-            f"{name} is {problem}"
-            for name, shape in shapes.items()
-            if (problem := check_partition(regions[name], shape, self.model_config.dtype))
-        ]
-        for point, expected in () if problems else zip((ORIGIN, ELSEWHERE), states, strict=True):
-            fused_pass.place(point, regions)
-            found = model_state(model)
+        def cast_tensors() -> Iterator[tuple[str, torch.Tensor]]:
+            for name, tensor in vector_tensors(vector, self._perturbation_base, self._endpoints, device=self.device):
+                if tensor.any():
+                    digest.update(name, tensor)
+                yield name, tensor.to(self.model_config.dtype)
+
+        self._load(cast_tensors())
+        self._line.take(k)
+        return digest.hexdigest()
+
+    def stand_at(self, coefficients_KP: Sequence[Sequence[float]]) -> None:
+        """Let there be P points, each with a coefficient for each of K directions; see `VllmLine.stand_at`."""
+        self._line.stand_at(coefficients_KP)
+
+    def layers_not_covered(self) -> list[tuple[str, str]]:
+        """Return the layers that directions cannot be put beside, and of what kind they are."""
+        return self._line.not_covered
+
+    def put_weights_beside(self) -> None:
+        """Make a direction of the live weights, and leave zeros in their place."""
+        self._line.take(0)
+        base = self._perturbation_base
+        self._load((name, base.tensor(name).to(self.device, self.model_config.dtype) * 0) for name in base.names)
+
+    def observe_layout(self) -> Layout:
+        """Watch reloading to two points, and return where the live model keeps the checkpoint's tensors."""
+        model, dtype = self.model_runner.get_model(), self.model_config.dtype
+        problems = [f"{name} is packed" for name, parameter in model.named_parameters() if parameter.numel() == 0]
+        if not self._fused_pass:
+            problems = ["the fused pass does not run here"]
+        self._observed: dict[str, list[Region]] = {}
+        self._reloaded_states: list[dict[str, str]] = []
+        if not problems:
+            trace = LoadingTrace()
+            for point in PROOF:
+                self._reload(point, trace)
+                self._reloaded_states.append(model_state(model))
+            self._observed = dict(trace.regions(model))
+        regions = [region for name in self._observed for region in self._observed[name]]
+        problems += [f"{region.name} is kept in another type" for region in regions if region.target.dtype != dtype]
+        return Layout(
+            shapes={name: self._perturbation_base.tensor(name).shape for name in self._perturbation_base.names},
+            dtype=dtype,
+            rectangles=tuple(dict.fromkeys(region.rectangle for region in regions)),
+            problems=tuple(problems),
+        )
+
+    def prove_layout(self) -> list[str]:
+        """Write in place from now on, and return what speaks against it.
+
+        It must leave every tensor of the model as reloading to the same two points did, those that some layers derive
+        from their weights among them.
+        """
+        self._regions = self._observed
+        if self.parallel_config.tensor_parallel_size > 1:
+            self._regions = with_base(
+                self._observed, self._perturbation_base, location=self._base_location, device=self.device
+            )
+        problems = []
+        for point, expected in zip(PROOF, self._reloaded_states, strict=True):
+            self.place_perturbation(point)
+            found = model_state(self.model_runner.get_model())
             problems += [f"{name} differs" for name, digest in found.items() if digest != expected[name]]
-        return regions, problems
+        return problems
+
+    def stay_with_reloading(self) -> None:
+        """Reload from now on, with the base weights at hand: of several workers, all of them in host memory."""
+        self._regions = None
+        if self.parallel_config.tensor_parallel_size > 1:
+            self._perturber.base = self._perturbation_base = BaseWeights.load(
+                self._base_files, device=self.device, location="host", tied_head=bool(self._perturbation_tied)
+            )
 
     def _reload(self, perturbation: Perturbation, trace: LoadingTrace | None = None) -> str:
-        """Hand a point's checkpoint tensors to vLLM's reloading, and account for each."""
-        model = self.model_runner.get_model()
+        """Hand a point's checkpoint tensors to vLLM's reloading."""
         digest = WeightsDigest()
+        self._load(self._tensors(perturbation, digest), trace)
+        return digest.hexdigest()
+
+    def _load(self, tensors: Iterator[tuple[str, torch.Tensor]], trace: LoadingTrace | None = None) -> None:
+        """Hand checkpoint tensors to vLLM's reloading, and account for each."""
+        model = self.model_runner.get_model()
         fed: dict[str, int] = {}
 
-        def perturbed_tensors() -> Iterator[tuple[str, torch.Tensor]]:
-            for name, tensor in self._tensors(perturbation, digest):
+        def noted() -> Iterator[tuple[str, torch.Tensor]]:
+            for name, tensor in tensors:
                 fed[name] = tensor.numel()
                 yield name, tensor
 
-        tensors = perturbed_tensors()
         with _observed_loading(model) as loading, trace or nullcontext():
             try:
-                self.reload_weights(weights_iterator=trace.feed(tensors) if trace else tensors)
+                self.reload_weights(weights_iterator=trace.feed(noted()) if trace else noted())
             except (ValueError, KeyError, AssertionError, RuntimeError) as error:
                 last = next(reversed(fed), "the first tensor")
                 msg = f"vLLM could not load the perturbed weights at or after {last!r}: {error}"
                 raise PlacementError(msg) from error
         self._check_complete(model, fed, loading)
         _repack_heads(model)
-        return digest.hexdigest()
 
     def _tensors(self, perturbation: Perturbation, digest: WeightsDigest) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield checkpoint tensors at a point, and add each to the digest."""

@@ -54,7 +54,7 @@ def engine_key(spec: EngineSpec, allotment: Allotment, environment: Mapping[str,
         **facts: What else tells engines apart: content of the model, versions.
     """
     built = {
-        "engine": (spec.engine, spec.batching),
+        "engine": (spec.engine, spec.batching, spec.num_directions),
         "model": (spec.model, spec.revision, spec.dtype),
         "deltas": [asdict(delta) for delta in spec.deltas],
         "run": spec.run.model_dump(mode="json", exclude=NOT_BUILT_IN),

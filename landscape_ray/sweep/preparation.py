@@ -205,6 +205,7 @@ class PreparedSweep:
             benchmarks=self.benchmarks,
             deltas=self.plan.deltas,
             batching=self.config.batching,
+            num_directions=len(self.config.landscape.axes) if self.config.batching == "line" else 0,
         )
 
     def manifest(self, hardware: Mapping[str, Any]) -> Manifest:

@@ -5,7 +5,15 @@ from landscape_ray.weights.digest import WeightsDigest
 from landscape_ray.weights.directions import vector_tensors
 from landscape_ray.weights.endpoints import open_endpoint
 from landscape_ray.weights.files import CheckpointFiles, TensorSource
-from landscape_ray.weights.fused import FusedPass, Region, check_partition, kernel_for
+from landscape_ray.weights.fused import (
+    FusedPass,
+    Rectangle,
+    Region,
+    check_partition,
+    digest_of,
+    kernel_for,
+    with_base,
+)
 from landscape_ray.weights.geometry import inner_products, random_norm
 from landscape_ray.weights.perturbation import Perturber, as_matrix, direction
 from landscape_ray.weights.philox import philox_words, standard_normals, tensor_key
@@ -15,11 +23,13 @@ __all__ = [
     "CheckpointFiles",
     "FusedPass",
     "Perturber",
+    "Rectangle",
     "Region",
     "TensorSource",
     "WeightsDigest",
     "as_matrix",
     "check_partition",
+    "digest_of",
     "direction",
     "inner_products",
     "kernel_for",
@@ -29,4 +39,5 @@ __all__ = [
     "standard_normals",
     "tensor_key",
     "vector_tensors",
+    "with_base",
 ]

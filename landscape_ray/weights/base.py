@@ -9,7 +9,7 @@ import torch
 
 from landscape_ray.weights.files import CheckpointFiles
 
-__all__ = ["BaseWeights"]
+__all__ = ["BaseWeights", "moved"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +35,7 @@ class BaseWeights:
             CheckpointError: There are no safetensors, or a tensor is listed but absent.
         """
         files = CheckpointFiles.open(folder, tied_head=tied_head)
-        pinned = location == "host" and device.type != "cpu"
-        tensors = {
-            name: tensor.pin_memory() if pinned else tensor.to(device if location == "device" else "cpu")
-            for name, tensor in files.all_tensors()
-        }
+        tensors = {name: moved(tensor, location, device) for name, tensor in files.all_tensors()}
         return cls(tensors={name: tensors[name] for name in files.names})
 
     @property
@@ -55,3 +51,10 @@ class BaseWeights:
     def num_elements(self) -> int:
         """Number of weights in all tensors."""
         return sum(tensor.numel() for tensor in self.tensors.values())
+
+
+def moved(tensor: torch.Tensor, location: Literal["device", "host"], device: torch.device) -> torch.Tensor:
+    """Return base weights, read from files, where they are to be kept; see `BaseWeights.load`."""
+    if location == "host" and device.type != "cpu":
+        return tensor.pin_memory()
+    return tensor.to(device if location == "device" else "cpu")

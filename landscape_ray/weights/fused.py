@@ -7,24 +7,42 @@ same bits: as checkpoint tensors, or straight into the parts of them that an eng
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 
 from landscape_ray.plan import Perturbation, RandomVector
-from landscape_ray.weights.base import BaseWeights
+from landscape_ray.weights.base import BaseWeights, moved
 from landscape_ray.weights.cpu_kernel import compiled_kernel
 from landscape_ray.weights.digest import WeightsDigest
+from landscape_ray.weights.files import TensorSource
 from landscape_ray.weights.perturbation import Perturber, TensorSum, as_matrix
 from landscape_ray.weights.write import Kernel, Write
 
-__all__ = ["FusedPass", "Region", "check_partition", "kernel_for"]
+__all__ = ["FusedPass", "Rectangle", "Region", "check_partition", "digest_of", "kernel_for"]
 
 logger = logging.getLogger(__name__)
 
 # Types of checkpoints and engines that kernels read and write.
 TYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rectangle:
+    """A part of a checkpoint tensor, seen as a matrix."""
+
+    name: str
+    """The checkpoint tensor."""
+    row: int
+    """First row."""
+    column: int
+    """First column."""
+    rows: int
+    """Number of rows."""
+    columns: int
+    """Number of columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,28 +57,72 @@ class Region:
     """First column."""
     target: torch.Tensor
     """The engine's memory, in the rectangle's shape [rows, columns]; elements of a row lie side by side."""
+    base: torch.Tensor | None = None
+    """The base weights there, in the same shape, for an engine that keeps no more of them than what it writes."""
+
+    @property
+    def rectangle(self) -> Rectangle:
+        """Which part of the tensor it is."""
+        rows, columns = self.target.shape
+        return Rectangle(name=self.name, row=self.row, column=self.column, rows=rows, columns=columns)
 
 
-def check_partition(regions: Sequence[Region], shape: torch.Size, dtype: torch.dtype) -> str | None:
-    """Return what is wrong with the regions of one checkpoint tensor, unless each element lies in one of them."""
+def check_partition(rectangles: Collection[Rectangle], shape: torch.Size) -> str | None:
+    """Return what is wrong with the rectangles of one checkpoint tensor, unless each element lies in one of them."""
     width = shape[1:].numel() if len(shape) > 1 else shape.numel()
-    if any(region.target.dtype != dtype for region in regions):
-        return "kept in another type"
-    spans = [
-        (region.row, region.row + region.target.shape[0], region.column, region.column + region.target.shape[1])
-        for region in regions
-    ]
     overlap = any(
-        max(a[0], b[0]) < min(a[1], b[1]) and max(a[2], b[2]) < min(a[3], b[3])
-        for a, b in itertools.combinations(spans, 2)
+        max(a.row, b.row) < min(a.row + a.rows, b.row + b.rows)
+        and max(a.column, b.column) < min(a.column + a.columns, b.column + b.columns)
+        for a, b in itertools.combinations(rectangles, 2)
     )
-    inside = all(right <= width for _, _, _, right in spans)
-    if overlap or not inside or sum(region.target.numel() for region in regions) != shape.numel():
+    inside = all(part.column + part.columns <= width for part in rectangles)
+    if overlap or not inside or sum(part.rows * part.columns for part in rectangles) != shape.numel():
         return "not copied as it is, or not once"
     return None
 
 
-def kernel_for(base: BaseWeights, *, dtype: torch.dtype, device: torch.device) -> Kernel | None:
+def with_base(
+    regions: Mapping[str, Sequence[Region]],
+    base: TensorSource,
+    *,
+    location: Literal["device", "host"],
+    device: torch.device,
+) -> dict[str, list[Region]]:
+    """Return regions that hold their own part of the base weights.
+
+    Writing a point then reads nothing else of the base, unless further checkpoints are part of the point.
+
+    Args:
+        regions: By the names of checkpoint tensors.
+        base: The weights.
+        location: Keep the parts on the device, or in host memory (pinned when the device is a GPU).
+        device: Where the engine computes.
+    """
+
+    def part(region: Region) -> torch.Tensor:
+        return moved(as_matrix(base.tensor(region.name))[_window(region.rectangle)].contiguous(), location, device)
+
+    return {name: [replace(region, base=part(region)) for region in parts] for name, parts in regions.items()}
+
+
+def digest_of(totals: Mapping[Rectangle, int], shapes: Mapping[str, torch.Size], dtype: torch.dtype) -> str:
+    """Return the digest of checkpoint tensors from what each part of them adds to it.
+
+    Args:
+        totals: By part; together the whole of each tensor, once. See `FusedPass.write`.
+        shapes: Of the tensors, by name.
+        dtype: Their type.
+    """
+    by_name: Counter[str] = Counter()
+    for part, total in totals.items():
+        by_name[part.name] += total
+    digest = WeightsDigest()
+    for name, shape in shapes.items():
+        digest.add(name, dtype, shape, by_name[name])
+    return digest.hexdigest()
+
+
+def kernel_for(base: TensorSource, *, dtype: torch.dtype, device: torch.device) -> Kernel | None:
     """Return what runs the fused pass on a device for these weights; None if nothing does, and the log says why.
 
     Compilers and processors differ, so it is proven where it runs, by two points of a small model.
@@ -133,46 +195,42 @@ class FusedPass:
             digest.add(name, out.dtype, out.shape, sum(totals))
             yield name, out
 
-    def place(self, perturbation: Perturbation, regions: Mapping[str, Sequence[Region]]) -> str:
+    def write(self, perturbation: Perturbation, regions: Mapping[str, Sequence[Region]]) -> dict[Rectangle, int]:
         """Write a point into the memory of an engine.
 
         Args:
             perturbation: The point.
-            regions: By the names of checkpoint tensors; together the whole of each, once.
+            regions: By the names of checkpoint tensors.
 
         Returns:
-            The digest of the checkpoint tensors.
+            What each adds to the digest of its tensor, in the order of `regions`; see `digest_of`.
         """
         tensor_sum = self._perturber.point(perturbation)
-        names = [name for name in self._perturber.base.names for _ in regions[name]]
         totals = self._kernel.run(
-            itertools.chain.from_iterable(
-                self._writes(tensor_sum(name), regions[name]) for name in self._perturber.base.names
-            )
+            itertools.chain.from_iterable(self._writes(tensor_sum(name), parts) for name, parts in regions.items())
         )
-        by_name: Counter[str] = Counter()
-        for name, total in zip(names, totals, strict=True):
-            by_name[name] += total
-        digest = WeightsDigest()
-        for name in self._perturber.base.names:
-            digest.add(name, self._perturber.dtype, self._perturber.base.tensor(name).shape, by_name[name])
-        return digest.hexdigest()
+        written = (region.rectangle for parts in regions.values() for region in parts)
+        return dict(zip(written, totals, strict=True))
 
     def _writes(self, tensor_sum: TensorSum, regions: Sequence[Region]) -> Iterator[Write]:
         """Yield what fills regions of one tensor."""
-        rows, columns = tensor_sum.anchor.shape
-        if tensor_sum.others:
-            start = tensor_sum.start(0, rows, device=self._perturber.device)
-        else:
-            start = tensor_sum.anchor.to(self._perturber.device, non_blocking=True)
+        width = tensor_sum.anchor.shape[1]
         for region in regions:
-            part = slice(region.row, region.row + region.target.shape[0])
+            part = tensor_sum.part(*_window(region.rectangle))
+            if part.starts_from_base and region.base is not None:
+                part = replace(part, anchor=region.base)
+            if part.others:
+                start = part.start(0, part.anchor.shape[0], device=self._perturber.device)
+            else:
+                start = part.anchor.to(self._perturber.device, non_blocking=True)
             yield Write(
                 out=region.target,
-                start=start[part, region.column : region.column + region.target.shape[1]],
-                index=region.row * columns + region.column,
-                index_step=columns,
-                terms=tuple(
-                    replace(term, factor=term.factor[part]) if term.factor.ndim else term for term in tensor_sum.terms
-                ),
+                start=start,
+                index=region.row * width + region.column,
+                index_step=width,
+                terms=part.terms,
             )
+
+
+def _window(part: Rectangle) -> tuple[slice, slice]:
+    return slice(part.row, part.row + part.rows), slice(part.column, part.column + part.columns)

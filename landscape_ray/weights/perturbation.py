@@ -14,13 +14,12 @@ Shape suffixes: R rows, C columns, B rows of one block.
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from landscape_ray.errors import CheckpointError
 from landscape_ray.plan import CheckpointDelta, Perturbation, RandomVector
-from landscape_ray.weights.base import BaseWeights
 from landscape_ray.weights.files import TensorSource
 from landscape_ray.weights.philox import standard_normals, tensor_key
 from landscape_ray.weights.write import Term
@@ -66,6 +65,17 @@ class TensorSum:
     """Further checkpoints, of the same shape, with their weights."""
     terms: tuple[Term, ...]
     """Random vectors, last of all."""
+    starts_from_base: bool
+    """The anchor is the base."""
+
+    def part(self, rows: slice, columns: slice) -> "TensorSum":
+        """Return the sum on some rows and columns of the matrix."""
+        return replace(
+            self,
+            anchor=self.anchor[rows, columns],
+            others=tuple((other[rows, columns], weight) for other, weight in self.others),
+            terms=tuple(replace(term, factor=term.factor[rows]) if term.factor.ndim else term for term in self.terms),
+        )
 
     def start(self, first: int, last: int, *, device: torch.device) -> torch.Tensor:
         """Return rows first .. last-1 without the random vectors: float32, new, shape [B, C]."""
@@ -82,7 +92,7 @@ class Perturber:
 
     def __init__(
         self,
-        base: BaseWeights,
+        base: TensorSource,
         *,
         dtype: torch.dtype,
         device: torch.device,
@@ -92,7 +102,7 @@ class Perturber:
         """Remember where the weights are; nothing is computed.
 
         Args:
-            base: The pristine weights, on the device or in host memory.
+            base: The pristine weights, on the device, in host memory or in files.
             dtype: Type of the perturbed tensors.
             device: Where they are built.
             endpoints: The checkpoints that differences lead to. They are read again at every point, tensor by tensor,
@@ -143,6 +153,7 @@ class Perturber:
                 anchor=as_matrix(start),
                 others=tuple((as_matrix(source.tensor(name)), weight) for source, weight in others),
                 terms=tuple(terms[name] for terms in randoms if name in terms),
+                starts_from_base=anchor is self.base,
             )
 
         return tensor_sum
@@ -170,11 +181,13 @@ class Perturber:
         """
         if vector not in self._drawn:
             check_patterns(vector, self.base.names)
-            matrices = {name: as_matrix(self.base.tensor(name)) for name in self.base.names}
+            matrices = (
+                (name, as_matrix(self.base.tensor(name))) for name in self.base.names if is_perturbed(vector, name)
+            )
             scales = {
                 name: _scale(vector, name, matrix, self.device, self._draw)
-                for name, matrix in matrices.items()
-                if matrix.numel() > 0 and is_perturbed(vector, name)
+                for name, matrix in matrices
+                if matrix.numel() > 0
             }
             self._drawn[vector] = _Drawn(
                 keys={name: tensor_key(vector.seed, name) for name in scales},
@@ -228,7 +241,8 @@ def _scale(
         columns = base_RC.shape[1]
         normals = draw(tensor_key(vector.seed, name), first * columns, last * columns, device=device)
         normals_BC = normals.view(-1, columns)
-        pair = (base_RC[first:last].to(device=device, dtype=torch.float64), normals_BC.to(torch.float64))
+        # Converted on the device: what goes there from host memory should go in its own type.
+        pair = (base_RC[first:last].to(device).to(torch.float64), normals_BC.to(torch.float64))
         blocks.append(torch.stack([matrix.square().sum(dim=1) for matrix in pair]))
     squares_2R = torch.cat(blocks, dim=1)
     if vector.normalization == "layer":

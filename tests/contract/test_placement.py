@@ -12,6 +12,7 @@ from landscape_ray.config import RunConfig
 from landscape_ray.engine import Engine, EngineSpec
 from landscape_ray.engine.factory import create_engine
 from landscape_ray.engine.vllm_layout import LoadingTrace
+from landscape_ray.engine.vllm_placing import Placing
 from landscape_ray.evaluation import Benchmark
 from landscape_ray.plan import ORIGIN, Perturbation, RandomVector
 
@@ -72,13 +73,13 @@ def test_live_weights_are_those_that_reloading_leaves(engine: Any) -> None:
     assert worker._regions is not None
     for point in POINTS:
         addresses = [parameter.data_ptr() for parameter in worker.model_runner.get_model().parameters()]
-        digest = worker.place_perturbation(point)
+        digest = engine.place(point)
         placed = state_of(worker)
         assert [parameter.data_ptr() for parameter in worker.model_runner.get_model().parameters()] == addresses
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(worker, "_fused_pass", None)
-            worker.place_perturbation(ORIGIN if point.terms else POINTS[0])
-            assert worker.place_perturbation(point) == digest
+            engine.place(ORIGIN if point.terms else POINTS[0])
+            assert engine.place(point) == digest
         reloaded = state_of(worker)
         assert placed.keys() == reloaded.keys()
         for name, tensor in reloaded.items():
@@ -135,15 +136,17 @@ def test_a_layout_that_does_not_prove_itself_is_not_written_to(
         reload_weights(**settings)
         model.derived = model.get_submodule("model.norm").weight.detach() * 2
 
+    monkeypatch.setattr(worker, "_regions", worker._regions)  # to be put back
     monkeypatch.setattr(vllm_worker, "LoadingTrace", FaultyTrace)
     if fault == "weights kept twice":
         monkeypatch.setattr(model, "derived", None, raising=False)
         monkeypatch.setattr(worker, "reload_weights", reload_and_derive)
     with caplog.at_level(logging.INFO, logger="landscape_ray"):
-        assert worker._proven_regions() is None
+        Placing(engine._llm.collective_rpc)
+    assert worker._regions is None
     (message,) = [record.message for record in caplog.records]
     problem = {
-        "two parts exchanged": "; ".join(["model.layers.1.mlp.gate_up_proj: _parameters.weight differs"] * 2),
+        "two parts exchanged": "model.layers.1.mlp.gate_up_proj: _parameters.weight differs",
         "a part left out": f"{gate} is not copied as it is, or not once",
         "weights kept twice": "model: derived.itself differs",
     }

@@ -49,10 +49,13 @@ def test_rows_of_the_embedded_model_are_those_of_single_visits(
         }
     )
     assert run_sweep(config, str(tmp_path / "points")).exit_code == 0
-    assert run_sweep(in_lines(config, max_num_seqs=40), str(tmp_path / "lines")).exit_code == 0
-    lines, points = ([row[:-1] for row in measured(tmp_path / name)] for name in ("lines", "points"))
-    assert lines == points  # but for the digest of weights that a line does not place
-    columns = columns_of(tmp_path / "lines")
+    lines = in_lines(config, max_num_seqs=40)
+    for engine in ("transformers", "vllm"):
+        out = tmp_path / engine
+        assert run_sweep(lines.model_copy(update={"engine": engine}), str(out)).exit_code == 0
+        found, expected = ([row[:-1] for row in measured(folder)] for folder in (out, tmp_path / "points"))
+        assert found == expected  # but for the digest of weights that a line does not place
+    columns = columns_of(out)
     verdicts = Counter(columns["verdict"])
     assert min(verdicts["refused"], verdicts["complied"]) > 0  # on both sides of the wall
     # Four points of a draw were one visit, and share out its time.

@@ -44,10 +44,12 @@ for dtype, num_vectors in ((torch.float32, 0), (torch.bfloat16, 1), (torch.float
     digest = WeightsDigest()
     for name, tensor in expected.items():
         digest.update(name, tensor)
-    assert FusedPass(perturber, kernel).place(point, regions) == digest.hexdigest()
+    totals = FusedPass(perturber, kernel).write(point, regions)
+    shapes = {name: tensor.shape for name, tensor in expected.items()}
+    assert fused.digest_of(totals, shapes, dtype) == digest.hexdigest()
     assert all(torch.equal(whole[name], tensor) for name, tensor in expected.items())
 try:
-    FusedPass(perturber, kernel).place(Perturbation.of([(vector, 0.25) for vector in vectors]), regions)
+    FusedPass(perturber, kernel).write(Perturbation.of([(vector, 0.25) for vector in vectors]), regions)
 except ValueError as error:
     print(error)
 """

@@ -1,0 +1,60 @@
+"""Two workers that share a model place and write what transformers does, as one worker does in `test_placement.py`."""
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from landscape_ray.config import CheckpointConfig, RunConfig
+from landscape_ray.engine import EngineSpec
+from landscape_ray.engine.checkpoint import resolve_delta
+from landscape_ray.engine.factory import create_engine
+from landscape_ray.evaluation import Benchmark
+from landscape_ray.plan import ORIGIN, Perturbation, RandomVector
+
+LAYER = RandomVector(seed=1, normalization="layer", excluded=("norm",))
+FILTER = RandomVector(seed=2, normalization="filter", excluded=(), included=("proj", "norm"))
+
+
+@pytest.mark.slow
+def test_two_workers_place_and_write_what_one_does(
+    tied_checkpoint: Path,
+    tmp_path: Path,
+    make_sibling: Callable[..., Path],
+    make_benchmark: Callable[..., Benchmark],
+) -> None:
+    delta, benchmark = resolve_delta(CheckpointConfig(id=str(make_sibling(tied_checkpoint, seed=1)))), make_benchmark()
+    points = [
+        *(Perturbation.of([(LAYER, 0.1)]), ORIGIN, Perturbation.of([(LAYER, -0.05), (FILTER, 0.2)])),
+        *(Perturbation.of([(delta, t), (LAYER, 0.1)]) for t in (0.25, 0.75)),
+    ]
+    run = RunConfig(kv_cache_gib=0.0625, max_num_seqs=16, tensor_parallel=2)
+    spec = EngineSpec(
+        engine="vllm", model=str(tied_checkpoint), revision=None, dtype="float32", run=run, deltas=(delta,)
+    )
+    job = {"spec": spec, "points": points, "benchmark": benchmark}
+    done = subprocess.run(  # noqa: S603  (our own interpreter and script)
+        [sys.executable, str(Path(__file__).with_name("two_workers.py")), str(tmp_path / "answers")],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "TORCH_COMPILE_DISABLE": "1"},  # compiling takes longer than it saves
+        input=pickle.dumps(job),
+        capture_output=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    answers: Any = pickle.loads((tmp_path / "answers").read_bytes())  # noqa: S301  (of the script)
+
+    oracle = create_engine(replace(spec, engine="transformers"))
+    expected = [(oracle.place(point), oracle.generate([benchmark])) for point in points]
+    assert len({digest for digest, _ in expected}) == len(points)
+    assert answers["plain"] == expected
+    assert answers["as reloaded"] == [[True, True]] * len(points)
+    assert answers["reloaded"] == answers["packed"] == [digest for digest, _ in expected]
+    # Said once, by the engine whose weights are packed.
+    assert done.stderr.count(b"not all can be written in place") == 1
