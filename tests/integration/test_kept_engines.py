@@ -70,14 +70,15 @@ NEW, TAKEN_OVER = {"fetch", "load", "start"}, {"adopt"}
 def test_the_next_sweep_takes_the_engines_over(
     tmp_path: Path, synthetic_config: MakeConfig, expected_rows: ExpectedRows, stored_rows: StoredRows
 ) -> None:
-    first = synthetic_config(num=11, engines=2, keep_engines_s=60, faults={"delay_s": 0.1})
+    # Long enough that both engines come up before it is over.
+    first = synthetic_config(num=31, engines=2, keep_engines_s=60, faults={"delay_s": 0.1})
     assert run_sweep(first, str(tmp_path / "first")).exit_code == 0
     names = engine_names()
     assert (len(names), len(kept_engines(stop=False))) == (2, 2)
     assert starts(tmp_path / "first") == [NEW, NEW]
 
     second = synthetic_config(
-        num=11, engines=2, keep_engines_s=60, faults={"delay_s": 0.1}, seed=7, benchmarks=("other", "more")
+        num=31, engines=2, keep_engines_s=60, faults={"delay_s": 0.1}, seed=7, benchmarks=("other", "more")
     )
     assert run_sweep(second, str(tmp_path / "second")).exit_code == 0
     assert starts(tmp_path / "second") == [TAKEN_OVER, TAKEN_OVER]
