@@ -1,6 +1,7 @@
-"""Several points in one batch against one after the other, in one run of the transformers engine, and the roofline.
+"""Several points in one batch against one after the other, in one run, and the roofline.
 
-    python benchmarks/line_batching.py            # about five minutes on two cores
+    python benchmarks/line_batching.py                           # vLLM, about five minutes on two cores
+    python benchmarks/line_batching.py --engine transformers
 
 On the embedded model and on one of the 135M class (`model_135m.py`), in float32 on all cores: at each point of a line
 weights are placed and completions generated, for several numbers of prompts; then the whole line in one batch. Both are
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from line_roofline import Device, Model, Workload, compare, print_roofline
@@ -27,7 +29,7 @@ from timing import spread, timed
 from landscape_ray.config import BenchmarkConfig, ModelConfig, RunConfig
 from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.checkpoint import resolve
-from landscape_ray.engine.transformers_engine import TransformersEngine
+from landscape_ray.engine.factory import create_engine
 from landscape_ray.evaluation import Completion, load_benchmark
 from landscape_ray.plan import Perturbation, RandomVector, direction_seed
 
@@ -52,6 +54,7 @@ class Timings:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", choices=("vllm", "transformers"), default="vllm")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
@@ -64,11 +67,11 @@ def main() -> None:
     heads = "model | prompts a point | points | single visits (s) | in one batch (s) | ratio | roofline | with placing"
     print(f"| {heads} | steps after the end | equal texts |\n{'|---' * 10}|")
     demo = Path(resolve(ModelConfig(id="demo:aligned")).location)
-    _measure("embedded", demo, device, num_points=11, max_new_tokens=32, repeats=arguments.repeats)
+    _measure("embedded", demo, device, arguments, num_points=11, max_new_tokens=32)
     with tempfile.TemporaryDirectory() as folder:
         large = Path(folder) / "model"
         write_model(large)
-        _measure("135M class", large, device, num_points=8, max_new_tokens=16, repeats=arguments.repeats)
+        _measure("135M class", large, device, arguments, num_points=8, max_new_tokens=16)
     print()
     print_roofline()
 
@@ -88,11 +91,19 @@ def _this_device() -> Device:
     )
 
 
-def _measure(name: str, folder: Path, device: Device, *, num_points: int, max_new_tokens: int, repeats: int) -> None:
-    run = RunConfig(max_num_seqs=1024)
-    engine = TransformersEngine(
-        EngineSpec(engine="transformers", model=str(folder), revision=None, dtype="float32", run=run)
+def _measure(
+    name: str, folder: Path, device: Device, *, num_points: int, max_new_tokens: int, arguments: argparse.Namespace
+) -> None:
+    spec = EngineSpec(
+        engine=arguments.engine,
+        model=str(folder),
+        revision=None,
+        dtype="float32",
+        run=RunConfig(max_num_seqs=max(NUM_PROMPTS) * num_points),
     )
+    # Of its own, because directions beside the weights cost time where there is a single point, too.
+    engine = create_engine(spec)
+    line: Any = create_engine(replace(spec, batching="line", num_directions=1))
     benchmark = load_benchmark(
         BenchmarkConfig.model_validate(
             {"name": "harmful", "prompts": {"source": "demo"}, "decoding": {"max_new_tokens": max_new_tokens}}
@@ -102,7 +113,7 @@ def _measure(name: str, folder: Path, device: Device, *, num_points: int, max_ne
     found = {n: Timings() for n in NUM_PROMPTS}
     asked = {n: [replace(benchmark, prompts=benchmark.prompts[:n])] for n in NUM_PROMPTS}
     place_s, place_points_s = [], []
-    for _ in range(repeats):
+    for _ in range(arguments.repeats):
         place_s.append(0.0)
         for timings in found.values():
             timings.single_s.append(0.0)
@@ -113,12 +124,13 @@ def _measure(name: str, folder: Path, device: Device, *, num_points: int, max_ne
                 seconds, (completions,) = timed(partial(engine.generate, asked[n]))
                 timings.single_s[-1] += seconds
                 timings.single.append(completions)
-        place_points_s.append(timed(partial(engine.place_points, points))[0])
+        place_points_s.append(timed(partial(line.place_points, points))[0])
         for n, timings in found.items():
-            seconds, answers = timed(partial(engine.generate_points, asked[n]))
+            seconds, answers = timed(partial(line.generate_points, asked[n]))
             timings.line_s.append(seconds)
             timings.line = [completions for (completions,) in answers]
     engine.close()
+    line.close()
     model = _model(folder)
     for n, timings in found.items():
         ratios = [single / line for single, line in zip(timings.single_s, timings.line_s, strict=True)]
