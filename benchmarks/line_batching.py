@@ -92,7 +92,7 @@ def _this_device() -> Device:
 
 
 def _measure(
-    name: str, folder: Path, device: Device, *, num_points: int, max_new_tokens: int, arguments: argparse.Namespace
+    name: str, folder: Path, device: Device, arguments: argparse.Namespace, *, num_points: int, max_new_tokens: int
 ) -> None:
     spec = EngineSpec(
         engine=arguments.engine,
