@@ -21,6 +21,9 @@ MAX_MALFORMED_WORDS, MIN_MALFORMED_WORDS = 0.3, 3
 """Programs and product names have capitals inside words too, but not in every third word."""
 
 WORD = re.compile(r"[^\W_]+")
+CAPITAL_INSIDE = re.compile("[a-z][A-Z]")
+UNUSUAL = re.compile(r"[^ -~\t\n\r]")
+"""A character that is worth a look."""
 REPLACEMENT = "\ufffd"
 """What stands for bytes that are no character."""
 # Scripts that do not meet inside a word. Others do: Japanese writes three, and Latin letters before its own.
@@ -59,14 +62,14 @@ def _repeated_share(text: str) -> float:
 
 
 def _malformed_characters_share(text: str) -> float:
-    suspects = [c for c in text.rstrip(REPLACEMENT) if c == REPLACEMENT or not (c.isprintable() or c in "\t\n\r")]
+    suspects = [c for c in UNUSUAL.findall(text.rstrip(REPLACEMENT)) if c == REPLACEMENT or not c.isprintable()]
     # Odd spaces and joiners are not printable either, but language has them.
     return sum(c == REPLACEMENT or unicodedata.category(c) in {"Cc", "Cn", "Co"} for c in suspects) / len(text)
 
 
 def _is_malformed(word: str) -> bool:
     if word.isascii():  # the usual case, fast
-        return re.search("[a-z][A-Z]", word) is not None
+        return CAPITAL_INSIDE.search(word) is not None
     scripts = {unicodedata.name(letter, "").partition(" ")[0] for letter in word if letter.isalpha()}
     capital_inside = any(a.islower() and b.isupper() for a, b in itertools.pairwise(word))
     return capital_inside or len(scripts & SEPARATE_SCRIPTS) > 1
