@@ -1,18 +1,24 @@
 """Measure how many points a second one driver gets through, with 1, 4, 16 and 64 actors; prints a table.
 
     python benchmarks/driver_rate.py                      # about four minutes on two cores
-    python benchmarks/driver_rate.py --actors 2 --points 10000 --prompts 20
+    python benchmarks/driver_rate.py --actors 2 --points 5000 --prompts 20
 
 The synthetic engine takes no time, so what is measured is the driver, Ray, the actors' own overhead and the store. To
 Ray the machine has as many cores as actors: 64 actors on two cores wait for each other, and the rate of the sweep is
 then that of the machine. What the driver alone could do is the points it handles in a second of its own CPU time.
+
+An actor takes a second of CPU to start, and those that are up do not wait for the others. So the rate is counted from
+when all are up, and when enough points are counted the sweep is stopped.
 """
 
 import argparse
+import itertools
 import os
+import signal
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,76 +29,105 @@ from landscape_ray.config import SweepConfig
 from landscape_ray.sweep import SweepStatus, run_sweep
 
 MIB = 1 << 20
+# Points done while the other actors start, at most: more than 1.5 s of CPU each, at 100 points in a second of CPU.
+POINTS_OF_STARTING = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """What one sweep took, from the first to the last point done."""
+class Mark:
+    """How far a sweep was at one moment, and what the driver's process had used by then."""
 
-    points_per_s: float
-    driver_cpu_s: float
-    """CPU seconds of the driver's process per point."""
+    num_done: int
+    at_s: float
+    cpu_s: float
     memory_mib: float
-    """The driver's memory at the end."""
 
 
 class Watch:
-    """Notes when the first and the last point were done, and what the driver had used by then."""
+    """Sets a mark when all actors are up, and after each so many points; the last of them ends the sweep."""
 
-    def __init__(self) -> None:
-        self._notes: list[tuple[int, float, float]] = []
+    def __init__(self, *, num_actors: int, num_points: int, repeats: int) -> None:
+        self.marks: list[Mark] = []
+        self._num_actors = num_actors
+        self._num_points = num_points
+        self._repeats = repeats
 
     def update(self, status: SweepStatus) -> None:
         """Take note."""
-        if status.num_done_now and (not self._notes or self._notes[-1][0] < status.num_done_now):
-            self._notes[1:] = [(status.num_done_now, time.perf_counter(), time.process_time())]
+        due = self.marks[-1].num_done + self._num_points if self.marks else 0
+        if len(self.marks) > self._repeats or status.num_up < self._num_actors or status.num_done_now < due:
+            return
+        self.marks.append(
+            Mark(
+                num_done=status.num_done_now,
+                at_s=time.perf_counter(),
+                cpu_s=time.process_time(),
+                memory_mib=psutil.Process().memory_info().rss / MIB,
+            )
+        )
+        if len(self.marks) > self._repeats:
+            signal.raise_signal(signal.SIGINT)
 
     def close(self, status: SweepStatus) -> None:
-        """Take note."""
-        self.update(status)
-
-    def rate(self) -> Rate:
-        """Return the rate between the two."""
-        (first, began, cpu_began), (last, ended, cpu_ended) = self._notes
-        return Rate(
-            points_per_s=(last - first) / (ended - began),
-            driver_cpu_s=(cpu_ended - cpu_began) / (last - first),
-            memory_mib=psutil.Process().memory_info().rss / MIB,
-        )
+        """Do nothing: what is done while the sweep ends does not count."""
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--actors", type=int, action="append", help="repeatable; 1, 4, 16 and 64 by default")
-    parser.add_argument("--points", type=int, default=2000, help="of each sweep")
+    parser.add_argument("--points", type=int, default=1000, help="to count the rate over")
     parser.add_argument("--prompts", type=int, default=80)
-    parser.add_argument("--repeats", type=int, default=3, help="sweeps for each number of actors")
+    parser.add_argument("--repeats", type=int, default=3, help="rates counted in each sweep, one after the other")
     arguments = parser.parse_args()
-    nums_actors = arguments.actors or [1, 4, 16, 64]
-    ray.init("local", num_cpus=max(nums_actors), include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    print(f"{arguments.points:,} points of {arguments.prompts} prompts, {os.cpu_count()} cores for everything\n")
-    print("| actors | points a second | spread | driver, ms of CPU a point | points a second of driver CPU |")
-    print("|---|---|---|---|---|")
-    for num_actors in nums_actors:
-        rates = [measured(arguments.points, num_actors, arguments.prompts) for _ in range(arguments.repeats)]
-        found = sorted(rate.points_per_s for rate in rates)
-        cpu_s = statistics.median(rate.driver_cpu_s for rate in rates)
-        spread = f"{statistics.median(found):.0f} | {found[0]:.0f} to {found[-1]:.0f}"
-        print(f"| {num_actors} | {spread} | {1000 * cpu_s:.2f} | {1 / cpu_s:.0f} |", flush=True)
-
-
-def measured(num_points: int, num_actors: int, num_prompts: int) -> Rate:
-    """Run one sweep in a folder of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        watch = Watch()
-        outcome = run_sweep(
-            configuration(Path(folder), num_points, num_actors, num_prompts), f"{folder}/out", progress=watch
+    rows = []
+    for num_actors in arguments.actors or [1, 4, 16, 64]:
+        marks = measured(
+            num_actors, num_points=arguments.points, num_prompts=arguments.prompts, repeats=arguments.repeats
         )
-        if outcome.exit_code:
-            msg = f"The sweep did not finish: {outcome}"
-            raise SystemExit(msg)
-        return watch.rate()
+        rows.append(row(num_actors, marks))
+    # At the end, because Ray writes between them that so many processes are more than it expects.
+    print(f"\n{arguments.points:,} points of {arguments.prompts} prompts, {os.cpu_count()} cores for everything\n")
+    print(
+        "| actors | points a second | spread | driver, ms of CPU a point | points a second of driver CPU "
+        "| driver's memory, first to last point counted (MiB) |\n|---|---|---|---|---|---|"
+    )
+    print("\n".join(rows))
+
+
+def row(num_actors: int, marks: Sequence[Mark]) -> str:
+    """Return a row of the table."""
+    pairs = list(itertools.pairwise(marks))
+    rates = [(b.num_done - a.num_done) / (b.at_s - a.at_s) for a, b in pairs]
+    cpu_s = statistics.median((b.cpu_s - a.cpu_s) / (b.num_done - a.num_done) for a, b in pairs)
+    cells = (
+        f"{num_actors}",
+        f"{statistics.median(rates):.0f}",
+        f"{min(rates):.0f} to {max(rates):.0f}",
+        f"{1000 * cpu_s:.2f}",
+        f"{1 / cpu_s:.0f}",
+        f"{marks[0].memory_mib:.0f} to {marks[-1].memory_mib:.0f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def measured(num_actors: int, *, num_points: int, num_prompts: int, repeats: int) -> Sequence[Mark]:
+    """Run one sweep, with a Ray and in a folder of its own."""
+    watch = Watch(num_actors=num_actors, num_points=num_points, repeats=repeats)
+    # Up to one batch of answers may lie between a mark and the next update.
+    most = repeats * (num_points + num_actors) + num_actors * POINTS_OF_STARTING
+    ray.init("local", num_cpus=num_actors, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            outcome = run_sweep(
+                configuration(Path(folder), most, num_actors, num_prompts), f"{folder}/out", progress=watch
+            )
+    finally:
+        ray.shutdown()
+    if outcome.num_failed or len(watch.marks) <= repeats:
+        msg = f"There is no rate of {num_actors} actors: {outcome}"
+        raise SystemExit(msg)
+    return watch.marks
 
 
 def configuration(folder: Path, num_points: int, num_actors: int, num_prompts: int) -> SweepConfig:

@@ -11,8 +11,11 @@ import argparse
 import statistics
 import time
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
+
+from timing import spread, timed
 
 from landscape_ray.config import BenchmarkConfig, ModelConfig, RunConfig
 from landscape_ray.engine import EngineSpec
@@ -63,9 +66,8 @@ def _line(engine: VllmEngine, alpha: float, whole: Benchmark) -> str:
     for _ in range(REPETITIONS):
         for benchmark in (whole, early):
             engine._llm.reset_prefix_cache()  # noqa: SLF001 - as every visit finds it
-            began = time.perf_counter()
-            (answers[benchmark.early_verdict],) = engine.generate([benchmark])
-            seconds[benchmark.early_verdict].append(time.perf_counter() - began)
+            took_s, (answers[benchmark.early_verdict],) = timed(partial(engine.generate, [benchmark]))
+            seconds[benchmark.early_verdict].append(took_s)
     verdicts = {kind: [judge.verdict(answer) for answer in given] for kind, given in answers.items()}
     if verdicts[False] != verdicts[True]:
         msg = f"At alpha = {alpha} verdicts differ."
@@ -76,7 +78,7 @@ def _line(engine: VllmEngine, alpha: float, whole: Benchmark) -> str:
     medians = [f"{statistics.median(seconds[kind]):.2f}" for kind in (False, True)]
     return (
         f"| {alpha:+.2f} | {refused}/{len(verdicts[True])} | {tokens[0]} | {tokens[1]} | {' | '.join(medians)} | "
-        f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |"
+        f"{spread(ratios, decimals=2)} |"
     )
 
 

@@ -23,6 +23,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from timing import timed
+
 from landscape_ray.config import BenchmarkConfig, RunConfig
 from landscape_ray.engine import Engine, EngineSpec
 from landscape_ray.engine.factory import create_engine
@@ -38,6 +40,10 @@ NUM_POINTS, NUM_LINE_POINTS, REPEATS = 3, 20, 5
 VECTORS = tuple(
     RandomVector(seed=direction_seed(0, 0, axis), normalization="layer", excluded=("norm",)) for axis in (0, 1)
 )
+
+
+ALONE = f"a point of {NUM_LINE_PROMPTS} prompts, one at a time (s)"
+TOGETHER = f"a point of {NUM_LINE_PROMPTS} prompts, {NUM_LINE_POINTS} along a line in one batch (s)"
 
 
 def main() -> None:
@@ -59,6 +65,9 @@ def main() -> None:
             except Exception as error:  # noqa: BLE001 - whatever it is, the other parts are worth their time
                 rows.append((part.__name__, f"failed: {type(error).__name__}: {error}", ""))
             print(f"{part.__name__}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
+    medians = {title: median for title, median, _ in rows}
+    if ALONE in medians and TOGETHER in medians:
+        rows.append(("times faster along a line", f"{float(medians[ALONE]) / float(medians[TOGETHER]):.1f}", ""))
     print("| | median | spread |\n|---|---|---|")
     for row in rows:
         print(f"| {' | '.join(row)} |")
@@ -102,17 +111,18 @@ def write_random_model(folder: Path, arguments: argparse.Namespace) -> None:
 
 def visits(folder: Path, arguments: argparse.Namespace) -> list[Row]:
     """Whole visits of one vLLM engine, and what of them is placing."""
-    began = time.perf_counter()
-    engine = _engine("vllm", folder, arguments, NUM_PROMPTS)
-    rows = [("engine start (s)", f"{time.perf_counter() - began:.1f}", "")]
+    start_s, engine = timed(lambda: _engine(folder, arguments, NUM_PROMPTS))
+    rows = [("engine start (s)", f"{start_s:.1f}", "")]
     points = [_point(0.1 * (1 + i)) for i in range(NUM_POINTS)]
     for tokens, words in ((arguments.tokens, "all texts to the limit"), (EARLY_TOKENS, "as if verdicts were early")):
         asked = [_benchmark(NUM_PROMPTS, min(tokens, arguments.tokens))]
         engine.generate(asked)  # what is compiled at first use
-        times = [_seconds(partial(_visit, engine, point, asked)) for point in points]
+        times = [timed(partial(_visit, engine, point, asked))[0] for point in points]
         rows.append(_row(f"visit, {NUM_PROMPTS} prompts of {tokens} tokens, {words} (s)", times))
+    asked = [_benchmark(NUM_LINE_PROMPTS, arguments.tokens)]
+    rows.append(_row(ALONE, [timed(partial(_visit, engine, point, asked))[0] for point in points]))
     for words, second in (("one direction", ()), ("two directions", (-0.01,))):
-        times = [_seconds(partial(engine.place, _point(0.01 * i, *second))) for i in range(REPEATS + 1)]
+        times = [timed(partial(engine.place, _point(0.01 * i, *second)))[0] for i in range(REPEATS + 1)]
         rows.append(_row(f"placing in the engine, {words} (ms)", [1000 * seconds for seconds in times[1:]]))
     engine.close()
     return rows
@@ -146,31 +156,31 @@ def reference_batch(folder: Path, arguments: argparse.Namespace) -> list[Row]:
 
 
 def line(folder: Path, arguments: argparse.Namespace) -> list[Row]:
-    """Points of a line in one batch, against visits one after the other, in the transformers engine."""
-    engine: Any = _engine("transformers", folder, arguments, NUM_LINE_PROMPTS * NUM_LINE_POINTS)
+    """Points of a line in one batch of vLLM; `visits` has one at a time."""
+    engine: Any = _engine(folder, arguments, NUM_LINE_PROMPTS * NUM_LINE_POINTS, batching="line")
     asked = [_benchmark(NUM_LINE_PROMPTS, arguments.tokens)]
     points = [_point(i / NUM_LINE_POINTS) for i in range(NUM_LINE_POINTS)]
-    engine.generate(asked)  # what is set up at first use
-    single = [_seconds(partial(_visit, engine, point, asked)) for point in points[:2]]
-    engine.place_points(points)
-    together = _seconds(partial(engine.generate_points, asked)) / NUM_LINE_POINTS
+    place_s, _ = timed(partial(engine.place_points, points))
+    engine.generate_points([_benchmark(NUM_LINE_PROMPTS, 2)])  # what is compiled at first use
+    together_s, _ = timed(partial(engine.generate_points, asked))
     engine.close()
     return [
-        _row(f"transformers: a point of {NUM_LINE_PROMPTS} prompts, one at a time (s)", single),
-        (f"transformers: a point of {NUM_LINE_POINTS} in one batch (s)", f"{together:.2f}", ""),
-        ("transformers: ratio", f"{statistics.median(single) / together:.1f}", ""),
+        ("placing a direction beside the weights, once (s)", f"{place_s:.2f}", ""),
+        (TOGETHER, f"{together_s / NUM_LINE_POINTS:.2f}", ""),
     ]
 
 
-def _engine(name: Any, folder: Path, arguments: argparse.Namespace, max_num_seqs: int) -> Engine:
+def _engine(folder: Path, arguments: argparse.Namespace, max_num_seqs: int, *, batching: Any = "point") -> Engine:
     return create_engine(
         EngineSpec(
-            engine=name,
+            engine="vllm",
             model=str(folder),
             revision=None,
             dtype="bfloat16" if arguments.device == "cuda" else "float32",
             run=RunConfig(max_num_seqs=max_num_seqs),
             benchmarks=(_benchmark(NUM_PROMPTS, arguments.tokens),),
+            batching=batching,
+            num_directions=1 if batching == "line" else 0,
         )
     )
 
@@ -188,12 +198,6 @@ def _benchmark(num_prompts: int, max_new_tokens: int) -> Benchmark:
 
 def _point(*coordinates: float) -> Perturbation:
     return Perturbation.of(list(zip(VECTORS, coordinates, strict=False))) if any(coordinates) else ORIGIN
-
-
-def _seconds(do: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    do()
-    return time.perf_counter() - began
 
 
 def _row(title: str, values: Sequence[float]) -> Row:

@@ -1,6 +1,7 @@
-"""Several points in one batch against one after the other, in one run of the transformers engine, and the roofline.
+"""Several points in one batch against one after the other, in one run, and the roofline.
 
-    python benchmarks/line_batching.py            # about five minutes on two cores
+    python benchmarks/line_batching.py                           # vLLM, about five minutes on two cores
+    python benchmarks/line_batching.py --engine transformers
 
 On the embedded model and on one of the 135M class (`model_135m.py`), in float32 on all cores: at each point of a line
 weights are placed and completions generated, for several numbers of prompts; then the whole line in one batch. Both are
@@ -13,26 +14,24 @@ import math
 import os
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import torch
 from line_roofline import Device, Model, Workload, compare, print_roofline
 from model_135m import write_model
 from safetensors import safe_open
+from timing import spread, timed
 
 from landscape_ray.config import BenchmarkConfig, ModelConfig, RunConfig
 from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.checkpoint import resolve
-from landscape_ray.engine.transformers_engine import TransformersEngine
+from landscape_ray.engine.factory import create_engine
 from landscape_ray.evaluation import Completion, load_benchmark
 from landscape_ray.plan import Perturbation, RandomVector, direction_seed
-
-Result = TypeVar("Result")
 
 NUM_PROMPTS = (2, 8, 32)
 VECTOR = RandomVector(seed=direction_seed(0, 0, 0), normalization="layer", excluded=("norm",))
@@ -55,6 +54,7 @@ class Timings:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", choices=("vllm", "transformers"), default="vllm")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
@@ -67,11 +67,11 @@ def main() -> None:
     heads = "model | prompts a point | points | single visits (s) | in one batch (s) | ratio | roofline | with placing"
     print(f"| {heads} | steps after the end | equal texts |\n{'|---' * 10}|")
     demo = Path(resolve(ModelConfig(id="demo:aligned")).location)
-    _measure("embedded", demo, device, num_points=11, max_new_tokens=32, repeats=arguments.repeats)
+    _measure("embedded", demo, device, arguments, num_points=11, max_new_tokens=32)
     with tempfile.TemporaryDirectory() as folder:
         large = Path(folder) / "model"
         write_model(large)
-        _measure("135M class", large, device, num_points=8, max_new_tokens=16, repeats=arguments.repeats)
+        _measure("135M class", large, device, arguments, num_points=8, max_new_tokens=16)
     print()
     print_roofline()
 
@@ -80,8 +80,8 @@ def _this_device() -> Device:
     """Measure what this machine reads and computes: best of several products of a matrix with a row, and with many."""
     weights, rows = torch.randn(4096, 16384), torch.randn(512, 16384)
     product = torch.nn.functional.linear
-    read_s = min(_timed(partial(product, rows[:1], weights))[0] for _ in range(10))
-    multiply_s = min(_timed(partial(product, rows, weights))[0] for _ in range(5))
+    read_s = min(timed(partial(product, rows[:1], weights))[0] for _ in range(10))
+    multiply_s = min(timed(partial(product, rows, weights))[0] for _ in range(5))
     memory = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     return Device(
         name="this machine",
@@ -91,11 +91,19 @@ def _this_device() -> Device:
     )
 
 
-def _measure(name: str, folder: Path, device: Device, *, num_points: int, max_new_tokens: int, repeats: int) -> None:
-    run = RunConfig(max_num_seqs=1024)
-    engine = TransformersEngine(
-        EngineSpec(engine="transformers", model=str(folder), revision=None, dtype="float32", run=run)
+def _measure(
+    name: str, folder: Path, device: Device, *, num_points: int, max_new_tokens: int, arguments: argparse.Namespace
+) -> None:
+    spec = EngineSpec(
+        engine=arguments.engine,
+        model=str(folder),
+        revision=None,
+        dtype="float32",
+        run=RunConfig(max_num_seqs=max(NUM_PROMPTS) * num_points),
     )
+    # Of its own, because directions beside the weights cost time where there is a single point, too.
+    engine = create_engine(spec)
+    line: Any = create_engine(replace(spec, batching="line", num_directions=1))
     benchmark = load_benchmark(
         BenchmarkConfig.model_validate(
             {"name": "harmful", "prompts": {"source": "demo"}, "decoding": {"max_new_tokens": max_new_tokens}}
@@ -105,23 +113,24 @@ def _measure(name: str, folder: Path, device: Device, *, num_points: int, max_ne
     found = {n: Timings() for n in NUM_PROMPTS}
     asked = {n: [replace(benchmark, prompts=benchmark.prompts[:n])] for n in NUM_PROMPTS}
     place_s, place_points_s = [], []
-    for _ in range(repeats):
+    for _ in range(arguments.repeats):
         place_s.append(0.0)
         for timings in found.values():
             timings.single_s.append(0.0)
             timings.single.clear()
         for point in points:
-            place_s[-1] += _timed(partial(engine.place, point))[0]
+            place_s[-1] += timed(partial(engine.place, point))[0]
             for n, timings in found.items():
-                seconds, (completions,) = _timed(partial(engine.generate, asked[n]))
+                seconds, (completions,) = timed(partial(engine.generate, asked[n]))
                 timings.single_s[-1] += seconds
                 timings.single.append(completions)
-        place_points_s.append(_timed(partial(engine.place_points, points))[0])
+        place_points_s.append(timed(partial(line.place_points, points))[0])
         for n, timings in found.items():
-            seconds, answers = _timed(partial(engine.generate_points, asked[n]))
+            seconds, answers = timed(partial(line.generate_points, asked[n]))
             timings.line_s.append(seconds)
             timings.line = [completions for (completions,) in answers]
     engine.close()
+    line.close()
     model = _model(folder)
     for n, timings in found.items():
         ratios = [single / line for single, line in zip(timings.single_s, timings.line_s, strict=True)]
@@ -133,9 +142,9 @@ def _measure(name: str, folder: Path, device: Device, *, num_points: int, max_ne
             f"{num_points}",
             f"{statistics.median(timings.single_s):.2f}",
             f"{statistics.median(timings.line_s):.2f}",
-            _spread(ratios),
+            spread(ratios),
             f"{compare(device, model, _workload(timings, n, max_new_tokens)).ratio:.1f}",
-            _spread(placed),
+            spread(placed),
             f"{_idle(timings.single):.0%}",
             f"{sum(a == b for a, b in _pairs(timings))} of {n * num_points}",
         ]
@@ -173,16 +182,6 @@ def _idle(points: list[tuple[Completion, ...]]) -> float:
 def _pairs(timings: Timings) -> Iterator[tuple[Completion, Completion]]:
     for single, line in zip(timings.single, timings.line, strict=True):
         yield from zip(single, line, strict=True)
-
-
-def _spread(ratios: list[float]) -> str:
-    return f"{statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
-
-
-def _timed(do: Callable[[], Result]) -> tuple[float, Result]:
-    began = time.perf_counter()
-    result = do()
-    return time.perf_counter() - began, result
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ same run. Then within vLLM, to the last copy. Ways take turns in every round; ra
 import argparse
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any
 
 import torch
 from model_135m import write_model
+from timing import spread, timed
 
 from landscape_ray.config import ModelConfig, RunConfig
 from landscape_ray.engine import EngineSpec
@@ -69,9 +69,7 @@ class Times:
         seconds: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(rounds):
             for name, way in ways.items():
-                start = time.perf_counter()
-                way()
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(timed(way)[0])
         return cls(seconds=seconds)
 
     def median(self, name: str) -> float:
@@ -80,8 +78,7 @@ class Times:
 
     def ratio(self, slow: str, fast: str) -> str:
         """Return how many times longer one way took than another: the median of all rounds, and the ends."""
-        ratios = sorted(a / b for a, b in zip(self.seconds[slow], self.seconds[fast], strict=True))
-        return f"{statistics.median(ratios):.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f})"
+        return spread([a / b for a, b in zip(self.seconds[slow], self.seconds[fast], strict=True)])
 
 
 class Passes:

@@ -514,7 +514,7 @@ class SweepConfig(Section):
     batching: Literal["point", "line"] = "point"
     """`line`: points along the same directions share batches, each sequence with the coefficients of its point.
     Faster with few prompts a point, and not with many (`docs/performance.md`). Part of the science: the last bits
-    differ from those of cast weights. Not for the vllm engine yet."""
+    differ from those of cast weights. Takes the memory of one more model for each direction."""
     landscape: LandscapeConfig = RandomLandscape()
     """Which points."""
     directions: DirectionsConfig = DirectionsConfig()
@@ -554,15 +554,6 @@ class SweepConfig(Section):
             if not self.deciding_benchmarks:
                 msg = "adaptive needs a benchmark of metric asr: attack success rates decide which points are measured"
                 raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
-    def _check_batching(self) -> Self:
-        if self.batching == "line" and self.engine == "vllm":
-            msg = (
-                "batching 'line' is not built for the vllm engine; set engine to 'transformers', or batching to 'point'"
-            )
-            raise ValueError(msg)
         return self
 
     @property

@@ -180,6 +180,27 @@ def untied_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_checkpoint(tmp_path_factory.mktemp("untied"), tied=False)
 
 
+@pytest.fixture(scope="session")
+def make_random_model(tmp_path_factory: pytest.TempPathFactory, untied_checkpoint: Path) -> Callable[[Any], Path]:
+    """Make a random model from a configuration of transformers, with the tokenizer of the other checkpoints."""
+    import torch  # noqa: PLC0415
+    from transformers import AutoModelForCausalLM  # noqa: PLC0415
+
+    def make(config: Any) -> Path:
+        folder = tmp_path_factory.mktemp(config.model_type)
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config)
+        with torch.no_grad():
+            for parameter in model.parameters():  # no bias is 0, and no norm 1, as they are in new models
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+        model.save_pretrained(folder)
+        for file in (*untied_checkpoint.glob("token*"), untied_checkpoint / "chat_template.jinja"):
+            shutil.copy(file, folder)
+        return folder
+
+    return make
+
+
 class MakeSibling(Protocol):
     """Make a further checkpoint of the same architecture, tokenizer included."""
 

@@ -16,17 +16,15 @@ Sampling, chapter 6. Shapes: D draws, G grid points (one or two grid axes).
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from landscape_ray.analysis.landscape import BoolArray, FloatArray, IntArray, Landscape
 from landscape_ray.analysis.lattices import interpolated, lattice, pulled_back
 from landscape_ray.config import AdaptiveConfig, SweepConfig
-from landscape_ray.plan import Grid, PlannedPoint, SweepPlan
+from landscape_ray.plan import Grid, PlannedPoint
 
 __all__ = ["AdaptiveDesign", "Sample", "design_points", "planned_design"]
 
@@ -121,22 +119,16 @@ def design_points(landscapes: Sequence[Landscape], adaptive: AdaptiveConfig, *, 
     )
 
 
-def planned_design(
-    config: SweepConfig, plan: SweepPlan, rows_of: Callable[[str], Mapping[str, npt.NDArray[Any]]]
-) -> AdaptiveDesign | None:
+def planned_design(config: SweepConfig, landscape_of: Callable[[str], Landscape]) -> AdaptiveDesign | None:
     """Return the points that a sweep has chosen by what is measured of it; None if all points are to be.
 
     Args:
         config: The sweep.
-        plan: Its points.
-        rows_of: Gives the columns `COLUMNS` of what is measured of a benchmark, by its name.
+        landscape_of: Gives what is measured of a benchmark of attack success rates, by its name.
     """
     if config.adaptive is None:
         return None
-    deciding = [
-        Landscape.from_rows(rows_of(each.name), plan=plan, benchmark=each.name, metric=each.metric)
-        for each in config.deciding_benchmarks
-    ]
+    deciding = [landscape_of(benchmark.name) for benchmark in config.deciding_benchmarks]
     return design_points(deciding, config.adaptive, seed=config.directions.seed)
 
 

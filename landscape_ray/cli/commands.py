@@ -58,6 +58,7 @@ JudgeName = Annotated[
     typer.Option("--judge", metavar="NAME", help="Count the verdicts of this judge, see `landscape-ray judge`."),
 ]
 ScoreDefinition = Annotated[Literal["paper", "reference"], typer.Option(help="Which VISAGE.")]
+Tau = Annotated[float, typer.Option(metavar="PCT", min=0, max=100, help="The basin is where the ASR is at most this.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -386,9 +387,7 @@ def score(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Score what is there of an unfinished sweep.")
     ] = False,
-    tau: Annotated[
-        float, typer.Option(metavar="PCT", min=0, max=100, help="The basin is where the ASR is at most this.")
-    ] = 50.0,
+    tau: Tau = 50.0,
     radius: Annotated[
         float, typer.Option(metavar="R", min=0, help="Count the draws with a basin of at least this radius.")
     ] = 0.1,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from landscape_ray.cli import text
-from landscape_ray.cli.commands import Json, JudgeName, ScoreDefinition, app
+from landscape_ray.cli.commands import Json, JudgeName, ScoreDefinition, Tau, app
 from landscape_ray.errors import UserError
 
 __all__ = ["compare"]
@@ -20,9 +20,7 @@ def compare(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Compare where both sweeps are measured.")
     ] = False,
-    tau: Annotated[
-        float, typer.Option(metavar="PCT", min=0, max=100, help="The basin is where the ASR is at most this.")
-    ] = 50.0,
+    tau: Tau = 50.0,
     by: Annotated[Literal["visage", "mean-margin"], typer.Option(help="Which score --fail-below looks at.")] = "visage",
     fail_below: Annotated[
         float | None,

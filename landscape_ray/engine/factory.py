@@ -1,10 +1,11 @@
 """From a specification to an engine; what an engine needs is imported only when it is asked for."""
 
 from collections.abc import Callable
+from typing import cast
 
 from landscape_ray.engine.point_on_line import PointOnLine
 from landscape_ray.engine.protocol import Engine, EngineSpec, LineEngine
-from landscape_ray.errors import ConfigError, ResourceError
+from landscape_ray.errors import ResourceError
 
 __all__ = ["create_engine", "create_point_on_line", "import_engine"]
 
@@ -19,16 +20,12 @@ def create_engine(spec: EngineSpec) -> Engine:
 
 
 def create_point_on_line(spec: EngineSpec) -> PointOnLine:
-    """Build an engine that can have several points in one batch.
+    """Build an engine that can have several points in one batch: `batching` is `line`.
 
     Raises:
         UserError: It cannot be built as specified; the message says what to change.
     """
-    engine = create_engine(spec)
-    if not isinstance(engine, LineEngine):
-        msg = f"The {spec.engine} engine cannot have several points in one batch; set batching: point."
-        raise ConfigError(msg)
-    return PointOnLine(engine)
+    return PointOnLine(cast("LineEngine", create_engine(spec)))
 
 
 def import_engine(spec: EngineSpec) -> Callable[[EngineSpec], Engine]:
@@ -43,7 +40,11 @@ def import_engine(spec: EngineSpec) -> Callable[[EngineSpec], Engine]:
                 from landscape_ray.engine.vllm_engine import VllmEngine, import_vllm  # noqa: PLC0415
 
                 import_vllm(spec.run)
-                return VllmEngine
+                if spec.batching == "point":
+                    return VllmEngine
+                from landscape_ray.engine.vllm_line_engine import VllmLineEngine  # noqa: PLC0415
+
+                return VllmLineEngine
             case "transformers":
                 from landscape_ray.engine.transformers_engine import TransformersEngine  # noqa: PLC0415
 

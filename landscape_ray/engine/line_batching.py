@@ -13,7 +13,6 @@ Shape suffixes: K directions, B sequences of a batch, C channels of a norm.
 """
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from transformers.pytorch_utils import Conv1D
 
+from landscape_ray.engine.twin import not_covered, with_parameters
 from landscape_ray.errors import CheckpointError
 
 __all__ = ["Line"]
@@ -66,7 +66,7 @@ class Line:
                 self._forwards[module] = self._norm(module, moves)
                 self._check_norm(path, module, moves)
             else:
-                _refuse(type(module).__name__, path)
+                raise not_covered(path, type(module).__name__)
         if self._forwards:
             self._check_uses({key: name for key, name in names.items() if any(name in d for d in directions)})
 
@@ -90,7 +90,7 @@ class Line:
         layers = []
         for k, moved in moves:
             rest = {key: torch.zeros_like(p) for key, p in module.named_parameters(recurse=False) if key not in moved}
-            layers.append((k, _with_parameters(module, moved | rest)))
+            layers.append((k, with_parameters(module, moved | rest)))
         plain = module.forward
 
         def forward(inputs: torch.Tensor) -> torch.Tensor:
@@ -121,10 +121,10 @@ class Line:
                 own[key] = sum_BC.to(parameter.dtype).view(len(sum_BC), *[1] * (inputs.ndim - 2), -1)
             out: torch.Tensor
             if rigid:
-                out = _with_parameters(module, {}).forward(inputs) * own["weight"]
+                out = with_parameters(module, {}).forward(inputs) * own["weight"]
                 out = out + own["bias"] if "bias" in own else out
             else:
-                out = _with_parameters(module, own).forward(inputs)
+                out = with_parameters(module, own).forward(inputs)
             self._inside = False
             return out
 
@@ -155,10 +155,10 @@ class Line:
                 key: (p.float() + share * sum(moved[key] for _, moved in moves if key in moved)).to(p.dtype)
                 for key, p in parameters.items()
             }
-            alone = _with_parameters(module, own).forward(inputs[row : row + 1])
+            alone = with_parameters(module, own).forward(inputs[row : row + 1])
             tolerance = 4 * torch.finfo(some.dtype).eps
             if not torch.allclose(together[row : row + 1], alone, rtol=tolerance, atol=tolerance):
-                _refuse(type(module).__name__, path)
+                raise not_covered(path, type(module).__name__)
 
     @torch.inference_mode()
     def _check_uses(self, moved: dict[int, str]) -> None:
@@ -178,25 +178,8 @@ class Line:
         with self.batch(torch.zeros(self._num_directions, 2, device=device)), Watch():
             self._model(input_ids=torch.zeros(2, 3, dtype=torch.long, device=device), use_cache=False)
         if found:
-            _refuse("another kind", ", ".join(sorted(found)[:8]))
-
-
-def _with_parameters(module: torch.nn.Module, parameters: Mapping[str, torch.Tensor | None]) -> torch.nn.Module:
-    """Return a module that computes with other parameters, and shares the rest."""
-    twin = copy.copy(module)
-    twin.__dict__["_parameters"] = {**dict.fromkeys(twin.__dict__["_parameters"]), **parameters}
-    twin.__dict__.pop("forward", None)
-    return twin
+            raise not_covered(", ".join(sorted(found)[:8]), "which are used outside of their layers")
 
 
 def _beside(coefficients_B: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     return coefficients_B.view(-1, *[1] * (out.ndim - 1))
-
-
-def _refuse(kind: str, where: str) -> None:
-    msg = (
-        f"The model cannot be measured with several points in a batch: parameters that the directions move are used "
-        f"in a layer of {kind} ({where}), and only linear layers, embeddings and norms are covered. Set batching: "
-        "point, or leave these tensors out with directions.excluded."
-    )
-    raise CheckpointError(msg)

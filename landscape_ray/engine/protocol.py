@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol
 
 from landscape_ray.config import RunConfig
 from landscape_ray.engine.stopwatch import Stopwatch
@@ -32,6 +32,8 @@ class EngineSpec:
     """The checkpoints whose differences perturbations may hold; fetched like the model where they are not there yet."""
     batching: Literal["point", "line"] = "point"
     """Whether several points may be asked for in one batch, see `LineEngine`."""
+    num_directions: int = 0
+    """Along how many directions the points of a batch lie where `batching` is `line`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +128,6 @@ class Engine(Protocol):
         ...
 
 
-@runtime_checkable
 class LineEngine(Engine, Protocol):
     """An engine that can have several points in one batch, with weights and directions apart.
 

@@ -1,6 +1,5 @@
 """The oracle, and the fallback where vLLM does not install: transformers, read top to bottom."""
 
-import hashlib
 import itertools
 import os
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from landscape_ray.engine.encoding import PROMPT_TOO_LONG, PromptEncoder
 from landscape_ray.engine.greedy import greedy_tokens
 from landscape_ray.engine.hardware import cpu_name
 from landscape_ray.engine.line_batching import Line
+from landscape_ray.engine.line_points import coefficients_of, point_digest
 from landscape_ray.engine.protocol import EngineFacts, EngineSpec
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tied_head import check_tied_head
@@ -117,18 +117,17 @@ class TransformersEngine:
         if not vectors.keys() <= self._directions.keys():
             with self.stopwatch.phase("place"):
                 self._line = Line(self._model, [])  # makes room
-                moves = [dict(vector_tensors(v, self._base, self._endpoints, device=self._device)) for v in vectors]
+                moves = [self._moved(vector) for vector in vectors]
                 self._directions = {vector: _digest(moved) for vector, moved in zip(vectors, moves, strict=True)}
                 self._line = Line(self._model, moves)
-        coefficients = [[dict(p.terms).get(vector, 0.0) for p in perturbations] for vector in self._directions]
+        coefficients = coefficients_of(perturbations, list(self._directions))
         self._points_KP = torch.tensor(coefficients, device=self._device).view(-1, len(perturbations))
-        return [self._point_digest(origin, perturbation) for perturbation in perturbations]
+        return [point_digest(origin, self._directions, perturbation) for perturbation in perturbations]
 
-    def _point_digest(self, origin: str, perturbation: Perturbation) -> str:
-        if perturbation == ORIGIN:
-            return origin
-        terms = sorted((self._directions[vector], coefficient.hex()) for vector, coefficient in perturbation.terms)
-        return hashlib.blake2b(repr([origin, terms]).encode(), digest_size=8).hexdigest()
+    def _moved(self, vector: VectorSpec) -> dict[str, torch.Tensor]:
+        """Return the tensors of a vector that are not zero, by name."""
+        tensors = vector_tensors(vector, self._base, self._endpoints, device=self._device)
+        return {name: tensor for name, tensor in tensors if tensor.any()}
 
     def generate(self, benchmarks: Sequence[Benchmark]) -> list[tuple[Completion, ...]]:
         """Complete all prompts in batches; see `Engine.generate`."""

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from landscape_ray.config import RunConfig
 from landscape_ray.engine.checkpoint import checkpoint_folder
@@ -29,6 +29,7 @@ GIB = 1 << 30
 # Tokens to score at one place; vLLM takes 128.
 MAX_GROUP = 64
 CPU_KV_CACHE_GIB = 1.0
+Item = TypeVar("Item")
 
 
 def import_vllm(run: RunConfig) -> Any:
@@ -67,6 +68,8 @@ class _Job:
     """Where to end at the latest."""
     stop_strings: tuple[str, ...]
     """Where to end, see `evaluation.stop_strings`."""
+    point: int
+    """At which of the points that the engine is at."""
 
 
 class VllmEngine:
@@ -76,8 +79,12 @@ class VllmEngine:
     parallelism do workers get processes of their own. One engine per process.
     """
 
-    def __init__(self, spec: EngineSpec) -> None:
+    def __init__(self, spec: EngineSpec, **settings: Any) -> None:
         """Start vLLM; takes tens of seconds.
+
+        Args:
+            spec: What to build.
+            **settings: Of vLLM, beside those that the specification decides.
 
         Raises:
             ResourceError: vLLM found no room for the model.
@@ -94,13 +101,13 @@ class VllmEngine:
         self._on_cpu = current_platform.is_cpu()
         self.stopwatch = Stopwatch()
         self._visits = itertools.count()
-        self._salt = "start"
+        # Of each point that the engine is at: the salt of its cached blocks, and settings of its requests.
+        self._points: list[tuple[str, dict[str, Any]]] = []
         began = time.perf_counter()
         try:
             self._llm: Any = vllm.LLM(
                 model=str(folder),
                 dtype=spec.dtype,
-                load_format="safetensors",
                 trust_remote_code=False,
                 tensor_parallel_size=spec.run.tensor_parallel,
                 distributed_executor_backend="uni" if spec.run.tensor_parallel == 1 else "mp",
@@ -112,7 +119,7 @@ class VllmEngine:
                 generation_config="vllm",
                 seed=0,
                 disable_log_stats=True,
-                **self._memory(spec, folder),
+                **({"load_format": "safetensors"} | self._memory(spec, folder) | settings),
             )
         except (ValueError, RuntimeError) as error:
             msg = f"vLLM did not start with {folder}: {error}"
@@ -156,66 +163,88 @@ class VllmEngine:
         if not is_reset:
             msg = "vLLM could not reset its prefix cache, because blocks are in use; outputs would mix two points."
             raise PlacementError(msg)
-        # A second guard, should a reset ever miss a block: cached blocks are only shared under the same salt.
-        self._salt = f"{digest}-{next(self._visits)}"
+        self._points = [(self._new_salt(digest), {})]
         return digest
+
+    def _new_salt(self, digest: str) -> str:
+        """Return a salt with which cached blocks are shared within a point and a visit only.
+
+        It guards against a reset that misses a block, and keeps points apart that share a batch.
+        """
+        return f"{digest}-{next(self._visits)}"
 
     def generate(self, benchmarks: Sequence[Benchmark]) -> list[tuple[Completion, ...]]:
         """Complete all prompts of all benchmarks in one batch; see `Engine.generate`."""
+        (completions,) = self.generate_points(benchmarks)
+        return completions
+
+    def generate_points(self, benchmarks: Sequence[Benchmark]) -> list[list[tuple[Completion, ...]]]:
+        """Complete all prompts of all benchmarks at all points in one batch; see `LineEngine.generate_points`."""
         with self.stopwatch.phase("prefill"):
-            jobs = [
+            jobs_of_point = [
                 _Job(
                     prompt=prompt,
                     max_tokens=min(benchmark.max_new_tokens, self._encoder.context_length - len(prompt)),
                     stop_strings=stop_strings(benchmark),
+                    point=0,
                 )
                 for benchmark in benchmarks
                 for prompt in self._encoder.encode(benchmark)
             ]
+        jobs = [replace(job, point=point) for point in range(len(self._points)) for job in jobs_of_point]
         outputs = iter(self._decode([job for job in jobs if job.max_tokens > 0]))
         completions = iter([next(outputs) if job.max_tokens > 0 else PROMPT_TOO_LONG for job in jobs])
-        return [tuple(itertools.islice(completions, len(benchmark.prompts))) for benchmark in benchmarks]
+        return [
+            [tuple(itertools.islice(completions, len(benchmark.prompts))) for benchmark in benchmarks]
+            for _ in self._points
+        ]
 
     def log_likelihoods(self, texts: Sequence[ScoredText]) -> list[LogLikelihood | None]:
-        """Score texts of one token where their context ends, longer ones by reading them; see the protocol."""
-        jobs = [self._encoder.encode_scored(text) for text in texts]
-        fitting = [i for i, (ids, _) in enumerate(jobs) if len(ids) < self._encoder.context_length]
-        single = [i for i in fitting if len(jobs[i][0]) == jobs[i][1] + 1]
-        longer = [i for i in fitting if len(jobs[i][0]) > jobs[i][1] + 1]
-        found: list[LogLikelihood | None] = [None] * len(jobs)
-        for i, score in zip(single, self._last_token_scores([jobs[i][0] for i in single]), strict=True):
-            found[i] = LogLikelihood(total=score, token_ids=jobs[i][0][-1:])
-        for i, scores in zip(longer, self._token_scores([jobs[i][0] for i in longer]), strict=True):
-            ids, first = jobs[i]
-            found[i] = LogLikelihood(total=math.fsum(scores[first:]), token_ids=ids[first:])
+        """Score texts with the weights in place; see `Engine.log_likelihoods`."""
+        (found,) = self.log_likelihoods_points(texts)
         return found
 
-    def _last_token_scores(self, texts: Sequence[tuple[int, ...]]) -> list[float]:
-        """Return the log-probability of the last token of each text.
+    def log_likelihoods_points(self, texts: Sequence[ScoredText]) -> list[list[LogLikelihood | None]]:
+        """Score texts of one token where their context ends, longer ones by reading them; see the protocol."""
+        encoded = [self._encoder.encode_scored(text) for text in texts]
+        jobs = [(point, ids, first) for point in range(len(self._points)) for ids, first in encoded]
+        fitting = [i for i, (_, ids, _) in enumerate(jobs) if len(ids) < self._encoder.context_length]
+        single = [i for i in fitting if len(jobs[i][1]) == jobs[i][2] + 1]
+        longer = [i for i in fitting if len(jobs[i][1]) > jobs[i][2] + 1]
+        found: list[LogLikelihood | None] = [None] * len(jobs)
+        for i, score in zip(single, self._last_token_scores([jobs[i][:2] for i in single]), strict=True):
+            found[i] = LogLikelihood(total=score, token_ids=jobs[i][1][-1:])
+        for i, scores in zip(longer, self._token_scores([jobs[i][:2] for i in longer]), strict=True):
+            _, ids, first = jobs[i]
+            found[i] = LogLikelihood(total=math.fsum(scores[first:]), token_ids=ids[first:])
+        return _batched(found, len(texts)) if texts else [[] for _ in self._points]
+
+    def _last_token_scores(self, texts: Sequence[tuple[int, tuple[int, ...]]]) -> list[float]:
+        """Return the log-probability of the last token of each text, at its point.
 
         Texts that differ in it alone, such as a question with each letter of its answers, are one request, and the
         prefix cache serves what questions share; requests that score all their tokens cannot use it.
         """
-        by_context: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
-        for i, ids in enumerate(texts):
-            by_context[ids[:-1]].append(i)
-        groups = [group for alike in by_context.values() for group in _batched(alike, MAX_GROUP)]
-        tokens = [[texts[i][-1] for i in group] for group in groups]
+        by_context: defaultdict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
+        for i, (point, ids) in enumerate(texts):
+            by_context[point, ids[:-1]].append(i)
+        groups = [(at, group) for at, alike in by_context.items() for group in _batched(alike, MAX_GROUP)]
+        tokens = [[texts[i][1][-1] for i in group] for _, group in groups]
         # Lists of one length: vLLM fills up shorter ones with token 0.
         width = max(map(len, tokens), default=0)
         wanted = [{"max_tokens": 1, "logprob_token_ids": some + some[-1:] * (width - len(some))} for some in tokens]
         scores = [0.0] * len(texts)
-        for group, output in zip(groups, self._run([texts[group[0]][:-1] for group in groups], wanted), strict=True):
+        for (_, group), output in zip(groups, self._run([at for at, _ in groups], wanted), strict=True):
             (entries,) = output.outputs[0].logprobs
             for i in group:
-                scores[i] = entries[texts[i][-1]].logprob
+                scores[i] = entries[texts[i][1][-1]].logprob
         return scores
 
-    def _token_scores(self, texts: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Return the log-probability of each token of each text; of the first one, which nothing predicts, 0."""
+    def _token_scores(self, texts: Sequence[tuple[int, tuple[int, ...]]]) -> list[list[float]]:
+        """Return the log-probability of each token of each text, at its point; of the first one, not predicted, 0."""
         outputs = self._run(texts, [{"max_tokens": 1, "prompt_logprobs": 0}] * len(texts))
         scores = []
-        for ids, output in zip(texts, outputs, strict=True):
+        for (_, ids), output in zip(texts, outputs, strict=True):
             entries = output.prompt_logprobs or []
             if len(entries) != len(ids):
                 msg = f"vLLM scored {len(entries)} tokens of a text of {len(ids)}; the point cannot be measured."
@@ -226,7 +255,8 @@ class VllmEngine:
     def _decode(self, jobs: Sequence[_Job]) -> list[Completion]:
         """Complete prompts of token ids, each with its own limits."""
         outputs = [
-            output.outputs[0] for output in self._run([job.prompt for job in jobs], [self._limits(job) for job in jobs])
+            output.outputs[0]
+            for output in self._run([(job.point, job.prompt) for job in jobs], [self._limits(job) for job in jobs])
         ]
         cut = [isinstance(output.stop_reason, str) for output in outputs]
         with self.stopwatch.phase("detokenize"):
@@ -254,8 +284,8 @@ class VllmEngine:
         # Without the keyword in its output vLLM would cut the very tokens off that the judge is to see.
         return limits | {"detokenize": True, "stop": list(job.stop_strings), "include_stop_str_in_output": True}
 
-    def _run(self, prompts: Sequence[Sequence[int]], settings: Sequence[dict[str, Any]]) -> list[Any]:
-        """Hand vLLM one batch of token ids, decoded greedily, each with settings of its own."""
+    def _run(self, prompts: Sequence[tuple[int, Sequence[int]]], settings: Sequence[dict[str, Any]]) -> list[Any]:
+        """Hand vLLM one batch of token ids, each at a point, decoded greedily, each with settings of its own."""
         from vllm import SamplingParams  # noqa: PLC0415
 
         if not prompts:
@@ -263,8 +293,11 @@ class VllmEngine:
         try:
             with self.stopwatch.phase("prefill"):
                 self._llm.enqueue(
-                    [{"prompt_token_ids": list(prompt), "cache_salt": self._salt} for prompt in prompts],
-                    [SamplingParams(**({"temperature": 0, "detokenize": False} | own)) for own in settings],
+                    [{"prompt_token_ids": list(ids), "cache_salt": self._points[at][0]} for at, ids in prompts],
+                    [
+                        SamplingParams(**({"temperature": 0, "detokenize": False} | own | self._points[at][1]))
+                        for (at, _), own in zip(prompts, settings, strict=True)
+                    ],
                     use_tqdm=False,
                 )
             outputs = self._until_answered()
@@ -272,7 +305,7 @@ class VllmEngine:
             self._abort_requests()
             msg = f"vLLM failed on a batch of {len(prompts)} prompts: {type(error).__name__}: {error}"
             raise GenerationError(msg) from error
-        if [output.prompt_token_ids for output in outputs] != [list(prompt) for prompt in prompts]:
+        if [output.prompt_token_ids for output in outputs] != [list(ids) for _, ids in prompts]:
             msg = f"vLLM answered {len(outputs)} requests that are not the {len(prompts)} that were asked."
             raise GenerationError(msg)
         return outputs
@@ -347,5 +380,5 @@ class VllmEngine:
         return {"gpu_memory_utilization": share}
 
 
-def _batched(items: list[int], size: int) -> list[list[int]]:
+def _batched(items: list[Item], size: int) -> list[list[Item]]:
     return [items[first : first + size] for first in range(0, len(items), size)]

@@ -17,9 +17,10 @@ import torch
 from vllm.platforms import current_platform
 
 from landscape_ray.engine.vllm_layout import LoadingTrace, model_state
+from landscape_ray.engine.vllm_line import VllmLine
 from landscape_ray.engine.vllm_placing import Layout
 from landscape_ray.errors import PlacementError
-from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector
+from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector, VectorSpec
 from landscape_ray.weights import (
     BaseWeights,
     FusedPass,
@@ -29,6 +30,7 @@ from landscape_ray.weights import (
     kernel_for,
     open_endpoint,
     standard_normals,
+    vector_tensors,
     with_base,
 )
 
@@ -68,7 +70,8 @@ class PerturbationWorker:
             location: Where the pristine weights are kept.
             endpoints: Folder of each checkpoint.
         """
-        self._perturbation_tied = _tied_parameters(self.model_runner.get_model())
+        model = self.model_runner.get_model()
+        self._perturbation_tied = _tied_parameters(model)
         # Of several workers, each keeps no more of the base than its part of the model: whole tensors are mapped files.
         device = self.device if self.parallel_config.tensor_parallel_size == 1 else torch.device("cpu")
         self._base_files, self._base_location = Path(folder), location
@@ -76,15 +79,19 @@ class PerturbationWorker:
             self._base_files, device=device, location=location, tied_head=bool(self._perturbation_tied)
         )
         kernel = kernel_for(self._perturbation_base, dtype=self.model_config.dtype, device=self.device)
+        self._endpoints = {delta: open_endpoint(Path(at), self._perturbation_base) for delta, at in endpoints.items()}
         self._perturber = Perturber(
             self._perturbation_base,
             dtype=self.model_config.dtype,
             device=self.device,
-            endpoints={delta: open_endpoint(Path(at), self._perturbation_base) for delta, at in endpoints.items()},
+            endpoints=self._endpoints,
             normals=kernel.normals if kernel else standard_normals,
         )
         self._fused_pass = FusedPass(self._perturber, kernel) if kernel else None
         self._regions: Mapping[str, Sequence[Region]] | None = None
+        if hasattr(model, "line"):
+            self._line: VllmLine = model.line
+            self._line.follow(self.model_runner)
 
     def place_perturbation(self, perturbation: Perturbation) -> list[int] | str:
         """Put a point's weights into the live model.
@@ -101,6 +108,41 @@ class PerturbationWorker:
             _repack_heads(self.model_runner.get_model().modules())
             return list(totals.values())
         return self._reload(perturbation)
+
+    def place_direction(self, k: int, vector: VectorSpec) -> str:
+        """Put a vector beside the live weights as direction `k`; weights must be placed anew then.
+
+        Returns:
+            The digest of its float32 tensors.
+
+        Raises:
+            PlacementError: See `place_perturbation`.
+        """
+        digest = WeightsDigest()
+
+        def cast_tensors() -> Iterator[tuple[str, torch.Tensor]]:
+            for name, tensor in vector_tensors(vector, self._perturbation_base, self._endpoints, device=self.device):
+                if tensor.any():
+                    digest.update(name, tensor)
+                yield name, tensor.to(self.model_config.dtype)
+
+        self._load(cast_tensors())
+        self._line.take(k)
+        return digest.hexdigest()
+
+    def stand_at(self, coefficients_KP: Sequence[Sequence[float]]) -> None:
+        """Let there be P points, each with a coefficient for each of K directions; see `VllmLine.stand_at`."""
+        self._line.stand_at(coefficients_KP)
+
+    def layers_not_covered(self) -> list[tuple[str, str]]:
+        """Return the layers that directions cannot be put beside, and of what kind they are."""
+        return self._line.not_covered
+
+    def put_weights_beside(self) -> None:
+        """Make a direction of the live weights, and leave zeros in their place."""
+        self._line.take(0)
+        base = self._perturbation_base
+        self._load((name, base.tensor(name).to(self.device, self.model_config.dtype) * 0) for name in base.names)
 
     def observe_layout(self) -> Layout:
         """Watch reloading to two points, and return where the live model keeps the checkpoint's tensors."""
@@ -152,20 +194,24 @@ class PerturbationWorker:
             )
 
     def _reload(self, perturbation: Perturbation, trace: LoadingTrace | None = None) -> str:
-        """Hand a point's checkpoint tensors to vLLM's reloading, and account for each."""
-        model = self.model_runner.get_model()
+        """Hand a point's checkpoint tensors to vLLM's reloading."""
         digest = WeightsDigest()
+        self._load(self._tensors(perturbation, digest), trace)
+        return digest.hexdigest()
+
+    def _load(self, tensors: Iterator[tuple[str, torch.Tensor]], trace: LoadingTrace | None = None) -> None:
+        """Hand checkpoint tensors to vLLM's reloading, and account for each."""
+        model = self.model_runner.get_model()
         fed: dict[str, int] = {}
 
-        def perturbed_tensors() -> Iterator[tuple[str, torch.Tensor]]:
-            for name, tensor in self._tensors(perturbation, digest):
+        def noted() -> Iterator[tuple[str, torch.Tensor]]:
+            for name, tensor in tensors:
                 fed[name] = tensor.numel()
                 yield name, tensor
 
-        tensors = perturbed_tensors()
         with _observed_loading(model) as loading, trace or nullcontext():
             try:
-                self.reload_weights(weights_iterator=trace.feed(tensors) if trace else tensors)
+                self.reload_weights(weights_iterator=trace.feed(noted()) if trace else noted())
             except (ValueError, KeyError, AssertionError, RuntimeError) as error:
                 last = next(reversed(fed), "the first tensor")
                 msg = f"vLLM could not load the perturbed weights at or after {last!r}: {error}"
@@ -173,7 +219,6 @@ class PerturbationWorker:
         self._check_complete(model, fed, loading)
         # What is loaded is packed anew; of tied modules that is the first only.
         _repack_heads(model.get_submodule(name.rpartition(".")[0]) for name in self._perturbation_tied)
-        return digest.hexdigest()
 
     def _tensors(self, perturbation: Perturbation, digest: WeightsDigest) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield checkpoint tensors at a point, and add each to the digest."""

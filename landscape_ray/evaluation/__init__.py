@@ -5,9 +5,18 @@ from landscape_ray.evaluation.broken import is_broken
 from landscape_ray.evaluation.judge import Judge, judge_named, judge_version, stop_strings
 from landscape_ray.evaluation.likelihood import LogLikelihood, ScoredText, score, scored_texts
 from landscape_ray.evaluation.prompts import load_benchmark
-from landscape_ray.evaluation.records import Completion, FinishReason, PointRecord, Row, Verdict, VisitFacts
+from landscape_ray.evaluation.records import (
+    WHOLE_ANSWERS,
+    Completion,
+    FinishReason,
+    PointRecord,
+    Row,
+    Verdict,
+    VisitFacts,
+)
 
 __all__ = [
+    "WHOLE_ANSWERS",
     "Benchmark",
     "Completion",
     "FinishReason",

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from landscape_ray.plan import PlannedPoint
 
-__all__ = ["Completion", "FinishReason", "PointRecord", "Row", "Verdict", "VisitFacts"]
+__all__ = ["WHOLE_ANSWERS", "Completion", "FinishReason", "PointRecord", "Row", "Verdict", "VisitFacts"]
 
 
 class FinishReason(StrEnum):
@@ -23,6 +23,10 @@ class FinishReason(StrEnum):
     """Nothing was generated or scored: the engine fails on this prompt, and on no other at this point."""
     SCORED = "scored"
     """Nothing was to be generated: the likelihood of given text was measured."""
+
+
+WHOLE_ANSWERS = frozenset({FinishReason.STOP, FinishReason.LENGTH})
+"""After these the text is all that the model would say within the limit: not only a beginning, and not nothing."""
 
 
 class Verdict(StrEnum):

@@ -10,8 +10,8 @@ import numpy as np
 from landscape_ray.analysis import Landscape, wilson_of_points
 from landscape_ray.errors import OutputError
 from landscape_ray.plan import SweepPlan
-from landscape_ray.report.results import Results, load_results, open_results, planned_keys
-from landscape_ray.store import POINT_SCHEMA, ExportFormat, export_points, export_rows
+from landscape_ray.report.results import Results, load_results, open_results
+from landscape_ray.store import POINT_SCHEMA, ExportFormat, export_points, export_rows, planned_keys
 
 __all__ = ["export", "point_columns"]
 

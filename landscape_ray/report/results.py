@@ -1,6 +1,6 @@
 """From a results folder to landscapes: `load_results`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from landscape_ray.analysis import COLUMNS, AdaptiveDesign, Landscape, planned_design
@@ -8,7 +8,7 @@ from landscape_ray.config import SweepConfig
 from landscape_ray.plan import Geometry, SweepPlan
 from landscape_ray.store import JUDGED_METRICS, JudgedResultStore, JudgeIdentity, Manifest, ResultStore, planned_keys
 
-__all__ = ["Results", "load_design", "load_results", "open_results", "planned_keys"]
+__all__ = ["Results", "load_design", "load_results", "open_results"]
 
 READ = (*COLUMNS, "num_tokens", "broken", "log_likelihood")
 
@@ -23,6 +23,8 @@ class Results:
     """The configuration of the last run."""
     plan: SweepPlan
     """The points of that configuration."""
+    keys: Mapping[str, Sequence[str]]
+    """Keys of the parts of these points in the same order, by benchmark of the configuration."""
     landscapes: dict[str, Landscape]
     """What was measured, by benchmark in the order of the configuration. Points may be missing."""
     design: AdaptiveDesign | None
@@ -62,22 +64,28 @@ def load_results(out: str, judge: str | None = None) -> Results:
     manifest = store.require_manifest()
     config = manifest.request()
     plan = SweepPlan.from_config(config, manifest.geometry)
+    keys_of = planned_keys(manifest, config, plan)
     identity = store.judge if isinstance(store, JudgedResultStore) else None
     unjudged = set[str]() if identity is None else ResultStore(out).parts().keys() - store.parts().keys()
     landscapes, num_unjudged = {}, {}
-    for name, keys in planned_keys(manifest, config, plan).items():
+    for name, keys in keys_of.items():
         metric = manifest.benchmarks[name].metric
         if identity is not None and metric not in JUDGED_METRICS[identity.question]:
             continue
         landscapes[name] = Landscape.from_rows(store.columns(keys, READ), plan=plan, benchmark=name, metric=metric)
         if identity is not None:
             num_unjudged[name] = len(unjudged.intersection(keys))
+    if identity is None:
+        design = planned_design(config, landscapes.__getitem__)
+    else:  # points are chosen by the verdicts given when they are measured, whoever judges them later
+        design = load_design(ResultStore(out), config, plan, keys_of)
     return Results(
         manifest=manifest,
         config=config,
         plan=plan,
+        keys=keys_of,
         landscapes=landscapes,
-        design=load_design(out, manifest, config, plan),
+        design=design,
         judge=identity,
         num_unjudged=num_unjudged,
     )
@@ -92,10 +100,17 @@ def open_results(out: str, judge: str | None) -> ResultStore:
     return ResultStore(out) if judge is None else JudgedResultStore(out, judge)
 
 
-def load_design(out: str, manifest: Manifest, config: SweepConfig, plan: SweepPlan) -> AdaptiveDesign | None:
+def load_design(
+    store: ResultStore, config: SweepConfig, plan: SweepPlan, keys: Mapping[str, Sequence[str]]
+) -> AdaptiveDesign | None:
     """Return the points that an adaptive sweep has chosen so far; None if all are to be measured.
 
-    Points are chosen by the verdicts given when they are measured, whoever judges them later.
+    Args:
+        store: What is measured.
+        config: The sweep.
+        plan: Its points.
+        keys: Keys of their parts, by benchmark.
     """
-    store, keys = ResultStore(out), planned_keys(manifest, config, plan)
-    return planned_design(config, plan, lambda benchmark: store.columns(keys[benchmark], COLUMNS))
+    return planned_design(
+        config, lambda name: Landscape.from_rows(store.columns(keys[name], COLUMNS), plan=plan, benchmark=name)
+    )

@@ -4,8 +4,8 @@ import itertools
 from dataclasses import dataclass
 
 from landscape_ray.plan import SweepPlan
-from landscape_ray.report.results import load_design, planned_keys
-from landscape_ray.store import LeaseState, Manifest, PointFailure, Quarantined, ResultStore, RunSummary
+from landscape_ray.report.results import load_design
+from landscape_ray.store import LeaseState, Manifest, PointFailure, Quarantined, ResultStore, RunSummary, planned_keys
 
 __all__ = ["BenchmarkStatus", "FolderStatus", "load_status"]
 
@@ -66,7 +66,7 @@ def load_status(out: str) -> FolderStatus:
     config = manifest.request()
     plan = SweepPlan.from_config(config, manifest.geometry)
     keys_of = planned_keys(manifest, config, plan)
-    design, parts, failures = load_design(out, manifest, config, plan), store.parts(), store.failures()
+    design, parts, failures = load_design(store, config, plan, keys_of), store.parts(), store.failures()
     num_unchosen = 0
     if design is not None:
         wanted = [design.wants(point) for point in plan.points]

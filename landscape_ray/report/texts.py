@@ -6,13 +6,13 @@ A block is deflated JSON in base64, which a browser takes apart without any libr
 import base64
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from landscape_ray.report.results import Results, planned_keys
+from landscape_ray.report.results import Results
 from landscape_ray.store import ResultStore
 
 __all__ = ["MAX_TEXT_BYTES", "Texts", "load_texts"]
@@ -52,12 +52,11 @@ def load_texts(store: ResultStore, results: Results, *, max_bytes: int = MAX_TEX
     Raises:
         OutputError: The results cannot be read.
     """
-    keys = planned_keys(results.manifest, results.config, results.plan)
     share = max_bytes // max(len(results.landscapes), 1)
-    return {name: _texts(store, keys[name], share) for name in results.landscapes}
+    return {name: _texts(store, results.keys[name], share) for name in results.landscapes}
 
 
-def _texts(store: ResultStore, keys: list[str], max_bytes: int) -> Texts:
+def _texts(store: ResultStore, keys: Sequence[str], max_bytes: int) -> Texts:
     done = store.parts()
     places = [place for place, key in enumerate(keys) if key in done]
     if not places:
@@ -90,7 +89,7 @@ def _texts(store: ResultStore, keys: list[str], max_bytes: int) -> Texts:
     )
 
 
-def _read(store: ResultStore, keys: list[str], places: list[int]) -> Iterator[tuple[int, list[list[Any]]]]:
+def _read(store: ResultStore, keys: Sequence[str], places: list[int]) -> Iterator[tuple[int, list[list[Any]]]]:
     """Yield the rows of points, each as a list of `COLUMNS`, in the order of the prompts."""
     number = {keys[place]: place for place in places}
     for key, columns in store.columns_by_part(list(number), COLUMNS):

@@ -4,7 +4,7 @@ Shapes: `N` points of the plan (repeats of the origin included), `D` draws, `G` 
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from landscape_ray.plan import SweepPlan
-from landscape_ray.report.results import Results, planned_keys
+from landscape_ray.report.results import Results
 from landscape_ray.store import ResultStore
 
 __all__ = ["Visits", "grid_places", "load_visits"]
@@ -46,8 +46,7 @@ def load_visits(store: ResultStore, results: Results) -> dict[str, Visits]:
     Raises:
         OutputError: The results cannot be read.
     """
-    keys = planned_keys(results.manifest, results.config, results.plan)
-    return {name: _visits(store, keys[name]) for name in results.landscapes}
+    return {name: _visits(store, results.keys[name]) for name in results.landscapes}
 
 
 def grid_places(plan: SweepPlan) -> IntArray:
@@ -62,7 +61,7 @@ def grid_places(plan: SweepPlan) -> IntArray:
     return np.array(found, dtype=np.int64).reshape(plan.draws, *plan.grid.shape)
 
 
-def _visits(store: ResultStore, keys: list[str]) -> Visits:
+def _visits(store: ResultStore, keys: Sequence[str]) -> Visits:
     number = {key: place for place, key in enumerate(keys)}
     mean_tokens, cut_off, empty = (np.full(len(keys), np.nan) for _ in range(3))
     digests: list[str | None] = [None] * len(keys)

@@ -22,9 +22,9 @@ from landscape_ray.engine.factory import create_engine, create_point_on_line, im
 from landscape_ray.engine.synthetic import strike
 from landscape_ray.errors import CheckpointError, GenerationError, LandscapeError
 from landscape_ray.evaluation import (
+    WHOLE_ANSWERS,
     Benchmark,
     Completion,
-    FinishReason,
     LogLikelihood,
     PointRecord,
     Row,
@@ -44,7 +44,6 @@ __all__ = ["EngineActor", "EngineReady", "Trouble", "VisitReport"]
 logger = logging.getLogger(__name__)
 
 MAX_MESSAGE_CHARS = 2000
-GENERATED = {FinishReason.STOP, FinishReason.LENGTH}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -360,7 +359,7 @@ class EngineActor:
             Row(
                 completion=completion,
                 verdict=judge.verdict(completion),
-                broken=is_broken(completion.text) if completion.finish_reason in GENERATED else None,
+                broken=is_broken(completion.text) if completion.finish_reason in WHOLE_ANSWERS else None,
             )
             for completion in completions
         )

@@ -21,7 +21,7 @@ from landscape_ray.config import RunConfig
 from landscape_ray.engine import EngineFacts
 from landscape_ray.engine.judges import ResolvedJudge, create_judge, resolve_judge
 from landscape_ray.errors import ConfigError, PartError
-from landscape_ray.evaluation import FinishReason, Verdict
+from landscape_ray.evaluation import WHOLE_ANSWERS, Verdict
 from landscape_ray.evaluation.judge_config import EndpointJudgeConfig, JudgeConfig, ModelJudgeConfig, question_of
 from landscape_ray.evaluation.judging import Exchange, ExchangeJudge, Judgment
 from landscape_ray.plan import PointTask, SweepPlan
@@ -50,7 +50,6 @@ __all__ = ["JudgingOutcome", "run_judge"]
 logger = logging.getLogger(__name__)
 
 ASKED_ABOUT = ("prompt", "completion", "finish_reason")
-ANSWERED = (FinishReason.STOP, FinishReason.LENGTH)
 """How a generation ends that there is something to judge of."""
 UNASKED = Judgment(verdict=Verdict.UNSCORED, answer=None)
 
@@ -333,7 +332,7 @@ class JudgeActor:
             ]
             answers = PartAnswers(self._verdicts.received, verdict_key(part_key, self._resolved.version), exchanges)
             # Where nothing was generated, nobody is asked.
-            asked = [row for row, reason in enumerate(rows["finish_reason"].tolist()) if reason in ANSWERED]
+            asked = [row for row, reason in enumerate(rows["finish_reason"].tolist()) if reason in WHOLE_ANSWERS]
             self._ask(answers, asked, num_batches)
             judged = time.perf_counter()
             unasked = ReceivedAnswer(judgment=UNASKED, judged_with=self._judge.judged_with)

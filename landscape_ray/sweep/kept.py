@@ -54,7 +54,7 @@ def engine_key(spec: EngineSpec, allotment: Allotment, environment: Mapping[str,
         **facts: What else tells engines apart: content of the model, versions.
     """
     built = {
-        "engine": (spec.engine, spec.batching),
+        "engine": (spec.engine, spec.batching, spec.num_directions),
         "model": (spec.model, spec.revision, spec.dtype),
         "deltas": [asdict(delta) for delta in spec.deltas],
         "run": spec.run.model_dump(mode="json", exclude=NOT_BUILT_IN),
@@ -125,21 +125,6 @@ class KeptEngineActor(EngineActor):
         self._idle = IdleTimer(HELD_S)
         self._idle.watch()
 
-    def fetch(self) -> Trouble | None:
-        """See `EngineActor.fetch`."""
-        with self._idle.busy():
-            return super().fetch()
-
-    def load(self) -> Trouble | None:
-        """See `EngineActor.load`."""
-        with self._idle.busy():
-            return super().load()
-
-    def start(self) -> EngineReady | Trouble:
-        """See `EngineActor.start`."""
-        with self._idle.busy():
-            return super().start()
-
     @ray.method(concurrency_group="visits")  # type: ignore[untyped-decorator]
     def visit(self, task: Task, attempt: int, num_batches: int) -> tuple[VisitReport, ...] | Trouble:
         """See `EngineActor.visit`."""
@@ -162,10 +147,14 @@ class KeptEngineActor(EngineActor):
         Args:
             **arguments: What `EngineActor.take_on` takes.
         """
-        self._idle.limit_s = HELD_S
-        with self._idle.busy():
+        with self._idle.busy():  # first: the shorter limit may be over by now
+            self._idle.limit_s = HELD_S
             self.take_on(**arguments)
             return self._stage("adopt", self._adopt) or self._ready(self._stages_s)
+
+    def _stage(self, name: str, carry_out: Callable[[], None]) -> Trouble | None:
+        with self._idle.busy():
+            return super()._stage(name, carry_out)
 
     def _start(self) -> None:
         super()._start()

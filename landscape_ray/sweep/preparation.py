@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from landscape_ray import __version__
-from landscape_ray.analysis import COLUMNS, planned_design
+from landscape_ray.analysis import COLUMNS, Landscape, planned_design
 from landscape_ray.config import SweepConfig
 from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.checkpoint import ResolvedModel, resolve
@@ -163,10 +163,11 @@ class PreparedSweep:
         """
         points = self.plan.points
 
-        def rows_of(benchmark: str) -> Mapping[str, Any]:
-            return self.store.columns([self.keys[point.label][benchmark] for point in points], COLUMNS)
+        def landscape_of(benchmark: str) -> Landscape:
+            keys = [self.keys[point.label][benchmark] for point in points]
+            return Landscape.from_rows(self.store.columns(keys, COLUMNS), plan=self.plan, benchmark=benchmark)
 
-        design = planned_design(self.config, self.plan, rows_of)
+        design = planned_design(self.config, landscape_of)
         if design is None:
             return points, 0
         return [point for point in points if design.wants(point)], design.num_unchosen
@@ -204,6 +205,7 @@ class PreparedSweep:
             benchmarks=self.benchmarks,
             deltas=self.plan.deltas,
             batching=self.config.batching,
+            num_directions=len(self.config.landscape.axes) if self.config.batching == "line" else 0,
         )
 
     def manifest(self, hardware: Mapping[str, Any]) -> Manifest:

@@ -7,7 +7,7 @@ import torch
 from landscape_ray.plan import CheckpointDelta, RandomVector, VectorSpec
 from landscape_ray.weights.base import BaseWeights
 from landscape_ray.weights.files import TensorSource
-from landscape_ray.weights.perturbation import check_patterns, direction, is_perturbed
+from landscape_ray.weights.perturbation import check_patterns, direction
 
 __all__ = ["vector_tensors"]
 
@@ -15,7 +15,7 @@ __all__ = ["vector_tensors"]
 def vector_tensors(
     vector: VectorSpec, base: BaseWeights, endpoints: Mapping[CheckpointDelta, TensorSource], *, device: torch.device
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield the tensors of a vector that are not zero, by checkpoint name: float32, on the device.
+    """Yield the tensors of a vector by checkpoint name, zeros where it moves nothing: new, float32, on the device.
 
     `base + sum of c_k * these` is a point, before its one cast to the type of the engine.
 
@@ -30,11 +30,10 @@ def vector_tensors(
         raise ValueError(msg)
     for name in base.names:
         weights = base.tensor(name).to(device)
-        if not isinstance(vector, RandomVector):
-            moved = endpoints[vector].tensor(name).to(device=device, dtype=torch.float32) - weights.to(torch.float32)
-        elif is_perturbed(vector, name):
-            moved = direction(vector, name, weights)
+        if isinstance(vector, RandomVector):
+            yield name, direction(vector, name, weights)
         else:
-            continue
-        if moved.any():
-            yield name, moved
+            yield (
+                name,
+                endpoints[vector].tensor(name).to(device=device, dtype=torch.float32) - weights.to(torch.float32),
+            )

@@ -38,7 +38,7 @@ def test_two_workers_place_and_write_what_one_does(
     spec = EngineSpec(
         engine="vllm", model=str(tied_checkpoint), revision=None, dtype="float32", run=run, deltas=(delta,)
     )
-    job = {"spec": spec, "points": points, "benchmark": benchmark}
+    job = {"spec": spec, "points": points, "line": points[:3], "benchmark": benchmark}
     done = subprocess.run(  # noqa: S603  (our own interpreter and script)
         [sys.executable, str(Path(__file__).with_name("two_workers.py")), str(tmp_path / "answers")],
         env=os.environ | {"OMP_NUM_THREADS": "1", "TORCH_COMPILE_DISABLE": "1"},  # compiling takes longer than it saves
@@ -50,11 +50,13 @@ def test_two_workers_place_and_write_what_one_does(
     assert done.returncode == 0, done.stderr.decode()
     answers: Any = pickle.loads((tmp_path / "answers").read_bytes())  # noqa: S301  (of the script)
 
-    oracle = create_engine(replace(spec, engine="transformers"))
+    oracle: Any = create_engine(replace(spec, engine="transformers"))
     expected = [(oracle.place(point), oracle.generate([benchmark])) for point in points]
     assert len({digest for digest, _ in expected}) == len(points)
     assert answers["plain"] == expected
     assert answers["as reloaded"] == [[True, True]] * len(points)
     assert answers["reloaded"] == answers["packed"] == [digest for digest, _ in expected]
+    assert answers["line"][1] == [completions for _, completions in expected[:3]]
+    assert answers["line"][0] == oracle.place_points(points[:3])
     # Said once, by the engine whose weights are packed.
     assert done.stderr.count(b"not all can be written in place") == 1

@@ -9,6 +9,7 @@ import multiprocessing
 import pickle
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -56,6 +57,9 @@ def main() -> None:
     answers["plain"] = [(plain.place(point), plain.generate([job["benchmark"]])) for point in job["points"]]
     answers |= both_ways(plain, job["points"])
     plain.close()
+    line: Any = create_engine(replace(job["spec"], batching="line", num_directions=2))
+    answers["line"] = line.place_points(job["line"]), line.generate_points([job["benchmark"]])
+    line.close()
     Path(sys.argv[1]).write_bytes(pickle.dumps(answers))
 
 

@@ -16,6 +16,10 @@ from landscape_ray.store import ResultStore
 
 # (draw or None, repeat, coordinates, benchmark, prompt number): verdict
 Rows: TypeAlias = dict[tuple[Any, ...], str]
+MEASURED = (
+    *("draw", "repeat", "alpha", "benchmark", "prompt_id", "prompt", "completion", "num_tokens", "finish_reason"),
+    *("verdict", "weights_digest"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +57,33 @@ def synthetic_config(tmp_path: Path) -> Callable[..., SweepConfig]:
                     for name in benchmarks
                 ],
                 "run": {"engines": engines, "synthetic": faults, **settings},
+            }
+        )
+
+    return make
+
+
+@pytest.fixture
+def letters_config(tmp_path: Path, tied_checkpoint: Path) -> Callable[..., SweepConfig]:
+    """Make the configuration of a sweep of one vLLM engine over 24 prompts; keywords are run fields."""
+    prompts = tmp_path / "prompts.csv"
+    prompts.write_text("prompt\n" + "".join(f"Tell:{chr(ord('a') + i)}\n" for i in range(24)), encoding="utf-8")
+
+    def make(*, num: int, **run: Any) -> SweepConfig:
+        return SweepConfig.model_validate(
+            {
+                "model": {"id": str(tied_checkpoint)},
+                "dtype": "float32",
+                "landscape": {"axes": [{"start": -0.3, "stop": 0.3, "num": num}], "origin_repeats": 1},
+                "directions": {"draws": 1},
+                "benchmarks": [
+                    {
+                        "name": "letters",
+                        "prompts": {"source": "file", "path": str(prompts)},
+                        "decoding": {"max_new_tokens": 64},
+                    }
+                ],
+                "run": {"engines": 1, "kv_cache_gib": 0.0625, "max_num_seqs": 32, **run},
             }
         )
 
@@ -127,5 +158,17 @@ def stored_rows() -> Callable[[Path], Rows]:
             rows[place] = verdict
             assert columns["prompt"][i] == f"{name} request {number}"
         return rows
+
+    return read
+
+
+@pytest.fixture
+def measured() -> Callable[[Path], list[tuple[str, ...]]]:
+    """Read the columns `MEASURED` of an output folder as text: NaN, the draw of the origin, equals not even itself."""
+
+    def read(out: Path) -> list[tuple[str, ...]]:
+        store = ResultStore(str(out))
+        columns = store.columns(list(store.parts()))
+        return sorted(zip(*(map(str, columns[name]) for name in MEASURED), strict=True))
 
     return read

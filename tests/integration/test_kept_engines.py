@@ -70,14 +70,15 @@ NEW, TAKEN_OVER = {"fetch", "load", "start"}, {"adopt"}
 def test_the_next_sweep_takes_the_engines_over(
     tmp_path: Path, synthetic_config: MakeConfig, expected_rows: ExpectedRows, stored_rows: StoredRows
 ) -> None:
-    first = synthetic_config(num=11, engines=2, keep_engines_s=60, faults={"delay_s": 0.1})
+    # Long enough that both engines come up before it is over.
+    first = synthetic_config(num=31, engines=2, keep_engines_s=60, faults={"delay_s": 0.1})
     assert run_sweep(first, str(tmp_path / "first")).exit_code == 0
     names = engine_names()
     assert (len(names), len(kept_engines(stop=False))) == (2, 2)
     assert starts(tmp_path / "first") == [NEW, NEW]
 
     second = synthetic_config(
-        num=11, engines=2, keep_engines_s=60, faults={"delay_s": 0.1}, seed=7, benchmarks=("other", "more")
+        num=31, engines=2, keep_engines_s=60, faults={"delay_s": 0.1}, seed=7, benchmarks=("other", "more")
     )
     assert run_sweep(second, str(tmp_path / "second")).exit_code == 0
     assert starts(tmp_path / "second") == [TAKEN_OVER, TAKEN_OVER]
@@ -152,29 +153,11 @@ def test_two_drivers_share_engines_and_never_one_engine(
     assert len(kept_engines(stop=False)) == len(engine_names()) == 2
 
 
-MEASURED = ("alpha", "prompt_id", "completion", "num_tokens", "verdict", "weights_digest")
-
-
-def measured(out: Path) -> list[tuple[str, ...]]:
-    store = ResultStore(str(out))
-    columns = store.columns(list(store.parts()))
-    return sorted(zip(*(map(str, columns[name]) for name in MEASURED), strict=True))
-
-
 @pytest.mark.long
-def test_a_kept_vllm_engine_measures_what_a_new_one_does(tmp_path: Path, tied_checkpoint: Path) -> None:
-    prompts = tmp_path / "prompts.csv"
-    prompts.write_text("prompt\n" + "".join(f"Tell:{chr(ord('a') + i)}\n" for i in range(24)), encoding="utf-8")
-    config = SweepConfig.model_validate(
-        {
-            "model": {"id": str(tied_checkpoint)},
-            "dtype": "float32",
-            "landscape": {"axes": [{"start": -0.3, "stop": 0.3, "num": 3}], "origin_repeats": 1},
-            "directions": {"draws": 1},
-            "benchmarks": [{"name": "letters", "prompts": {"source": "file", "path": str(prompts)}}],
-            "run": {"engines": 1, "kv_cache_gib": 0.0625, "max_num_seqs": 32, "keep_engines_s": 60},
-        }
-    )
+def test_a_kept_vllm_engine_measures_what_a_new_one_does(
+    tmp_path: Path, letters_config: MakeConfig, measured: Callable[[Path], list[tuple[str, ...]]]
+) -> None:
+    config = letters_config(num=3, keep_engines_s=60)
     assert run_sweep(config, str(tmp_path / "new")).exit_code == 0
     assert run_sweep(config, str(tmp_path / "kept")).exit_code == 0
     assert (starts(tmp_path / "kept"), starts(tmp_path / "new")[0] > NEW) == ([TAKEN_OVER], True)

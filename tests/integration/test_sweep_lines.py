@@ -14,7 +14,6 @@ from landscape_ray.sweep import run_sweep
 pytestmark = pytest.mark.usefixtures("local_ray")
 
 Rows = dict[tuple[Any, ...], str]
-MEASURED = ("draw", "alpha", "benchmark", "prompt_id", "prompt", "completion", "num_tokens", "finish_reason", "verdict")
 
 
 def in_lines(config: SweepConfig, **run: Any) -> SweepConfig:
@@ -26,13 +25,10 @@ def columns_of(out: Path) -> dict[str, Any]:
     return store.columns(list(store.parts()))
 
 
-def measured(out: Path) -> list[tuple[str, ...]]:
-    columns = columns_of(out)
-    return sorted(zip(*(map(str, columns[name]) for name in MEASURED), strict=True))
-
-
 @pytest.mark.slow
-def test_rows_of_the_embedded_model_are_those_of_single_visits(tmp_path: Path) -> None:
+def test_rows_of_the_embedded_model_are_those_of_single_visits(
+    tmp_path: Path, measured: Callable[[Path], list[tuple[str, ...]]]
+) -> None:
     config = SweepConfig.model_validate(
         {
             "model": {"id": "demo:aligned"},
@@ -53,9 +49,13 @@ def test_rows_of_the_embedded_model_are_those_of_single_visits(tmp_path: Path) -
         }
     )
     assert run_sweep(config, str(tmp_path / "points")).exit_code == 0
-    assert run_sweep(in_lines(config, max_num_seqs=40), str(tmp_path / "lines")).exit_code == 0
-    assert measured(tmp_path / "lines") == measured(tmp_path / "points")
-    columns = columns_of(tmp_path / "lines")
+    lines = in_lines(config, max_num_seqs=40)
+    for engine in ("transformers", "vllm"):
+        out = tmp_path / engine
+        assert run_sweep(lines.model_copy(update={"engine": engine}), str(out)).exit_code == 0
+        found, expected = ([row[:-1] for row in measured(folder)] for folder in (out, tmp_path / "points"))
+        assert found == expected  # but for the digest of weights that a line does not place
+    columns = columns_of(out)
     verdicts = Counter(columns["verdict"])
     assert min(verdicts["refused"], verdicts["complied"]) > 0  # on both sides of the wall
     # Four points of a draw were one visit, and share out its time.

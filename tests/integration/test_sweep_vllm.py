@@ -3,8 +3,8 @@
 import contextlib
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -14,8 +14,6 @@ from landscape_ray.store import ResultStore
 from landscape_ray.sweep import SweepStatus, run_sweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
-
-MEASURED = ("draw", "repeat", "alpha", "prompt_id", "prompt", "completion", "num_tokens", "verdict", "weights_digest")
 
 
 class Killer:
@@ -46,46 +44,25 @@ class Killer:
         self._thread.join()
 
 
-def measured(out: Path) -> tuple[list[tuple[Any, ...]], list[int]]:
-    """Return what was measured, row by row, and at which attempts."""
-    store = ResultStore(str(out))
-    columns = store.columns(list(store.parts()))
-    assert store.quarantined() == []
-    # NaN, the draw of the origin, equals nothing, not even itself.
-    return sorted(zip(*(map(str, columns[name]) for name in MEASURED), strict=True)), sorted(set(columns["attempt"]))
-
-
-def test_an_engine_killed_in_mid_visit_changes_no_row(tmp_path: Path, tied_checkpoint: Path) -> None:
-    prompts = tmp_path / "prompts.csv"
-    prompts.write_text("prompt\n" + "".join(f"Tell:{chr(ord('a') + i)}\n" for i in range(24)), encoding="utf-8")
-    config = SweepConfig.model_validate(
-        {
-            "model": {"id": str(tied_checkpoint)},
-            "dtype": "float32",
-            "landscape": {"axes": [{"start": -0.3, "stop": 0.3, "num": 7}], "origin_repeats": 1},
-            "directions": {"draws": 1},
-            "benchmarks": [
-                {
-                    "name": "letters",
-                    "prompts": {"source": "file", "path": str(prompts)},
-                    "decoding": {"max_new_tokens": 64},
-                }
-            ],
-            "run": {"engines": 1, "kv_cache_gib": 0.0625, "max_num_seqs": 32},
-        }
-    )
+def test_an_engine_killed_in_mid_visit_changes_no_row(
+    tmp_path: Path,
+    letters_config: Callable[..., SweepConfig],
+    measured: Callable[[Path], list[tuple[str, ...]]],
+) -> None:
+    config = letters_config(num=7)
     assert run_sweep(config, str(tmp_path / "undisturbed")).exit_code == 0
     killer = Killer()
     assert run_sweep(config, str(tmp_path / "disturbed"), progress=killer).exit_code == 0
     assert len(killer.killed) == 1
 
-    expected, attempts = measured(tmp_path / "undisturbed")
-    assert (len(expected), attempts) == (7 * 24, [1])
-    assert len({row[5] for row in expected}) > 100, "completions should differ between points, or nothing is compared"
-    rows, attempts = measured(tmp_path / "disturbed")
-    assert rows == expected
+    expected = measured(tmp_path / "undisturbed")
+    assert len(expected) == 7 * 24
+    assert len({row[6] for row in expected}) > 100, "completions should differ between points, or nothing is compared"
+    assert measured(tmp_path / "disturbed") == expected
+    store = ResultStore(str(tmp_path / "disturbed"))
+    assert store.quarantined() == []
     # Two visits were under way, one of them sent ahead: none is charged, and both are repeated.
-    assert attempts == [1]
+    assert set(store.columns(list(store.parts()))["attempt"]) == {1}
     (log,) = (tmp_path / "disturbed" / "log").iterdir()
     events = [json.loads(line)["event"] for line in log.read_text(encoding="ascii").splitlines()]
     assert events.count("engine_lost") == 1

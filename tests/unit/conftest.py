@@ -14,6 +14,25 @@ from landscape_ray.plan import PlannedPoint
 from landscape_ray.sweep import PreparedSweep
 
 
+class Clock:
+    """Seconds that pass only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def pass_s(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Make a clock that stands still until a test calls its `pass_s`."""
+    return Clock()
+
+
 class Ran(NamedTuple):
     code: int
     out: str

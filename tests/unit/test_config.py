@@ -301,8 +301,6 @@ def test_lines_are_another_sweep_and_points_the_one_that_they_were(minimal: Path
     assert points.sweep_id == load(minimal, "engine=transformers").sweep_id != lines.sweep_id
     assert "batching" not in points.science()
     assert lines.science()["batching"] == "line"
-    with pytest.raises(ConfigError, match="batching 'line' is not built for the vllm engine; set engine to"):
-        load(minimal, "batching=line")
 
 
 def test_the_sweep_id_changes_with_every_part_of_a_landscape(minimal: Path) -> None:

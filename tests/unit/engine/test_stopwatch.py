@@ -10,19 +10,7 @@ from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.vllm_engine import VllmEngine
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 50.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-    def pass_s(self, seconds: float) -> None:
-        self.now_s += seconds
-
-
-def test_phases_add_up_until_they_are_taken() -> None:
-    clock = Clock()
+def test_phases_add_up_until_they_are_taken(clock: Any) -> None:
     watch = Stopwatch(clock)
     for seconds in (1.0, 2.0):
         with watch.phase("place"):
@@ -43,7 +31,7 @@ def test_phases_add_up_until_they_are_taken() -> None:
 class FakeVllm:
     """Reads so many prompts a step, each in one go, then gives each so many tokens, one a step."""
 
-    def __init__(self, clock: Clock, lengths: list[int], *, read_at_once: int) -> None:
+    def __init__(self, clock: Any, lengths: list[int], *, read_at_once: int) -> None:
         self._clock = clock
         self._left = {str(i): length for i, length in enumerate(lengths)}
         self._read_at_once = read_at_once
@@ -72,8 +60,7 @@ class FakeVllm:
             yield SimpleNamespace(request_id=i, finished=finished)
 
 
-def test_steps_that_read_prompts_are_told_from_those_that_only_write() -> None:
-    clock = Clock()
+def test_steps_that_read_prompts_are_told_from_those_that_only_write(clock: Any) -> None:
     engine = object.__new__(VllmEngine)
     engine.stopwatch = Stopwatch(clock)
     # The second pair is read while the first goes on, and one of the first ends in that very step.
@@ -82,8 +69,7 @@ def test_steps_that_read_prompts_are_told_from_those_that_only_write() -> None:
     assert engine.stopwatch.take() == pytest.approx({"prefill": 4.02, "decode": 0.07})
 
 
-def test_reading_a_prompt_in_pieces_is_reading() -> None:
-    clock = Clock()
+def test_reading_a_prompt_in_pieces_is_reading(clock: Any) -> None:
     engine = object.__new__(VllmEngine)
     engine.stopwatch = Stopwatch(clock)
     vllm = FakeVllm(clock, [3], read_at_once=1)

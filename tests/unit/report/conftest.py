@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
@@ -23,23 +23,8 @@ from landscape_ray.store import BenchmarkIdentity, Manifest, ResultStore, part_k
 FINGERPRINT = "0123456789abcdef"
 
 
-class MakeConfig(Protocol):
-    """Make the configuration of a sweep over [-0.5, 0.5] on each axis."""
-
-    def __call__(
-        self,
-        *nums: int,
-        draws: int = 2,
-        names: tuple[str, ...] = ("harmful", "other"),
-        model: str = "demo:aligned",
-        **of_benchmarks: Any,
-    ) -> SweepConfig:
-        """`nums` are the points of each axis, by default one axis of 5."""
-        ...
-
-
 @pytest.fixture(scope="session")
-def make_config() -> MakeConfig:
+def make_config() -> Callable[..., SweepConfig]:
     return sweep_config
 
 
@@ -55,6 +40,7 @@ def sweep_config(
     model: str = "demo:aligned",
     **of_benchmarks: Any,
 ) -> SweepConfig:
+    """Make the configuration of a sweep over [-0.5, 0.5] on axes of so many points each, by default one of 5."""
     return SweepConfig.model_validate(
         {
             "model": {"id": model},
@@ -99,30 +85,8 @@ def visit_facts_of() -> Callable[[PlannedPoint], VisitFacts]:
     return visit_facts
 
 
-class Publish(Protocol):
-    """Write a results folder as a sweep does: a manifest and a part per planned point and benchmark."""
-
-    def __call__(
-        self,
-        out: Path,
-        config: SweepConfig,
-        verdict: Callable[[str, PlannedPoint, int], Verdict],
-        *,
-        there: Callable[[PlannedPoint], bool] = lambda _: True,
-        num_prompts: int = 4,
-        prompt: Callable[[int], str] = "prompt {}".format,
-        answer: Callable[[str, PlannedPoint, int], str] = lambda *_: "x",
-        facts: Callable[[PlannedPoint], VisitFacts] = visit_facts,
-        broken: Callable[[Verdict], bool | None] = lambda _: None,
-        nats: float = -2.0,
-        geometry: Geometry | None = None,
-    ) -> None:
-        """`verdict` and `answer` get benchmark, point and number of the prompt; `there` leaves points out."""
-        ...
-
-
 @pytest.fixture(scope="session")
-def publish() -> Publish:
+def publish() -> Callable[..., None]:
     def build(
         out: Path,
         config: SweepConfig,
@@ -137,6 +101,10 @@ def publish() -> Publish:
         nats: float = -2.0,
         geometry: Geometry | None = None,
     ) -> None:
+        """Write a results folder as a sweep does: a manifest and a part per planned point and benchmark.
+
+        `verdict` and `answer` get benchmark, point and number of the prompt; `there` leaves points out.
+        """
         store = ResultStore(str(out))
         benchmarks = [
             Benchmark(

@@ -85,10 +85,8 @@ def test_missing_and_given_up_points(checks: Callable[..., Found], tmp_path: Pat
     assert found[COMPLETE].state == "attention"
     assert found[COMPLETE].finding.startswith("harmful: 2 of 20 points are missing. Scores are of what is there.")
     results = load_results(str(tmp_path))
-    from landscape_ray.report.results import planned_keys  # noqa: PLC0415
-
-    keys = planned_keys(results.manifest, results.config, results.plan)["harmful"]
-    key = next(k for k, point in zip(keys, results.plan.points, strict=True) if point.label == "d1_a+0.5")
+    labels = [point.label for point in results.plan.points]
+    key = results.keys["harmful"][labels.index("d1_a+0.5")]
     at = "2026-01-01T00:00:00+00:00"
     failure = PointFailure(key=key, label="d1_a+0.5", benchmark="harmful", error="no", attempts=3, at=at)
     ResultStore(str(tmp_path)).publish_failure(failure)

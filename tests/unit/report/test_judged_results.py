@@ -17,7 +17,7 @@ from landscape_ray.plan import PlannedPoint
 from landscape_ray.report.agreement import compare_judges
 from landscape_ray.report.results import load_results
 from landscape_ray.report.scores import score, scores_document
-from landscape_ray.store import JudgeIdentity, ReceivedAnswer, VerdictRecord, VerdictStore, planned_keys
+from landscape_ray.store import JudgeIdentity, ReceivedAnswer, VerdictRecord, VerdictStore
 
 Decide = Callable[[str, PlannedPoint, int], Verdict]
 
@@ -53,7 +53,7 @@ def judged(tmp_path: Path, config: SweepConfig, publish: Callable[..., None]) ->
                 name="guard", version=version, question=question, config={}, model_fingerprint=None, created_at=""
             )
         )
-        for name, keys in planned_keys(results.manifest, results.config, results.plan).items():
+        for name, keys in results.keys.items():
             for point, key in zip(results.plan.points, keys, strict=True):
                 if there(point):
                     record = VerdictRecord(

@@ -14,39 +14,29 @@ SPEC = EngineSpec(engine="vllm", model="folder", revision=None, dtype="float32",
 ALLOTMENT = Allotment(num_engines=2, num_cpus=1, num_gpus=0, node_labels=())
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-def test_the_timer_runs_while_nothing_is_done() -> None:
-    clock = Clock()
+def test_the_timer_runs_while_nothing_is_done(clock: Any) -> None:
     timer = IdleTimer(60, clock=clock)
-    clock.now_s += 40
+    clock.pass_s(40)
     assert timer.left_s() == 20
     with timer.busy():
-        clock.now_s += 1000
+        clock.pass_s(1000)
         assert timer.left_s() == float("inf")
     assert timer.left_s() == 60
-    clock.now_s += 70
+    clock.pass_s(70)
     assert timer.left_s() == -10
     timer.limit_s = 600
     assert timer.left_s() == 530
 
 
-def test_the_timer_leaves_once_the_time_is_over() -> None:
-    clock, left = Clock(), threading.Event()
+def test_the_timer_leaves_once_the_time_is_over(clock: Any) -> None:
+    left = threading.Event()
     timer = IdleTimer(60, leave=left.set, clock=clock)
-    clock.now_s += 61
+    clock.pass_s(61)
     timer.watch()
     assert left.wait(10)
 
 
-def test_the_keeper_hands_each_engine_out_once_and_only_for_its_key() -> None:
-    clock = Clock()
+def test_the_keeper_hands_each_engine_out_once_and_only_for_its_key(clock: Any) -> None:
     keeper = Keeper(clock)
     for actor in ("first", "second"):
         keeper.give("key", "model", 60, actor)
@@ -55,8 +45,8 @@ def test_the_keeper_hands_each_engine_out_once_and_only_for_its_key() -> None:
     assert keeper.take("key") == (None, [])
 
 
-def test_engines_that_nobody_can_use_make_room_for_others() -> None:
-    keeper = Keeper(Clock())
+def test_engines_that_nobody_can_use_make_room_for_others(clock: Any) -> None:
+    keeper = Keeper(clock)
     keeper.give("one", "model", 60, "mine")
     keeper.give("other", "model", 60, "in the way")
     assert keeper.take("one") == ("mine", [])
@@ -64,12 +54,11 @@ def test_engines_that_nobody_can_use_make_room_for_others() -> None:
     assert keeper.idle() == []
 
 
-def test_the_keeper_forgets_engines_that_have_ended() -> None:
-    clock = Clock()
+def test_the_keeper_forgets_engines_that_have_ended(clock: Any) -> None:
     keeper = Keeper(clock)
     keeper.give("key", "small", 60, "short")
     keeper.give("key", "large", 600, "long")
-    clock.now_s += 90
+    clock.pass_s(90)
     assert keeper.idle() == [IdleEngine(model="large", left_s=510)]
     assert keeper.take("key") == ("long", [])
     assert keeper.take("key") == (None, [])

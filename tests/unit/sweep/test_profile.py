@@ -32,21 +32,10 @@ BENCHMARK = Benchmark(
 VECTOR = RandomVector(seed=1, normalization="layer", excluded=())
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 50.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-    def pass_s(self, seconds: float) -> None:
-        self.now_s += seconds
-
-
 class TimedEngine(SyntheticEngine):
     """Takes 2 s to place, of which half a second for caches, 7 s to generate, and 0.1 s for what it does not say."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Any) -> None:
         super().__init__(SyntheticFaults())
         self.stopwatch = Stopwatch(clock)
         self._clock = clock
@@ -81,8 +70,7 @@ def actor_with(engine: Any, out: Path) -> EngineActor:
     return actor
 
 
-def test_a_visit_says_where_its_time_went(tmp_path: Path) -> None:
-    clock = Clock()
+def test_a_visit_says_where_its_time_went(tmp_path: Path, clock: Any) -> None:
     engine = TimedEngine(clock)
     with engine.stopwatch.phase("decode"):
         clock.pass_s(100)  # of a visit before, which failed
@@ -97,8 +85,7 @@ def test_a_visit_says_where_its_time_went(tmp_path: Path) -> None:
     assert report.spent_s["other"] < 0.05 * sum(report.spent_s.values())
 
 
-def test_phases_together_are_the_time_for_which_engines_were_up() -> None:
-    clock = Clock()
+def test_phases_together_are_the_time_for_which_engines_were_up(clock: Any) -> None:
     tally = Tally(SweepOutcome(num_points=2, num_done=0, num_failed=0), {"harmful": "asr"}, clock)
     clock.pass_s(10)
     tally.status(starting={"s": 2}, num_up=0)
@@ -145,5 +132,5 @@ def test_the_table_is_printed_when_the_run_ends(status: SweepStatus) -> None:
 
 
 @pytest.fixture
-def status() -> SweepStatus:
-    return Tally(SweepOutcome(num_points=2, num_done=0, num_failed=0), {}, Clock()).status(starting={}, num_up=0)
+def status(clock: Any) -> SweepStatus:
+    return Tally(SweepOutcome(num_points=2, num_done=0, num_failed=0), {}, clock).status(starting={}, num_up=0)

@@ -2,6 +2,7 @@ import io
 import math
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,15 +12,6 @@ from landscape_ray.evaluation import Verdict
 from landscape_ray.sweep.actor import EngineReady, VisitReport
 from landscape_ray.sweep.preparation import SweepOutcome
 from landscape_ray.sweep.progress import LineProgress, LiveProgress, SweepStatus, Tally, progress_for
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
 
 READY = EngineReady(node="a", facts=EngineFacts(engine="e", torch_version="", device="d"), start_s=5.0)
 
@@ -37,22 +29,22 @@ def report(label: str, *, refused: int, complied: int, unscored: int = 0, num_to
     )
 
 
-def status_after_work(clock: Clock) -> SweepStatus:
+def status_after_work(clock: Any) -> SweepStatus:
     """30 s of start, then 60 s with 3 points done, of 20 of which 5 were done and 1 failed before."""
     tally = Tally(SweepOutcome(num_points=20, num_done=5, num_failed=1), {"harmful": "asr"}, clock)
-    clock.now_s += 30
+    clock.pass_s(30)
     tally.count(READY)
     tally.count(None)
     tally.count(report("d0_a+0.1", refused=3, complied=1))
     tally.count(report("d0_a+0.1", refused=3, complied=1))  # the same point again, repeated as a straggler
     tally.count(report("d0_a+0.2", refused=1, complied=3))
     tally.count(report("d0_a+0.3", refused=0, complied=2, unscored=2, num_tokens=400))
-    clock.now_s += 60
+    clock.pass_s(60)
     return tally.status(starting={"importing the engine": 1}, num_up=2)
 
 
-def test_tally_counts_each_point_once_and_start_up_apart() -> None:
-    status = status_after_work(Clock())
+def test_tally_counts_each_point_once_and_start_up_apart(clock: Any) -> None:
+    status = status_after_work(clock)
     assert (status.num_points, status.num_done, status.num_done_now, status.num_failed) == (20, 8, 3, 1)
     assert (status.start_s, status.work_s, status.num_tokens) == (30, 60, 600)
     assert dict(status.so_far) == {"harmful": ("asr", 60.0)}
@@ -60,7 +52,7 @@ def test_tally_counts_each_point_once_and_start_up_apart() -> None:
     assert status.remaining_s == pytest.approx(11 * 20)
 
 
-def test_each_metric_has_its_own_value_so_far() -> None:
+def test_each_metric_has_its_own_value_so_far(clock: Any) -> None:
     metrics: dict[str, Metric] = {
         "harmful": "asr",
         "harmless": "over_refusal",
@@ -69,7 +61,6 @@ def test_each_metric_has_its_own_value_so_far() -> None:
         "other": "perplexity",
         "none": "asr",
     }
-    clock = Clock()
     tally = Tally(SweepOutcome(num_points=2, num_done=0, num_failed=0), metrics, clock)
     tally.count(READY)
     for label, log_likelihood, num_tokens in (("origin-r0", -30.0, 10), ("d0_a+0.1", -10.0, 30)):
@@ -82,7 +73,7 @@ def test_each_metric_has_its_own_value_so_far() -> None:
         }
         sums = {"texts": (log_likelihood, num_tokens), "other": (-1e5, 1)}
         tally.count(replace(report(label, refused=0, complied=0), verdicts=verdicts, log_likelihoods=sums))
-    clock.now_s += 2
+    clock.pass_s(2)
     status = tally.status(starting={}, num_up=1)
     assert status.so_far == {
         "harmful": ("asr", 75.0),
@@ -98,21 +89,20 @@ def test_each_metric_has_its_own_value_so_far() -> None:
     assert "perplexity so far, texts: 2.72;" in stream.getvalue()
 
 
-def test_nothing_done_has_no_rate_and_no_time_left() -> None:
-    clock = Clock()
+def test_nothing_done_has_no_rate_and_no_time_left(clock: Any) -> None:
     tally = Tally(SweepOutcome(num_points=20, num_done=0, num_failed=0), {"harmful": "asr"}, clock)
-    clock.now_s += 7
+    clock.pass_s(7)
     status = tally.status(starting={"waiting for a node": 2}, num_up=0)
     assert (status.start_s, status.work_s, status.points_per_s, status.remaining_s) == (7, 0, 0.0, None)
 
 
-def test_a_line_every_half_minute_and_one_at_the_end() -> None:
-    clock, stream = Clock(), io.StringIO()
-    status = status_after_work(Clock())
+def test_a_line_every_half_minute_and_one_at_the_end(clock: Any) -> None:
+    stream = io.StringIO()
+    status = status_after_work(clock)
     progress = LineProgress(stream, clock)
     for _ in range(61):
         progress.update(status)
-        clock.now_s += 1
+        clock.pass_s(1)
     progress.close(status)
     line = (
         "points: 8/20, 1 failed; engines: 2 up, 1 starting (1 importing the engine); first engine up after: 30 s; "
@@ -121,19 +111,19 @@ def test_a_line_every_half_minute_and_one_at_the_end() -> None:
     assert stream.getvalue().splitlines() == [line] * 4
 
 
-def test_the_last_line_of_a_finished_sweep_speaks_of_no_engines_and_no_time_left() -> None:
-    stream, clock = io.StringIO(), Clock()
+def test_the_last_line_of_a_finished_sweep_speaks_of_no_engines_and_no_time_left(clock: Any) -> None:
+    stream = io.StringIO()
     tally = Tally(SweepOutcome(num_points=1, num_done=0, num_failed=0), {"harmful": "asr"}, clock)
     tally.count(READY)
-    clock.now_s += 2
+    clock.pass_s(2)
     tally.count(report("origin-r0", refused=4, complied=0))
     LineProgress(stream, clock).close(tally.status(starting={}, num_up=0))
     rates = "visits: 30.0 a minute; tokens: 50 a second"
     assert stream.getvalue() == f"points: 1/1; first engine up after: 0 s; ASR so far, harmful: 0.0 %; {rates}\n"
 
 
-def test_each_phase_of_the_start_has_its_own_line() -> None:
-    stream, clock = io.StringIO(), Clock()
+def test_each_phase_of_the_start_has_its_own_line(clock: Any) -> None:
+    stream = io.StringIO()
     tally = Tally(SweepOutcome(num_points=9, num_done=0, num_failed=0), {"harmful": "asr"}, clock)
     progress = LineProgress(stream, clock)
 
@@ -143,7 +133,7 @@ def test_each_phase_of_the_start_has_its_own_line() -> None:
 
     tell(waiting=2)
     tell(fetching=1, importing=1)
-    clock.now_s += 9
+    clock.pass_s(9)
     tally.count(READY)
     tell(importing=1, num_up=1)
     tell(num_up=2)
@@ -158,7 +148,7 @@ def test_each_phase_of_the_start_has_its_own_line() -> None:
     ]
 
 
-def test_terminal_shows_the_same_facts() -> None:
+def test_terminal_shows_the_same_facts(clock: Any) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -167,7 +157,7 @@ def test_terminal_shows_the_same_facts() -> None:
     progress = progress_for(stream)
     assert isinstance(progress, LiveProgress)
     assert stream.getvalue() == ""
-    status = status_after_work(Clock())
+    status = status_after_work(clock)
     progress.update(status)
     progress.close(status)
     for text in ("8/20, 1 failed", "2 up, 1 starting", "60.0 %", "3 min 40 s"):
