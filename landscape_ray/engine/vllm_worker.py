@@ -105,7 +105,7 @@ class PerturbationWorker:
         """
         if self._fused_pass and self._regions:
             totals = self._fused_pass.write(perturbation, self._regions)
-            _repack_heads(self.model_runner.get_model())
+            _repack_heads(self.model_runner.get_model().modules())
             return list(totals.values())
         return self._reload(perturbation)
 
@@ -217,7 +217,8 @@ class PerturbationWorker:
                 msg = f"vLLM could not load the perturbed weights at or after {last!r}: {error}"
                 raise PlacementError(msg) from error
         self._check_complete(model, fed, loading)
-        _repack_heads(model)
+        # What is loaded is packed anew; of tied modules that is the first only.
+        _repack_heads(model.get_submodule(name.rpartition(".")[0]) for name in self._perturbation_tied)
 
     def _tensors(self, perturbation: Perturbation, digest: WeightsDigest) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield checkpoint tensors at a point, and add each to the digest."""
@@ -288,16 +289,15 @@ def _num_padding(model: torch.nn.Module, tied: frozenset[str]) -> int:
     )
 
 
-def _repack_heads(model: torch.nn.Module) -> None:
-    """Let heads and embeddings see new weights on a CPU.
+def _repack_heads(modules: Iterable[torch.nn.Module]) -> None:
+    """Let heads and embeddings among some modules see new weights on a CPU.
 
-    There a head computes with a packed copy made at load. Reloading packs anew what it loads, but of tied modules it
-    loads the first only, so the head would silently keep the weights it started with.
+    There a head computes with a packed copy made at load, and would silently keep the weights it started with.
     """
     from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmbedding  # noqa: PLC0415
 
     if not current_platform.is_cpu():
         return
-    for module in model.modules():
+    for module in modules:
         if isinstance(module, VocabParallelEmbedding):
             module.quant_method.process_weights_after_loading(module)
