@@ -80,12 +80,13 @@ class PerturbationWorker:
         )
         kernel = kernel_for(self._perturbation_base, dtype=self.model_config.dtype, device=self.device)
         self._endpoints = {delta: open_endpoint(Path(at), self._perturbation_base) for delta, at in endpoints.items()}
+        self._normals = kernel.normals if kernel else standard_normals
         self._perturber = Perturber(
             self._perturbation_base,
             dtype=self.model_config.dtype,
             device=self.device,
             endpoints=self._endpoints,
-            normals=kernel.normals if kernel else standard_normals,
+            normals=self._normals,
         )
         self._fused_pass = FusedPass(self._perturber, kernel) if kernel else None
         self._regions: Mapping[str, Sequence[Region]] | None = None
@@ -121,7 +122,9 @@ class PerturbationWorker:
         digest = WeightsDigest()
 
         def cast_tensors() -> Iterator[tuple[str, torch.Tensor]]:
-            for name, tensor in vector_tensors(vector, self._perturbation_base, self._endpoints, device=self.device):
+            for name, tensor in vector_tensors(
+                vector, self._perturbation_base, self._endpoints, device=self.device, normals=self._normals
+            ):
                 if tensor.any():
                     digest.update(name, tensor)
                 yield name, tensor.to(self.model_config.dtype)

@@ -1,6 +1,6 @@
 """Vectors as tensors of their own, for engines that hold them beside the weights instead of adding them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 
@@ -8,16 +8,29 @@ from landscape_ray.plan import CheckpointDelta, RandomVector, VectorSpec
 from landscape_ray.weights.base import BaseWeights
 from landscape_ray.weights.files import TensorSource
 from landscape_ray.weights.perturbation import check_patterns, direction
+from landscape_ray.weights.philox import standard_normals
 
 __all__ = ["vector_tensors"]
 
 
 def vector_tensors(
-    vector: VectorSpec, base: BaseWeights, endpoints: Mapping[CheckpointDelta, TensorSource], *, device: torch.device
+    vector: VectorSpec,
+    base: BaseWeights,
+    endpoints: Mapping[CheckpointDelta, TensorSource],
+    *,
+    device: torch.device,
+    normals: Callable[..., torch.Tensor] = standard_normals,
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield the tensors of a vector by checkpoint name, zeros where it moves nothing: new, float32, on the device.
 
     `base + sum of c_k * these` is a point, before its one cast to the type of the engine.
+
+    Args:
+        vector: Which vector.
+        base: The weights.
+        endpoints: The checkpoints that differences lead to.
+        device: Where the tensors are built.
+        normals: `standard_normals`, or what gives the same faster.
 
     Raises:
         CheckpointError: A pattern of the vector matches no tensor.
@@ -31,7 +44,7 @@ def vector_tensors(
     for name in base.names:
         weights = base.tensor(name).to(device)
         if isinstance(vector, RandomVector):
-            yield name, direction(vector, name, weights)
+            yield name, direction(vector, name, weights, normals)
         else:
             yield (
                 name,

@@ -30,7 +30,9 @@ __all__ = ["Perturber", "TensorSum", "as_matrix", "check_patterns", "direction",
 BLOCK_CPU, BLOCK_GPU = 1 << 20, 1 << 24
 
 
-def direction(vector: RandomVector, name: str, base: torch.Tensor) -> torch.Tensor:
+def direction(
+    vector: RandomVector, name: str, base: torch.Tensor, normals: Callable[..., torch.Tensor] = standard_normals
+) -> torch.Tensor:
     """Return the vector on one checkpoint tensor: float32, in the tensor's shape, on its device.
 
     This is what a coefficient multiplies, so that others can reproduce a point.
@@ -39,6 +41,7 @@ def direction(vector: RandomVector, name: str, base: torch.Tensor) -> torch.Tens
         vector: Which vector.
         name: The tensor's name in the checkpoint.
         base: The tensor's base weights; only their shape and norms count.
+        normals: `standard_normals`, or what gives the same faster.
 
     Source: Peng et al. 2024, Eq. 2 (`layer`, per checkpoint tensor); Li et al. 2018, Section 4 (`filter`).
 
@@ -48,9 +51,9 @@ def direction(vector: RandomVector, name: str, base: torch.Tensor) -> torch.Tens
     if not is_perturbed(vector, name):
         return torch.zeros_like(base, dtype=torch.float32)
     matrix_RC = as_matrix(base)
-    scale = _scale(vector, name, matrix_RC, base.device).to(torch.float32)
-    normals = standard_normals(tensor_key(vector.seed, name), 0, matrix_RC.numel(), device=base.device)
-    return (normals.view(matrix_RC.shape) * scale).view(base.shape)
+    scale = _scale(vector, name, matrix_RC, base.device, normals).to(torch.float32)
+    drawn = normals(tensor_key(vector.seed, name), 0, matrix_RC.numel(), device=base.device)
+    return (drawn.view(matrix_RC.shape) * scale).view(base.shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
