@@ -145,7 +145,8 @@ class PerturbationWorker:
         """Make a direction of the live weights, and leave zeros in their place."""
         self._line.take(0)
         base = self._perturbation_base
-        self._load((name, base.tensor(name).to(self.device, self.model_config.dtype) * 0) for name in base.names)
+        zeros = {"dtype": self.model_config.dtype, "device": self.device}
+        self._load((name, torch.zeros_like(base.tensor(name), **zeros)) for name in base.names)
 
     def observe_layout(self) -> Layout:
         """Watch reloading to two points, and return where the live model keeps the checkpoint's tensors."""

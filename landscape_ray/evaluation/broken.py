@@ -62,7 +62,9 @@ def _repeated_share(text: str) -> float:
 
 
 def _malformed_characters_share(text: str) -> float:
-    suspects = [c for c in UNUSUAL.findall(text.rstrip(REPLACEMENT)) if c == REPLACEMENT or not c.isprintable()]
+    suspects: list[str] = [
+        c for c in UNUSUAL.findall(text.rstrip(REPLACEMENT)) if c == REPLACEMENT or not c.isprintable()
+    ]
     # Odd spaces and joiners are not printable either, but language has them.
     return sum(c == REPLACEMENT or unicodedata.category(c) in {"Cc", "Cn", "Co"} for c in suspects) / len(text)
 
