@@ -1,11 +1,21 @@
 """Points of engines that hold directions beside the weights, so that several can be in one batch."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 
 from landscape_ray.plan import ORIGIN, Perturbation, VectorSpec
 
-__all__ = ["coefficients_of", "point_digest"]
+__all__ = ["coefficients_of", "directions_of", "point_digest"]
+
+
+def directions_of(perturbations: Sequence[Perturbation]) -> list[VectorSpec]:
+    """Return the vectors that points lie along, in an order that does not depend on which points there are.
+
+    Sums are taken in this order, so that a point is the same to the last bit whatever it shares a batch with.
+    """
+    vectors = {vector for perturbation in perturbations for vector, _ in perturbation.terms}
+    return sorted(vectors, key=lambda vector: json.dumps(vector.identity, sort_keys=True))
 
 
 def coefficients_of(

@@ -15,7 +15,7 @@ from landscape_ray.engine.encoding import PROMPT_TOO_LONG, PromptEncoder
 from landscape_ray.engine.greedy import greedy_tokens
 from landscape_ray.engine.hardware import cpu_name
 from landscape_ray.engine.line_batching import Line
-from landscape_ray.engine.line_points import coefficients_of, point_digest
+from landscape_ray.engine.line_points import coefficients_of, directions_of, point_digest
 from landscape_ray.engine.protocol import EngineFacts, EngineSpec
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tied_head import check_tied_head
@@ -113,8 +113,8 @@ class TransformersEngine:
     def place_points(self, perturbations: Sequence[Perturbation]) -> list[str]:
         """Put the base weights in place and the directions beside them; see `LineEngine.place_points`."""
         origin = self.place(ORIGIN)
-        vectors = dict.fromkeys(vector for perturbation in perturbations for vector, _ in perturbation.terms)
-        if not vectors.keys() <= self._directions.keys():
+        vectors = directions_of(perturbations)
+        if not self._directions.keys() >= set(vectors):
             with self.stopwatch.phase("place"):
                 self._line = Line(self._model, [])  # makes room
                 moves = [self._moved(vector) for vector in vectors]

@@ -4,7 +4,7 @@ import itertools
 import os
 from collections.abc import Sequence
 
-from landscape_ray.engine.line_points import coefficients_of, point_digest
+from landscape_ray.engine.line_points import coefficients_of, directions_of, point_digest
 from landscape_ray.engine.protocol import EngineSpec
 from landscape_ray.engine.twin import not_covered
 from landscape_ray.engine.vllm_engine import VllmEngine
@@ -53,29 +53,35 @@ class VllmLineEngine(VllmEngine):
 
     def place_points(self, perturbations: Sequence[Perturbation]) -> list[str]:
         """Put the base weights in place and the directions beside them; see `LineEngine.place_points`."""
-        vectors = dict.fromkeys(vector for perturbation in perturbations for vector, _ in perturbation.terms)
+        vectors = directions_of(perturbations)
         if len(vectors) > len(self._directions):
             msg = f"The engine was built for points along {len(self._directions)} directions, not {len(vectors)}."
             raise ResourceError(msg)
-        held = [direction and direction[0] for direction in self._directions]
-        free = [k for k, vector in enumerate(held) if vector not in vectors]
-        for k, vector in zip(free, vectors.keys() - set(held), strict=False):
+        if [vector for vector in self._held() if vector in vectors] != vectors:
             with self.stopwatch.phase("place"):
-                self._origin = self._directions[k] = None
-                self._directions[k] = vector, self._place_direction(k, vector)
+                self._put_beside(vectors)
         origin = self._origin or self.place(ORIGIN)
         digests = dict(direction for direction in self._directions if direction)
         found = [point_digest(origin, digests, perturbation) for perturbation in perturbations]
-        held = [direction and direction[0] for direction in self._directions]
-        self._stand_at(coefficients_of(perturbations, held), found)
+        self._stand_at(coefficients_of(perturbations, self._held()), found)
         return found
 
-    def _place_direction(self, k: int, vector: VectorSpec) -> str:
-        digests: set[str] = set(self._llm.collective_rpc("place_direction", args=(k, vector)))
-        if len(digests) != 1:
-            msg = f"The workers of one engine put different tensors beside the weights: digests {sorted(digests)}."
-            raise PlacementError(msg)
-        return digests.pop()
+    def _held(self) -> list[VectorSpec | None]:
+        return [direction and direction[0] for direction in self._directions]
+
+    def _put_beside(self, vectors: Sequence[VectorSpec]) -> None:
+        """Put these vectors beside the weights, and no others; weights must be placed anew then."""
+        self._origin = None
+        for k, held in enumerate(self._held()):
+            if k >= len(vectors) or held != vectors[k]:
+                self._directions[k] = None
+        for k, vector in enumerate(vectors):
+            if self._directions[k] is None:
+                digests: set[str] = set(self._llm.collective_rpc("place_direction", args=(k, vector)))
+                if len(digests) != 1:
+                    msg = f"The workers of one engine put different tensors beside the weights: {sorted(digests)}."
+                    raise PlacementError(msg)
+                self._directions[k] = vector, digests.pop()
 
     def _stand_at(self, coefficients_KP: Sequence[Sequence[float]], digests: Sequence[str]) -> None:
         with self.stopwatch.phase("place"):

@@ -128,7 +128,8 @@ def test_directions_are_exchanged(engine: Any) -> None:
     """Those that are needed again stay, others make room, and results depend on nothing but the points."""
     seen: dict[tuple[Perturbation, ...], Any] = {}
     tail = [Perturbation.of([(C, c), (B, 0.1)]) for c in (-0.1, 0.1)]
-    for points in (LINE[:2], PLANE, tail, [ORIGIN], LINE[:2], tail[::-1], PLANE, tail):
+    alone = [Perturbation.of([(B, 0.1)])]
+    for points in (LINE[:2], PLANE, tail, [ORIGIN], alone, LINE[:2], tail[::-1], alone, PLANE, alone, tail):
         digests = engine.place_points(points)
         found = digests, engine.log_likelihoods_points(TEXTS)
         assert seen.setdefault(tuple(points), found) == found
