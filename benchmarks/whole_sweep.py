@@ -1,7 +1,7 @@
 """Compare a whole sweep with the reference's way of working, in one run, and print the tables of docs/performance.md.
 
     python benchmarks/whole_sweep.py                 # the embedded model
-    python benchmarks/whole_sweep.py --model 135m --points 9 --distance 0.8 --prompts 16 --max-new-tokens 48
+    python benchmarks/whole_sweep.py --model 135m --points 7 --distance 2.1 --prompts 32 --max-new-tokens 64 --rounds 1
 
 All measure the same model, direction, grid points, prompts and limit of new tokens, in float32 on all cores. In each
 round the reference's way runs first and alone, then landscape-ray with its own Ray and one engine per core: once for
