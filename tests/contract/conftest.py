@@ -1,5 +1,6 @@
 """Engines that the contract suite shares."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,15 @@ def make_spec(engine: Any, folder: Path) -> EngineSpec:
         dtype="float32",
         run=RunConfig(kv_cache_gib=0.0625, max_num_seqs=16, synthetic=SyntheticFaults()),
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _environment() -> Iterator[None]:
+    """Take back what vLLM sets for processes to come: Ray would hand it to the engines of later tests."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
