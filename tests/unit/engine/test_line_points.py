@@ -3,11 +3,12 @@
 import itertools
 
 from landscape_ray.engine.line_points import coefficients_of, directions_of, point_digest
-from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector
+from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector, VectorSpec
 
 A, B = (RandomVector(seed=seed, normalization="layer", excluded=()) for seed in (2, 1))
 C = CheckpointDelta(fingerprint="f", location="here", revision=None)
-POINTS = [Perturbation.of(terms) for terms in ([(A, 0.5)], [(B, -1.0), (C, 2.0)], [], [(A, 0.25), (B, 3.0)])]
+TERMS: list[list[tuple[VectorSpec, float]]] = [[(A, 0.5)], [(B, -1.0), (C, 2.0)], [], [(A, 0.25), (B, 3.0)]]
+POINTS = [Perturbation.of(terms) for terms in TERMS]
 
 
 def test_the_order_of_directions_does_not_depend_on_the_points() -> None:
@@ -24,7 +25,7 @@ def test_each_direction_has_the_coefficients_of_all_points_along_it() -> None:
 
 
 def test_digests_tell_weights_directions_and_coefficients_apart() -> None:
-    known = {A: "a", B: "b", C: "c"}
+    known: dict[VectorSpec, str] = {A: "a", B: "b", C: "c"}
     digests = [point_digest("w", known, point) for point in POINTS]
     digests += [point_digest("w", known | {A: "other"}, POINTS[0]), point_digest("v", known, POINTS[0])]
     digests += [point_digest("w", known, Perturbation.of([(A, 0.5000000000000001)]))]
