@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from landscape_ray.config import SweepConfig
-from landscape_ray.engine import EngineSpec
 from landscape_ray.sweep import PreparedSweep
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -41,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="demo:aligned", help="embedded model or checkpoint folder")
     parser.add_argument("--repeats", type=int, default=5, help="visits of each engine")
+    parser.add_argument("--setting", action="append", choices=list(SETTINGS)[1:], help="repeatable; all by default")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure is not None:
@@ -48,8 +48,9 @@ def main() -> None:
         return
     print("| setting | seconds a visit | spread | ratio | equal texts |\n|---|---|---|---|---|")
     base: dict[str, Any] = {}
-    for name, settings in SETTINGS.items():
-        found = in_own_process(arguments.model, arguments.repeats, settings)
+    usual_name, *others = SETTINGS
+    for name in (usual_name, *(arguments.setting or others)):
+        found = in_own_process(arguments.model, arguments.repeats, SETTINGS[name])
         base = base or found
         median, usual = statistics.median(found["seconds"]), statistics.median(base["seconds"])
         equal = sum(ours == theirs for ours, theirs in zip(found["texts"], base["texts"], strict=True))
@@ -77,16 +78,10 @@ def in_own_process(model: str, repeats: int, settings: dict[str, Any]) -> Any:
 
 def measure(model: str, repeats: int, settings: dict[str, Any]) -> None:
     """Build an engine with these settings, and print the seconds and texts of visits to one point."""
-    import vllm  # noqa: PLC0415 - in the measuring process only
+    from landscape_ray.engine.vllm_engine import VllmEngine  # noqa: PLC0415 - in the measuring process only
 
-    from landscape_ray.engine.vllm_engine import VllmEngine  # noqa: PLC0415
-
-    extra = {name: value for name, value in settings.items() if name != "threads"}
-    build = vllm.LLM.__init__
-    vllm.LLM.__init__ = lambda self, **usual: build(self, **{**usual, **extra})
     sweep = prepared(model)
-    spec: EngineSpec = sweep.engine_spec()
-    engine = VllmEngine(spec)
+    engine = VllmEngine(sweep.engine_spec(), **{name: value for name, value in settings.items() if name != "threads"})
     point = sweep.plan.points[-1]  # beyond the wall: answers are long
     seconds, texts = [], []
     for _ in range(repeats + 1):

@@ -84,7 +84,7 @@ class VllmEngine:
 
         Args:
             spec: What to build.
-            **settings: Of vLLM, beside those that the specification decides.
+            **settings: Of vLLM, in place of those that follow from the specification.
 
         Raises:
             ResourceError: vLLM found no room for the model.
@@ -106,20 +106,24 @@ class VllmEngine:
         began = time.perf_counter()
         try:
             self._llm: Any = vllm.LLM(
-                model=str(folder),
-                dtype=spec.dtype,
-                trust_remote_code=False,
-                tensor_parallel_size=spec.run.tensor_parallel,
-                distributed_executor_backend="uni" if spec.run.tensor_parallel == 1 else "mp",
-                worker_extension_cls="landscape_ray.engine.vllm_worker.PerturbationWorker",
-                max_model_len=self._context_needed(spec.benchmarks),
-                max_num_seqs=spec.run.max_num_seqs,
-                enforce_eager=spec.run.enforce_eager or self._on_cpu,
-                # The checkpoint's sampling defaults must not reach the measurement.
-                generation_config="vllm",
-                seed=0,
-                disable_log_stats=True,
-                **({"load_format": "safetensors"} | self._memory(spec, folder) | settings),
+                **{
+                    "model": str(folder),
+                    "dtype": spec.dtype,
+                    "load_format": "safetensors",
+                    "trust_remote_code": False,
+                    "tensor_parallel_size": spec.run.tensor_parallel,
+                    "distributed_executor_backend": "uni" if spec.run.tensor_parallel == 1 else "mp",
+                    "worker_extension_cls": "landscape_ray.engine.vllm_worker.PerturbationWorker",
+                    "max_model_len": self._context_needed(spec.benchmarks),
+                    "max_num_seqs": spec.run.max_num_seqs,
+                    "enforce_eager": spec.run.enforce_eager or self._on_cpu,
+                    # The checkpoint's sampling defaults must not reach the measurement.
+                    "generation_config": "vllm",
+                    "seed": 0,
+                    "disable_log_stats": True,
+                    **self._memory(spec, folder),
+                    **settings,
+                }
             )
         except (ValueError, RuntimeError) as error:
             msg = f"vLLM did not start with {folder}: {error}"
