@@ -11,6 +11,7 @@ import os
 import shlex
 import subprocess
 import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -31,6 +32,8 @@ COMPILE_TIMEOUT_S = 120
 TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 # Elements that a thread writes at a time.
 TASK = 1 << 18
+# Writes that threads may go on to before one is done. Where starts have to be built, so many are held.
+AHEAD = 4
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +82,16 @@ class CpuKernel:
         return out
 
     def run(self, writes: Iterable[Write]) -> list[int]:
-        """Carry out writes one after the other, the rows of each shared out among threads; see `Kernel.run`."""
-        return [sum(self._map(self._run, _tasks(write))) % (1 << 64) for write in writes]
+        """Carry out writes in parts, shared out among threads; see `Kernel.run`."""
+        totals, under_way = [], deque[Iterable[int]]()
+        try:
+            for write in writes:
+                under_way.append(self._map(self._run, _tasks(write)))
+                if len(under_way) > AHEAD:
+                    totals.append(sum(under_way.popleft()))
+        finally:  # an error is not raised while threads write on
+            totals += map(sum, under_way)
+        return [total % (1 << 64) for total in totals]
 
     def _run(self, write: Write) -> int:
         out, start, terms = write.out, write.start, write.terms

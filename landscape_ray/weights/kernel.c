@@ -7,8 +7,11 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
 
-#define N 256
+#define N 256 /* a multiple of four */
 
 enum type { FLOAT32, BFLOAT16, FLOAT16 };
 
@@ -17,6 +20,37 @@ static uint64_t double_bits(double value) { uint64_t bits; memcpy(&bits, &value,
 static float as_float(uint32_t bits) { float value; memcpy(&value, &bits, 4); return value; }
 static uint32_t float_bits(float value) { uint32_t bits; memcpy(&bits, &value, 4); return bits; }
 
+#ifdef __AVX2__
+typedef uint64_t lanes __attribute__((vector_size(32)));
+
+/* The products of the low halves: one instruction, where compilers make four of a 64-bit product. */
+static lanes low_products(lanes a, uint32_t b) { return (lanes)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(b)); }
+
+/* philox_words: the words of n counters, four counters at a time, in the low halves of lanes. */
+static void draw_words(uint64_t key, uint64_t first, int n, uint32_t words[restrict 4][N])
+{
+    for (int i = 0; i < n; i += 4) {
+        lanes c0 = (lanes){0, 1, 2, 3} + (first + (uint64_t)i), c1 = c0 >> 32, c2 = {0}, c3 = {0};
+        uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+#pragma GCC unroll 10
+        for (int round = 0; round < 10; round++) {
+            lanes p0 = low_products(c0, 0xD2511F53u), p1 = low_products(c2, 0xCD9E8D57u);
+            c0 = (p1 >> 32) ^ c1 ^ k0;
+            c1 = p1;
+            c2 = (p0 >> 32) ^ c3 ^ k1;
+            c3 = p0;
+            k0 += 0x9E3779B9u;
+            k1 += 0xBB67AE85u;
+        }
+        for (int lane = 0; lane < 4; lane++) {
+            words[0][i + lane] = (uint32_t)c0[lane];
+            words[1][i + lane] = (uint32_t)c1[lane];
+            words[2][i + lane] = (uint32_t)c2[lane];
+            words[3][i + lane] = (uint32_t)c3[lane];
+        }
+    }
+}
+#else
 /* philox_words: the words of n counters. */
 static void draw_words(uint64_t key, uint64_t first, int n, uint32_t words[restrict 4][N])
 {
@@ -40,6 +74,7 @@ static void draw_words(uint64_t key, uint64_t first, int n, uint32_t words[restr
         words[3][i] = c3;
     }
 }
+#endif
 
 /* _radius and _cos_sin: two normals of each pair of words. */
 static void box_muller(const uint32_t *restrict radius_words, const uint32_t *restrict angle_words,

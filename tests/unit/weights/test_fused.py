@@ -2,6 +2,8 @@
 
 import itertools
 import logging
+import platform
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +17,7 @@ from landscape_ray.weights import (
     FusedPass,
     Perturber,
     WeightsDigest,
+    as_matrix,
     cpu_kernel,
     fused,
     kernel_for,
@@ -140,15 +143,53 @@ def test_any_rectangle_is_part_of_the_whole(  # noqa: PLR0917  (drawn)
     assert by_kernel.hexdigest() == digest.hexdigest()
 
 
-def test_threads_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    threads = torch.get_num_threads()
+@pytest.fixture
+def threads(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> CpuKernel:
+    """The kernel with three threads, and tasks small enough for all of them."""
+    assert isinstance(kernel, CpuKernel)
+    num_threads = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        with_threads = CpuKernel(compiled_kernel()._library)  # type: ignore[union-attr]
+        found = CpuKernel(kernel._library)
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(num_threads)
     monkeypatch.setattr(cpu_kernel, "TASK", 100)
-    compare(Perturber(weights(), dtype=torch.float32, device=CPU), with_threads, POINTS["two"])
+    return found
+
+
+def test_threads_give_the_same(kernel: Kernel, threads: CpuKernel) -> None:
+    perturber = Perturber(weights(), dtype=torch.float32, device=CPU)
+    compare(perturber, threads, POINTS["two"])
+    written, totals = [], []
+    for each in (kernel, threads):
+        memory = {name: torch.empty(shape) for name, shape in SHAPES.items()}
+        regions = {
+            name: [fused.Region(name=name, row=0, column=0, target=as_matrix(tensor))]
+            for name, tensor in memory.items()
+        }
+        totals.append(FusedPass(perturber, each).write(POINTS["two"], regions))
+        written.append(memory)
+    assert totals[0] == totals[1]
+    assert all(torch.equal(written[0][name], written[1][name]) for name in SHAPES)
+
+
+def test_threads_write_no_more_once_an_error_is_raised(threads: CpuKernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    carry_out = threads._run
+
+    def slowly(write: Write) -> int:
+        time.sleep(0.01)
+        return carry_out(write)
+
+    def writes() -> Iterator[Write]:
+        yield Write(out=memory, start=torch.ones(1, 500), index=0, index_step=500, terms=())
+        msg = "the next start is not there"
+        raise OSError(msg)
+
+    monkeypatch.setattr(threads, "_run", slowly)
+    memory = torch.zeros(1, 500)
+    with pytest.raises(OSError, match="not there"):
+        threads.run(writes())
+    assert memory.all()
 
 
 @pytest.fixture
@@ -171,6 +212,15 @@ def test_without_a_compiler_there_is_no_kernel_and_the_log_says_so(
         "Weights are placed by torch, which is slower: no C compiler made the kernel ([Errno 2] No such file or "
         "directory: 'no-such-compiler')."
     )
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have one way only")
+@pytest.mark.usefixtures("_fresh")
+def test_a_processor_without_wide_products_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_kernel, "FLAGS", (*cpu_kernel.FLAGS, "-mno-avx2"))
+    found = kernel_for(weights(), dtype=torch.float32, device=CPU)
+    assert found is not None
+    compare(Perturber(weights(), dtype=torch.float32, device=CPU), found, POINTS["two"])
 
 
 @pytest.mark.usefixtures("_fresh")
