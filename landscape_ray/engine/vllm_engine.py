@@ -42,6 +42,8 @@ def import_vllm(run: RunConfig) -> Any:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     # Cores are leased to the engine as a whole. Left to itself, vLLM asks for a memory node of a CPU per worker.
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+    # On a CPU, every point of packed weights takes fresh memory for them, which is mapped page by page.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     # Only now, because the variables above are read on import.
     import vllm  # noqa: PLC0415
     from vllm.platforms import current_platform  # noqa: PLC0415
