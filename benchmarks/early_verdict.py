@@ -83,25 +83,26 @@ def _line(engine: VllmEngine, alpha: float, whole: Benchmark) -> str:
 
 
 def _cost(engine: VllmEngine, answers: tuple[Completion, ...], keywords: tuple[str, ...]) -> str:
-    """Replay answers that hold no keyword through vLLM's detokenizer, token by token, as its loop does."""
+    """Replay answers up to a keyword through vLLM's detokenizer, token by token, as its loop does."""
     from vllm import SamplingParams  # noqa: PLC0415
     from vllm.v1.engine.detokenizer import IncrementalDetokenizer  # noqa: PLC0415
 
     tokenizer = engine._llm.get_tokenizer()  # noqa: SLF001 - what its loop uses
-    tokens = [answer.token_ids for answer in answers if not any(keyword in answer.text for keyword in keywords)]
     costs = []
     for _ in range(REPETITIONS):
-        began = time.perf_counter()
-        for ids in tokens:
+        began, num_tokens = time.perf_counter(), 0
+        for answer in answers:
             request: Any = SimpleNamespace(
                 request_id="0",
                 prompt_token_ids=[1],
                 sampling_params=SamplingParams(stop=list(keywords), include_stop_str_in_output=True),
             )
             detokenizer = IncrementalDetokenizer.from_new_request(tokenizer, request)
-            for token in ids:
-                detokenizer.update([token], stop_terminated=False)
-        costs.append(1e6 * (time.perf_counter() - began) / sum(map(len, tokens)))
+            for token in answer.token_ids:
+                num_tokens += 1
+                if detokenizer.update([token], stop_terminated=False):
+                    break
+        costs.append(1e6 * (time.perf_counter() - began) / num_tokens)
     return f"{statistics.median(costs):.1f} microseconds a token ({min(costs):.1f} to {max(costs):.1f})"
 
 

@@ -7,7 +7,7 @@ turns out to keep the checkpoint's numbers as they are, the fused pass writes th
 to leave the model as reloading does.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +106,7 @@ class PerturbationWorker:
         """
         if self._fused_pass and self._regions:
             totals = self._fused_pass.write(perturbation, self._regions)
-            _repack_heads(self.model_runner.get_model().modules())
+            _repack_heads(self.model_runner.get_model())
             return list(totals.values())
         return self._reload(perturbation)
 
@@ -222,7 +222,10 @@ class PerturbationWorker:
                 raise PlacementError(msg) from error
         self._check_complete(model, fed, loading)
         # What is loaded is packed anew; of tied modules that is the first only.
-        _repack_heads(model.get_submodule(name.rpartition(".")[0]) for name in self._perturbation_tied)
+        for name, first in self._perturbation_tied.items():
+            source = model.get_submodule(first.rpartition(".")[0])
+            if hasattr(source, "cpu_linear"):
+                model.get_submodule(name.rpartition(".")[0]).cpu_linear = source.cpu_linear
 
     def _tensors(self, perturbation: Perturbation, digest: WeightsDigest) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield checkpoint tensors at a point, and add each to the digest."""
@@ -272,17 +275,17 @@ def _observed_loading(model: torch.nn.Module) -> Iterator[_Loading]:
         del model.load_weights  # the class's method shows again
 
 
-def _tied_parameters(model: torch.nn.Module) -> frozenset[str]:
-    """Return the later names of parameters that several modules share, such as `lm_head.weight`."""
+def _tied_parameters(model: torch.nn.Module) -> dict[str, str]:
+    """Return later names of parameters that several modules share, such as `lm_head.weight`, with the first ones."""
     first: dict[int, str] = {}
-    return frozenset(
-        name
+    return {
+        name: first[id(parameter)]
         for name, parameter in model.named_parameters(remove_duplicate=False)
         if first.setdefault(id(parameter), name) != name
-    )
+    }
 
 
-def _num_padding(model: torch.nn.Module, tied: frozenset[str]) -> int:
+def _num_padding(model: torch.nn.Module, tied: Collection[str]) -> int:
     """Return how many elements the model's vocabulary padding adds to what the checkpoint holds."""
     from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmbedding  # noqa: PLC0415
 
@@ -293,8 +296,8 @@ def _num_padding(model: torch.nn.Module, tied: frozenset[str]) -> int:
     )
 
 
-def _repack_heads(modules: Iterable[torch.nn.Module]) -> None:
-    """Let heads and embeddings among some modules see new weights on a CPU.
+def _repack_heads(model: torch.nn.Module) -> None:
+    """Let heads and embeddings see weights that were written in place, on a CPU.
 
     There a head computes with a packed copy made at load, and would silently keep the weights it started with.
     """
@@ -302,6 +305,6 @@ def _repack_heads(modules: Iterable[torch.nn.Module]) -> None:
 
     if not current_platform.is_cpu():
         return
-    for module in modules:
+    for module in model.modules():
         if isinstance(module, VocabParallelEmbedding):
             module.quant_method.process_weights_after_loading(module)
