@@ -1,8 +1,11 @@
 """Fixtures that several folders of tests share: landscapes and rows of the result store made by hand, checkpoints."""
 
+import atexit
 import http.server
 import json
+import os
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +20,25 @@ from landscape_ray.analysis import Landscape, Outcome
 from landscape_ray.config import AxisConfig, SweepConfig
 from landscape_ray.evaluation import Benchmark, Prompt, Verdict
 from landscape_ray.plan import Axis, Grid, PlannedPoint, SweepPlan
+
+EXIT_STATUS = pytest.StashKey[int]()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[EXIT_STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave without tearing libraries down, once all is reported.
+
+    Ray's threads run on after `ray.shutdown()`. Once in many runs one of them called what was destroyed already, and a
+    suite that had passed ended with a segmentation fault.
+    """
+    if EXIT_STATUS in config.stash and "ray" in sys.modules:
+        atexit._run_exitfuncs()
+        config.get_terminal_writer().flush()
+        os._exit(config.stash[EXIT_STATUS])
 
 
 class LandscapeFromCounts(Protocol):
