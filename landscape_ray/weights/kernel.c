@@ -21,16 +21,22 @@ static float as_float(uint32_t bits) { float value; memcpy(&value, &bits, 4); re
 static uint32_t float_bits(float value) { uint32_t bits; memcpy(&bits, &value, 4); return bits; }
 
 #ifdef __AVX2__
+/* Products of low halves are one instruction, where compilers make four of a 64-bit product. */
 typedef uint64_t lanes __attribute__((vector_size(32)));
-
-/* The products of the low halves: one instruction, where compilers make four of a 64-bit product. */
+static const lanes ORDER = {0, 1, 2, 3};
 static lanes low_products(lanes a, uint32_t b) { return (lanes)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(b)); }
+#else
+typedef uint64_t lanes;
+static const lanes ORDER = 0;
+static lanes low_products(lanes a, uint32_t b) { return (uint64_t)(uint32_t)a * b; }
+#endif
+enum { LANES = sizeof(lanes) / sizeof(uint64_t) };
 
-/* philox_words: the words of n counters, four counters at a time, in the low halves of lanes. */
+/* philox_words: the words of n counters, one a lane, in its low half. */
 static void draw_words(uint64_t key, uint64_t first, int n, uint32_t words[restrict 4][N])
 {
-    for (int i = 0; i < n; i += 4) {
-        lanes c0 = (lanes){0, 1, 2, 3} + (first + (uint64_t)i), c1 = c0 >> 32, c2 = {0}, c3 = {0};
+    for (int i = 0; i < n; i += LANES) {
+        lanes c0 = ORDER + (first + (uint64_t)i), c1 = c0 >> 32, c2 = {0}, c3 = {0};
         uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
 #pragma GCC unroll 10
         for (int round = 0; round < 10; round++) {
@@ -42,39 +48,15 @@ static void draw_words(uint64_t key, uint64_t first, int n, uint32_t words[restr
             k0 += 0x9E3779B9u;
             k1 += 0xBB67AE85u;
         }
-        for (int lane = 0; lane < 4; lane++) {
-            words[0][i + lane] = (uint32_t)c0[lane];
-            words[1][i + lane] = (uint32_t)c1[lane];
-            words[2][i + lane] = (uint32_t)c2[lane];
-            words[3][i + lane] = (uint32_t)c3[lane];
+        const lanes last[4] = {c0, c1, c2, c3};
+        for (int word = 0; word < 4; word++) {
+            uint64_t c[LANES];
+            memcpy(c, &last[word], sizeof c);
+            for (int lane = 0; lane < LANES; lane++)
+                words[word][i + lane] = (uint32_t)c[lane];
         }
     }
 }
-#else
-/* philox_words: the words of n counters. */
-static void draw_words(uint64_t key, uint64_t first, int n, uint32_t words[restrict 4][N])
-{
-    for (int i = 0; i < n; i++) {
-        uint64_t counter = first + (uint64_t)i;
-        uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32), c2 = 0, c3 = 0;
-        uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
-#pragma GCC unroll 10
-        for (int round = 0; round < 10; round++) {
-            uint64_t p0 = (uint64_t)c0 * 0xD2511F53u, p1 = (uint64_t)c2 * 0xCD9E8D57u;
-            c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-            c1 = (uint32_t)p1;
-            c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-            c3 = (uint32_t)p0;
-            k0 += 0x9E3779B9u;
-            k1 += 0xBB67AE85u;
-        }
-        words[0][i] = c0;
-        words[1][i] = c1;
-        words[2][i] = c2;
-        words[3][i] = c3;
-    }
-}
-#endif
 
 /* _radius and _cos_sin: two normals of each pair of words. */
 static void box_muller(const uint32_t *restrict radius_words, const uint32_t *restrict angle_words,
