@@ -1,6 +1,7 @@
 """Points between checkpoints: each checkpoint to the bit, the formula elsewhere, and what is refused."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -295,6 +296,7 @@ def test_an_adapter_of_another_model_is_refused(untied_checkpoint: Path, make_ad
 
 NUM_LAYERS, LAYER_BYTES = 12, 16 << 20
 MEASURE = """
+import os
 import re, sys
 from pathlib import Path
 import torch
@@ -344,10 +346,12 @@ def test_two_further_checkpoints_take_a_few_tensors_of_memory(tmp_path: Path) ->
         (tmp_path / str(i)).mkdir()
         save_file(tensors, tmp_path / str(i) / "model.safetensors")
     command = [sys.executable, "-c", MEASURE, *(str(tmp_path / str(i)) for i in range(3))]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603  (our own code)
+    # Freed tensors go back at once: left to itself, glibc keeps up to four of them, now these and now those.
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "131072"}
+    result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)  # noqa: S603  (our own code)
     in_tensors = [int(line) / LAYER_BYTES for line in result.stdout.split()]
     measuring, placing, a_whole_checkpoint = in_tensors
-    # Measured: 4 to 8, results handed out, copies of a block and mapped pages among them. Two checkpoints are 24.
-    assert measuring < NUM_LAYERS
-    assert placing < NUM_LAYERS
+    # Measured: 4.0 and 4.6, the results handed out and copies of a block among them. Two checkpoints have 24.
+    assert measuring < 6
+    assert placing < 6
     assert a_whole_checkpoint > NUM_LAYERS, "this would not have been noticed"
