@@ -1,4 +1,4 @@
-"""Fixtures that several folders of tests share: landscapes and rows of the result store made by hand, checkpoints."""
+"""Fixtures that several folders of tests share: landscapes, rows of the store, checkpoints. And how a run ends."""
 
 import atexit
 import http.server
@@ -32,8 +32,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave without tearing libraries down, once all is reported.
 
-    Ray's threads run on after `ray.shutdown()`. Once in many runs one of them called what was destroyed already, and a
-    suite that had passed ended with a segmentation fault.
+    Threads of Ray and gRPC run on after `ray.shutdown()`. Once in many runs a thread, one of these by all signs, called
+    what was destroyed already, and a suite that had passed ended with a segmentation fault.
     """
     if EXIT_STATUS in config.stash and "ray" in sys.modules:
         atexit._run_exitfuncs()

@@ -42,7 +42,7 @@ def import_vllm(run: RunConfig) -> Any:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     # Cores are leased to the engine as a whole. Left to itself, vLLM asks for a memory node of a CPU per worker.
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
-    # On a CPU, every point of packed weights takes fresh memory for them, which is mapped page by page.
+    # Large pages: on a CPU every point of packed weights takes fresh memory, which is slow to map by small ones.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     # Only now, because the variables above are read on import.
     import vllm  # noqa: PLC0415

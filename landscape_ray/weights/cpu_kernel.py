@@ -32,7 +32,7 @@ COMPILE_TIMEOUT_S = 120
 TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 # Elements that a thread writes at a time.
 TASK = 1 << 18
-# Writes that threads may go on to before one is done. Where starts have to be built, so many are held.
+# Writes that threads may go on to before one is done. Where starts have to be built, they are held as long.
 AHEAD = 4
 
 logger = logging.getLogger(__name__)
