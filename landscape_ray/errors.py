@@ -19,6 +19,8 @@ Every message is one paragraph that says what was wrong, the value, where, and w
 between Ray processes, so each takes exactly one argument, its message, and therefore pickles.
 """
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import ClassVar
 
 __all__ = [
@@ -34,7 +36,12 @@ __all__ = [
     "PlacementError",
     "ResourceError",
     "UserError",
+    "few_of",
+    "in_brief",
 ]
+
+MOST_NAMES = 3
+MOST_CHARS = 300
 
 
 class LandscapeError(Exception):
@@ -94,3 +101,23 @@ class LeaseError(LandscapeError):
     """Another run is measuring this sweep, or has taken it over."""
 
     exit_code = 3
+
+
+def few_of(names: Iterable[str], num: int | None = None) -> str:
+    """List at most three names, and say how many more there are: `a, b, c and 4 more`.
+
+    Args:
+        names: All names, or the first ones.
+        num: How many there are, where not all are given.
+    """
+    names = list(names)
+    shown = list(islice(names, MOST_NAMES))
+    more = (len(names) if num is None else num) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
+
+
+def in_brief(error: object) -> str:
+    """Return what another library says, shortened, on one line: it follows a sentence of our own."""
+    line = " ".join(str(error).split())
+    said = line if len(line) <= MOST_CHARS else line[:MOST_CHARS].rpartition(" ")[0] + " ..."
+    return said.rstrip(".") or type(error).__name__

@@ -16,6 +16,7 @@ from landscape_ray.cli import text
 from landscape_ray.cli.text import print_json
 from landscape_ray.config import SweepConfig, load_config
 from landscape_ray.errors import BenchmarkError, LandscapeError
+from landscape_ray.evaluation import Benchmark, load_benchmark
 
 __all__ = ["app", "main"]
 
@@ -121,7 +122,8 @@ def plan(
 ) -> None:
     """Print what a sweep will measure and cost. Starts nothing.
 
-    Checks the configuration and the prompts. Give it the same --set as the run:
+    Checks the configuration and the prompts; and the model, where it is here or the Hub answers. Give it the same --set
+    as the run:
 
     ```
     landscape-ray plan jobs/configs/paper/llama-3-8b-instruct-2d.yaml --set directions.draws=1
@@ -133,17 +135,22 @@ def plan(
     landscape-ray plan my.yaml --target-interval 2.0 --from results/my
     ```
     """
+    from landscape_ray.engine.preflight import check_ahead  # noqa: PLC0415
     from landscape_ray.plan import Geometry, SweepPlan, estimate  # noqa: PLC0415
 
     if from_ is not None and target_interval is None:
         raise typer.BadParameter("--from is of use with --target-interval only.")  # noqa: EM101
 
     sweep = _load(config, set_ or (), adaptive=adaptive)
-    num_prompts, problems = _num_prompts(sweep)
+    benchmarks, num_prompts, problems = _prompts(sweep)
+    not_checked = check_ahead(sweep, benchmarks)
     planned = SweepPlan.from_config(sweep, Geometry.assumed(sweep))
     size = estimate(sweep, planned, num_prompts)
     document = {"sweep_id": sweep.sweep_id, "num_prompts": num_prompts, **asdict(size), "problems": problems}
+    document["not_checked"] = not_checked
     facts = [*text.plan_text(sweep, size, num_prompts)]
+    if not_checked:
+        facts.append(("not checked", not_checked))
     if target_interval is not None:
         from landscape_ray.cli import precision  # noqa: PLC0415
 
@@ -164,20 +171,19 @@ def _load(config: Path, overrides: Sequence[str], *, adaptive: bool) -> SweepCon
     return load_config(config, ["adaptive={}", *overrides]) if adaptive and sweep.adaptive is None else sweep
 
 
-def _num_prompts(config: SweepConfig) -> tuple[dict[str, int], list[str]]:
-    """Return the number of prompts by benchmark, and why prompts that will be needed cannot be had now."""
-    from landscape_ray.evaluation import load_benchmark  # noqa: PLC0415
-
-    num_prompts, problems = {}, []
+def _prompts(config: SweepConfig) -> tuple[list[Benchmark], dict[str, int], list[str]]:
+    """Return benchmarks, their numbers of prompts by name, and why prompts that will be needed cannot be had now."""
+    benchmarks, num_prompts, problems = [], {}, []
     for benchmark in config.benchmarks:
         try:
-            num_prompts[benchmark.name] = len(load_benchmark(benchmark).prompts)
+            benchmarks.append(load_benchmark(benchmark))
+            num_prompts[benchmark.name] = len(benchmarks[-1].prompts)
         except BenchmarkError as error:
             if benchmark.limit is None:
                 raise
             num_prompts[benchmark.name] = benchmark.limit
             problems.append(str(error))
-    return num_prompts, problems
+    return benchmarks, num_prompts, problems
 
 
 @app.command()

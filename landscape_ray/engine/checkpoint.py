@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from landscape_ray.config import CheckpointConfig, ModelConfig
-from landscape_ray.errors import CheckpointError
+from landscape_ray.errors import CheckpointError, in_brief
 from landscape_ray.plan import CheckpointDelta
 
-__all__ = ["ResolvedModel", "check_same_computation", "checkpoint_folder", "resolve", "resolve_delta"]
+__all__ = ["ResolvedModel", "can_be_had", "check_same_computation", "checkpoint_folder", "resolve", "resolve_delta"]
 
 DEMO_PREFIX = "demo:"
 # Everything that decides tokens besides the weights, and what is fetched of a repository: no code, no pickles.
@@ -24,7 +24,7 @@ NOT_FETCHED = ("*/*", "consolidated*")
 NUM_SAMPLES, SAMPLE_BYTES = 256, 1 << 16
 INDEX_FILE = "model.safetensors.index.json"
 ADAPTER_CONFIG = "adapter_config.json"
-HUB_TIMEOUT_S = 30
+HUB_TIMEOUT_S, PROBE_TIMEOUT_S = 30, 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +82,40 @@ def _resolve(model: ModelConfig | CheckpointConfig, *, may_be_adapter: bool) -> 
             msg = f"The revision {model.revision!r} is given, but {path} is a folder; folders have no revisions."
             raise CheckpointError(msg)
         return _resolve_folder(path, may_be_adapter=may_be_adapter)
-    if model.id.startswith((".", "/", "~")) or model.id.count("/") > 1:
+    if _is_path(model.id):
         msg = f"The id {model.id!r} is no folder here. Give the path of a checkpoint folder, or a Hub id."
         raise CheckpointError(msg)
     return _resolve_on_hub(model, may_be_adapter=may_be_adapter)
 
 
-def checkpoint_folder(location: str, revision: str | None) -> Path:
+def can_be_had(model: ModelConfig | CheckpointConfig) -> str | None:
+    """Return None for a checkpoint that is here, or on a Hub that answers at once; else the reason that it is not."""
+    if model.id.startswith(DEMO_PREFIX) or Path(model.id).expanduser().is_dir():
+        return None
+    if _is_path(model.id):
+        return f"{model.id} is no folder here"
+    import huggingface_hub as hub  # noqa: PLC0415 - heavy, and needed here only
+
+    if isinstance(hub.try_to_load_from_cache(model.id, "config.json", revision=model.revision), str):
+        return None
+    try:
+        hub.get_hf_file_metadata(
+            hub.hf_hub_url(model.id, "config.json", revision=model.revision), timeout=PROBE_TIMEOUT_S
+        )
+    except hub.errors.EntryNotFoundError:
+        return None  # an adapter, perhaps
+    except Exception as error:  # noqa: BLE001 - the client raises errors of several libraries
+        return str(_hub_error(model.id, model.revision, error))
+    return None
+
+
+def checkpoint_folder(location: str, revision: str | None, *, weights: bool = True) -> Path:
     """Return the local folder of a resolved model, fetching it from the Hub where it is not there yet.
+
+    Args:
+        location: Folder, or Hub id.
+        revision: Commit on the Hub; None for a folder.
+        weights: Fetch all of it; or else, where only its configuration and tokenizer are needed, these.
 
     Raises:
         CheckpointError: It cannot be fetched.
@@ -110,7 +136,7 @@ def checkpoint_folder(location: str, revision: str | None) -> Path:
             snapshot_download(
                 location,
                 revision=revision,
-                allow_patterns=list(FETCHED),
+                allow_patterns=list(FETCHED if weights else TEXT_FILES),
                 ignore_patterns=list(NOT_FETCHED),
                 etag_timeout=HUB_TIMEOUT_S,
             )
@@ -154,6 +180,10 @@ def check_same_computation(model: Path, checkpoint: Path) -> None:
             "checkpoint of the same configuration."
         )
         raise CheckpointError(msg)
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or name.count("/") > 1
 
 
 def _resolve_folder(folder: Path, *, may_be_adapter: bool) -> ResolvedModel:
@@ -210,7 +240,7 @@ def _hub_error(model_id: str, revision: str | None, error: Exception) -> Checkpo
         case errors.EntryNotFoundError():
             reason = "has no config.json; a checkpoint in the layout of transformers is needed, or an adapter's of PEFT"
         case _:
-            reason = f"cannot be had ({type(error).__name__}: {error}); check the network, or give a folder"
+            reason = f"cannot be had ({type(error).__name__}: {in_brief(error)}); check the network, or give a folder"
     return CheckpointError(f"The {where} {reason}.")
 
 

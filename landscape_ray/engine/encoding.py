@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
-from landscape_ray.errors import BenchmarkError, CheckpointError
+from landscape_ray.errors import BenchmarkError, CheckpointError, in_brief
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, ScoredText
 
 __all__ = ["PROMPT_TOO_LONG", "PromptEncoder"]
@@ -35,7 +35,7 @@ class PromptEncoder:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
         except (OSError, ValueError, KeyError) as error:
-            msg = f"{folder} holds no tokenizer and configuration that transformers can read: {error}"
+            msg = f"{folder} holds no tokenizer and configuration that transformers can read: {in_brief(error)}."
             raise CheckpointError(msg) from error
         self.context_length = _context_length(folder, config)
         self.stop_token_ids = self._stop_token_ids(folder, config)
@@ -87,8 +87,8 @@ class PromptEncoder:
         except (jinja2.TemplateError, ValueError, TypeError) as error:
             roles = " and ".join(message["role"] for message in messages)
             msg = (
-                f"Benchmark {benchmark.name!r}: the chat template cannot render a conversation of {roles}: {error}. "
-                "Set system_prompt to null if the model takes none, or give another chat_template."
+                f"Benchmark {benchmark.name!r}: the chat template cannot render a conversation of {roles}: "
+                f"{in_brief(error)}. Set system_prompt to null if the model takes none, or give another chat_template."
             )
             raise BenchmarkError(msg) from error
         if dropped := [message["role"] for message in messages if message["content"].strip() not in text]:

@@ -14,6 +14,7 @@ from landscape_ray.config import SweepConfig
 from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.checkpoint import ResolvedModel, resolve
 from landscape_ray.engine.geometry import measure_geometry, resolve_checkpoints
+from landscape_ray.engine.preflight import check_checkpoints, check_model
 from landscape_ray.evaluation import Benchmark, load_benchmark
 from landscape_ray.plan import (
     CheckpointDelta,
@@ -104,6 +105,12 @@ class PreparedSweep:
         manifest = store.read_manifest()
         if manifest is not None:
             check_same_sweep(manifest, config, model.fingerprint, benchmarks, deltas)
+        if config.engine != "synthetic":
+            check_checkpoints(model, deltas)
+            # What the folder's sweep has been measured with already is in order.
+            seen = () if manifest is None else manifest.benchmarks
+            if new := [benchmark for benchmark in benchmarks if benchmark.name not in seen]:
+                check_model(config.engine, model, new)
         geometry = _geometry(config, model, deltas, manifest)
         plan = SweepPlan.from_config(config, geometry)
         identities = {benchmark.name: BenchmarkIdentity.of(benchmark) for benchmark in benchmarks}

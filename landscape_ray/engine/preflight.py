@@ -1,0 +1,118 @@
+"""What can be known to be wrong with a model and its prompts before an engine starts: found on the driver, in seconds.
+
+Each check reads files of a few megabytes: configuration, tokenizer, chat template. Weights are not fetched for it.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from landscape_ray.config import SweepConfig
+from landscape_ray.engine.checkpoint import ResolvedModel, can_be_had, checkpoint_folder, resolve
+from landscape_ray.engine.geometry import resolve_checkpoints
+from landscape_ray.engine.quantized import check_unquantized
+from landscape_ray.engine.vllm_registry import generative_architectures
+from landscape_ray.errors import BenchmarkError, CheckpointError, few_of
+from landscape_ray.evaluation import Benchmark, scored_texts
+from landscape_ray.plan import CheckpointDelta
+
+__all__ = ["check_ahead", "check_checkpoints", "check_model"]
+
+
+def check_ahead(config: SweepConfig, benchmarks: Sequence[Benchmark]) -> str | None:
+    """Check a request as a run would, as far as its checkpoints can be had where it is planned.
+
+    Returns:
+        Why they were not looked at; None if they were.
+
+    Raises:
+        UserError: It cannot be carried out as written.
+    """
+    if config.engine == "synthetic":
+        return None
+    for checkpoint in (config.model, *config.checkpoints):
+        if (reason := can_be_had(checkpoint)) is not None:
+            return reason
+    model = resolve(config.model)
+    check_checkpoints(model, resolve_checkpoints(config))
+    check_model(config.engine, model, benchmarks)
+    return None
+
+
+def check_checkpoints(model: ResolvedModel, deltas: Sequence[CheckpointDelta]) -> None:
+    """Refuse checkpoints that hold no plain weights: those of the model, and those that axes lead to.
+
+    Raises:
+        CheckpointError: One is quantised, or its configuration cannot be had.
+    """
+    for checkpoint in (model, *deltas):
+        folder = checkpoint_folder(checkpoint.location, checkpoint.revision, weights=False)
+        check_unquantized(folder, checkpoint.location)
+
+
+def check_model(engine: str, model: ResolvedModel, benchmarks: Sequence[Benchmark]) -> None:
+    """Make sure that an engine will know the model, and that the model can be asked what benchmarks ask.
+
+    Where transformers is not installed, as on a machine that only plans, nothing is checked: engines check the same
+    when they start.
+
+    Args:
+        engine: Which engine is to run it.
+        model: The model, pinned.
+        benchmarks: What it will be asked.
+
+    Raises:
+        UserError: It cannot be; the message says what to change.
+    """
+    try:
+        from landscape_ray.engine.encoding import PromptEncoder  # noqa: PLC0415 - heavy
+    except ImportError:
+        return
+    folder = checkpoint_folder(model.location, model.revision, weights=False)
+    _check_architecture(engine, folder)
+    encoder = PromptEncoder(folder)
+    for benchmark in benchmarks:
+        _check_room(encoder, benchmark)
+
+
+def _check_architecture(engine: str, folder: Path) -> None:
+    """Refuse what no library here generates text with; vLLM also runs models of transformers that it does not have."""
+    from transformers.models.auto import modeling_auto  # noqa: PLC0415 - heavy
+
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    names, model_type = config.get("architectures") or [], config.get("model_type")
+    causal, multimodal = (
+        modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    )
+    if engine == "transformers":
+        known = model_type in causal
+    else:
+        own = generative_architectures()
+        known = own is None or not own.union(causal.values(), multimodal.values()).isdisjoint(names)
+    if not known:
+        msg = (
+            f"The {engine} engine has no way to generate text with {folder}: its config.json says architectures "
+            f"{few_of(names) or 'none'} and model_type {model_type!r}. Give a causal language model, such as a "
+            "...ForCausalLM, that the installed libraries know."
+        )
+        raise CheckpointError(msg)
+
+
+def _check_room(encoder: Any, benchmark: Benchmark) -> None:
+    """Refuse a benchmark none of whose prompts fits the model's context; a single one that does not is a row's fate."""
+    if benchmark.is_scored:
+        lengths = (len(encoder.encode_scored(text)[0]) for text in scored_texts(benchmark))
+    else:
+        lengths = (len(prompt) for prompt in encoder.encode(benchmark))
+    shortest = None
+    for length in lengths:
+        if length < encoder.context_length:
+            return
+        shortest = length if shortest is None else min(shortest, length)
+    msg = (
+        f"Benchmark {benchmark.name!r}: no prompt fits the model's context of {encoder.context_length} tokens; the "
+        f"shortest takes {shortest}. Give a model with a longer context, or shorter prompts."
+    )
+    raise BenchmarkError(msg)
