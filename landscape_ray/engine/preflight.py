@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from landscape_ray.config import SweepConfig
+from landscape_ray.config import CheckpointConfig, ModelConfig, SweepConfig
 from landscape_ray.engine.checkpoint import ResolvedModel, can_be_had, checkpoint_folder, resolve
 from landscape_ray.engine.geometry import resolve_checkpoints
 from landscape_ray.engine.quantized import check_unquantized
@@ -31,7 +31,8 @@ def check_ahead(config: SweepConfig, benchmarks: Sequence[Benchmark]) -> str | N
     """
     if config.engine == "synthetic":
         return None
-    for checkpoint in (config.model, *config.checkpoints):
+    checkpoints: list[ModelConfig | CheckpointConfig] = [config.model, *config.checkpoints]
+    for checkpoint in checkpoints:
         if (reason := can_be_had(checkpoint)) is not None:
             return reason
     model = resolve(config.model)
@@ -46,9 +47,9 @@ def check_checkpoints(model: ResolvedModel, deltas: Sequence[CheckpointDelta]) -
     Raises:
         CheckpointError: One is quantised, or its configuration cannot be had.
     """
-    for checkpoint in (model, *deltas):
-        folder = checkpoint_folder(checkpoint.location, checkpoint.revision, weights=False)
-        check_unquantized(folder, checkpoint.location)
+    places = [(model.location, model.revision), *((delta.location, delta.revision) for delta in deltas)]
+    for location, revision in places:
+        check_unquantized(checkpoint_folder(location, revision, weights=False), location)
 
 
 def check_model(engine: str, model: ResolvedModel, benchmarks: Sequence[Benchmark]) -> None:

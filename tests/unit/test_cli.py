@@ -157,6 +157,7 @@ def test_plan_counts(cli: CLI, sweep: Path) -> None:
             "max_tokens": 800,
             "seconds": None,
             "problems": [],
+            "not_checked": None,
         }
     ]
 
