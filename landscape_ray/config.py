@@ -11,6 +11,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
@@ -288,6 +289,10 @@ class AdvBenchPrompts(Section):
     """A local copy of harmful_behaviors.csv; null: fetch from the pinned address. Its sha256 is checked either way."""
 
 
+Where: TypeAlias = dict[str, str | int | float | bool]
+"""Values of columns, as YAML reads them; see `evaluation.row_filter` for what equals them in a file."""
+
+
 class FilePrompts(Section):
     """Prompts from a file of the user."""
 
@@ -299,7 +304,7 @@ class FilePrompts(Section):
     """Column (or JSON key) that holds the prompt text."""
     id_column: str | None = None
     """Column with a unique id per prompt; null: the row number."""
-    where: dict[str, str | int | bool] = {}
+    where: Where = {}
     """Take only the rows whose columns have these values, such as `{label: safe}`."""
 
 
@@ -323,7 +328,7 @@ class HubPrompts(Section):
     """Column that holds the prompt text."""
     id_column: str | None = None
     """Column with a unique id per prompt; null: the row number."""
-    where: dict[str, str | int | bool] = {}
+    where: Where = {}
     """Take only the rows whose columns have these values, such as `{label: safe}`."""
 
 
@@ -347,9 +352,15 @@ class MultipleChoiceConfig(Section):
     """`letters`: the answers are listed under the question, and the model says a letter (as in MMLU). `texts`: they
     are not listed, and each one is scored as the continuation of the question (as in HellaSwag)."""
     choices_column: str = "choices"
-    """Column with the list of answers; in a CSV file a JSON list."""
+    """Column with the list of answers, or with both lists as `{text: [...], label: [...]}`, as in ARC; in a CSV file as
+    JSON."""
+    labels_column: str | None = None
+    """Column with the list of the answers' labels, as text or numbers. Null: those beside the answers, if there are."""
     answer_column: str = "answer"
-    """Column with the right answer: its number, counted from 0, or its letter."""
+    """Column with the right answer: its label where there are labels; else its letter, or its number, in all rows the
+    same."""
+    first_number: Literal[0, 1] = 0
+    """Number of the first answer, where right answers without labels are numbers."""
     description: str = ""
     """What stands before everything, such as the subject of the questions."""
     examples: PromptsConfig | None = None
@@ -394,6 +405,9 @@ class BenchmarkConfig(Section):
     """Who decides: `keyword`, the paper's list of refusal keywords."""
     multiple_choice: MultipleChoiceConfig = MultipleChoiceConfig()
     """For `accuracy`: how questions are put."""
+    primary: bool | str = False
+    """Whether this is how the model is meant to be used, so that its score is the headline; of several
+    `system_prompts` the name of that one. At most one benchmark is; without any it is the first of metric `asr`."""
 
     @model_validator(mode="after")
     def _check_that_keys_apply(self) -> Self:
@@ -410,15 +424,19 @@ class BenchmarkConfig(Section):
         if self.system_prompts and self.system_prompt is not None:
             msg = "give either system_prompt or system_prompts"
             raise ValueError(msg)
+        if self.primary not in (False, *(self.system_prompts or (True,))):
+            what = f"the name of one of the system_prompts, {', '.join(self.system_prompts)}"
+            msg = f"primary is {self.primary!r}; give {what if self.system_prompts else 'true or false'}"
+            raise ValueError(msg)
         return self
 
     def expanded(self) -> "tuple[BenchmarkConfig, ...]":
         """Return one benchmark for each of several system prompts, or this one alone."""
         if not self.system_prompts:
             return (self,)
-        common = self.model_dump(exclude={"name", "system_prompt", "system_prompts"})
+        common = self.model_dump(exclude={"name", "system_prompt", "system_prompts", "primary"})
         return tuple(
-            BenchmarkConfig(name=f"{self.name}-{name}", system_prompt=prompt, **common)
+            BenchmarkConfig(name=f"{self.name}-{name}", system_prompt=prompt, primary=name == self.primary, **common)
             for name, prompt in self.system_prompts.items()
         )
 
@@ -537,7 +555,16 @@ class SweepConfig(Section):
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             msg = f"benchmark names must differ; used more than once: {', '.join(doubled)}"
             raise ValueError(msg)
+        if len(primary := [benchmark.name for benchmark in self.benchmarks if benchmark.primary]) > 1:
+            msg = f"one benchmark can be primary; these are: {', '.join(primary)}"
+            raise ValueError(msg)
         return self
+
+    @property
+    def headline_benchmark(self) -> BenchmarkConfig:
+        """The benchmark whose score is the sweep's: the primary one, else the first of `asr`, else the first."""
+        ranked = sorted(self.benchmarks, key=lambda benchmark: (not benchmark.primary, benchmark.metric != "asr"))
+        return ranked[0]
 
     @model_validator(mode="after")
     def _check_adaptive(self) -> Self:
@@ -600,6 +627,10 @@ class SweepConfig(Section):
         for benchmark in science["benchmarks"]:
             if not benchmark["decoding"]["early_verdict"]:
                 del benchmark["decoding"]["early_verdict"]
+            del benchmark["primary"]  # says which score is shown first, and decides none
+            for key in ("labels_column", "first_number"):
+                if not benchmark["multiple_choice"][key]:
+                    del benchmark["multiple_choice"][key]
         if self.batching == "point":
             del science["batching"]
         return science
@@ -712,4 +743,7 @@ def _what(error: Any) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] in {"missing", "value_error"}:
         return message
-    return f"{message} (got {error['input']!r})"
+    quoted = ""
+    if error["type"] == "string_type" and isinstance(value := error["input"], bool | int | float | date):
+        quoted = f", which YAML takes for a {type(value).__name__}; write text that looks like one in quotes"
+    return f"{message} (got {error['input']!r}{quoted})"

@@ -23,12 +23,16 @@ from landscape_ray.config import (
 from landscape_ray.errors import BenchmarkError
 from landscape_ray.evaluation.advbench import advbench_csv
 from landscape_ray.evaluation.benchmark import Benchmark, Prompt
-from landscape_ray.evaluation.multiple_choice import context_of, question
+from landscape_ray.evaluation.multiple_choice import QuestionReader, context_of
+from landscape_ray.evaluation.row_filter import RowFilter
 from landscape_ray.evaluation.system_prompts import check_is_text, system_message
 
 __all__ = ["file_rows", "load_benchmark"]
 
 Row: TypeAlias = Mapping[str, Any]
+
+MAX_FIELD_CHARS = 2**31 - 1
+"""Longest field of a CSV file."""
 
 DEMO_FILES = {
     "harmful": ("prompts.csv", "goal"),
@@ -49,20 +53,11 @@ def load_benchmark(config: BenchmarkConfig) -> Benchmark:
         BenchmarkError: The prompts cannot be had, or are not one non-empty text with a unique id per row.
     """
     try:
-        prompts = tuple(_prompts(config))
+        prompts = _prompts(config)
         system_prompt = system_message(config.system_prompt)
     except BenchmarkError as error:
         msg = f"Benchmark {config.name!r}: {error}"
         raise BenchmarkError(msg) from error
-    if not prompts:
-        msg = f"Benchmark {config.name!r}: its source holds no prompts. Give one with at least one row."
-        raise BenchmarkError(msg)
-    if config.limit is not None and len(prompts) < config.limit:
-        msg = (
-            f"Benchmark {config.name!r}: limit is {config.limit}, but its source holds only {len(prompts)} prompts. "
-            f"Set limit to at most {len(prompts)}, or to null to use all."
-        )
-        raise BenchmarkError(msg)
     return Benchmark(
         name=config.name,
         prompts=prompts,
@@ -82,7 +77,7 @@ class _Source:
     rows: Iterable[Row]
     column: str
     id_column: str | None = None
-    where: Mapping[str, str | int | bool] = field(default_factory=dict)
+    filter: RowFilter = field(default_factory=lambda: RowFilter({}))
 
     def first(self, limit: int | None) -> Iterator[tuple[int, Row]]:
         """Yield the first rows that are wanted, with their numbers; rows beyond are not looked at."""
@@ -90,8 +85,8 @@ class _Source:
         return itertools.islice(wanted, limit)
 
     def _is_wanted(self, row: Row, number: int) -> bool:
-        _check_columns(row, number, self.where)
-        return all(str(row[name]) == str(value) for name, value in self.where.items())
+        _check_columns(row, number, self.filter.where)
+        return self.filter.wants(row)
 
 
 def _source(config: PromptsConfig) -> _Source:
@@ -103,31 +98,49 @@ def _source(config: PromptsConfig) -> _Source:
             return _Source(rows=_csv_rows(io.StringIO(advbench_csv(path)), "AdvBench"), column="goal")
         case FilePrompts() as file:
             rows = file_rows(Path(file.path).expanduser())
-            return _Source(rows=rows, column=file.column, id_column=file.id_column, where=file.where)
+            return _Source(rows=rows, column=file.column, id_column=file.id_column, filter=RowFilter(file.where))
         case HubPrompts() as hub:
             rows = itertools.chain.from_iterable(file_rows(path) for path in _hub_files(hub))
-            return _Source(rows=rows, column=hub.column, id_column=hub.id_column, where=hub.where)
+            return _Source(rows=rows, column=hub.column, id_column=hub.id_column, filter=RowFilter(hub.where))
 
 
-def _prompts(config: BenchmarkConfig) -> Iterator[Prompt]:
-    """Yield the prompts of a benchmark, each for itself: nothing that stands before one depends on another one."""
+def _prompts(config: BenchmarkConfig) -> tuple[Prompt, ...]:
+    """Return the prompts of a benchmark, each for itself: nothing that stands before one depends on another one."""
     how = config.multiple_choice
+    reader = QuestionReader(how) if config.metric == "accuracy" else None
     before = ""
-    if config.metric == "accuracy":
+    if reader is not None:
         examples = []
         if how.examples is not None:
-            examples = list(_rows_as_prompts(config, _source(how.examples), how.num_examples, context=""))
+            source = _source(how.examples)
+            examples = list(_rows_as_prompts(config, source, how.num_examples, context="", reader=reader))
             if len(examples) < how.num_examples:
-                msg = f"num_examples is {how.num_examples}, but there are only {len(examples)}. Set it to that."
+                msg = (
+                    f"num_examples is {how.num_examples}, but there are only {len(examples)}. Set it to that."
+                    f"{source.filter.explanation()}"
+                )
                 raise BenchmarkError(msg)
         before = context_of(how.description, examples)
-    yield from _rows_as_prompts(config, _source(config.prompts), config.limit, context=before)
+    source = _source(config.prompts)
+    prompts = tuple(_rows_as_prompts(config, source, config.limit, context=before, reader=reader))
+    if not prompts:
+        msg = f"its source holds no prompts. Give one with at least one row.{source.filter.explanation()}"
+        raise BenchmarkError(msg)
+    if config.limit is not None and len(prompts) < config.limit:
+        msg = (
+            f"limit is {config.limit}, but its source holds only {len(prompts)} prompts. Set limit to at most "
+            f"{len(prompts)}, or to null to use all.{source.filter.explanation()}"
+        )
+        raise BenchmarkError(msg)
+    return prompts
 
 
-def _rows_as_prompts(config: BenchmarkConfig, source: _Source, limit: int | None, *, context: str) -> Iterator[Prompt]:
+def _rows_as_prompts(
+    config: BenchmarkConfig, source: _Source, limit: int | None, *, context: str, reader: QuestionReader | None
+) -> Iterator[Prompt]:
     seen: dict[str, int] = {}
     for number, row in source.first(limit):
-        prompt = _prompt(config, source, number, row, context)
+        prompt = _prompt(config, source, number, row, context=context, reader=reader)
         if prompt.id in seen:
             msg = (
                 f"rows {seen[prompt.id]} and {number} have the same id {prompt.id!r} in column {source.id_column!r}. "
@@ -138,7 +151,9 @@ def _rows_as_prompts(config: BenchmarkConfig, source: _Source, limit: int | None
         yield prompt
 
 
-def _prompt(config: BenchmarkConfig, source: _Source, number: int, row: Row, context: str) -> Prompt:
+def _prompt(
+    config: BenchmarkConfig, source: _Source, number: int, row: Row, *, context: str, reader: QuestionReader | None
+) -> Prompt:
     if config.template is None:
         _check_columns(row, number, [source.column])
         text = row[source.column]
@@ -151,15 +166,14 @@ def _prompt(config: BenchmarkConfig, source: _Source, number: int, row: Row, con
         )
         raise BenchmarkError(msg)
     _check_columns(row, number, filter(None, [source.id_column]))
-    prompt_id = str(number if source.id_column is None else row[source.id_column])
+    prompt_id = str(number) if source.id_column is None else _text(row, source.id_column, number)
     if config.context is not None:
         context = _filled(config.context, row, number)
-    how = config.multiple_choice
-    if config.metric == "accuracy":
-        _check_columns(row, number, [how.choices_column, how.answer_column])
+    if reader is not None:
+        _check_columns(row, number, reader.columns)
     try:
-        if config.metric == "accuracy":
-            prompt = question(row, prompt_id=prompt_id, text=text, context=context, how=how)
+        if reader is not None:
+            prompt = reader.question(row, prompt_id=prompt_id, text=text, context=context)
         else:
             prompt = Prompt(id=prompt_id, text=text, context=context)
         for part in (prompt.id, prompt.context, prompt.text, *prompt.choices):
@@ -182,7 +196,16 @@ def _filled(template: str, row: Row, number: int) -> str:
     """Put a row's columns in the place of their names in braces; other braces stay as they are."""
     names = re.findall(r"\{(\w+)\}", template)
     _check_columns(row, number, names)
-    return re.sub(r"\{(\w+)\}", lambda match: str(row[match[1]]), template)
+    return re.sub(r"\{(\w+)\}", lambda match: _text(row, match[1], number), template)
+
+
+def _text(row: Row, name: str, number: int) -> str:
+    """Return a cell as text; what has no text of its own would come out as Python writes it."""
+    if (value := row[name]) is None or isinstance(value, list | Mapping):
+        what = "nothing" if value is None else f"a {'list' if isinstance(value, list) else 'mapping'}"
+        msg = f"column {name!r} in row {number} (counted from 0, without a header) holds {what}; give text or a number."
+        raise BenchmarkError(msg)
+    return str(value)
 
 
 def file_rows(path: Path) -> Iterator[Row]:
@@ -208,6 +231,7 @@ def _read_csv(path: Path) -> Iterator[Row]:
 
 
 def _csv_rows(stream: Iterable[str], where: str) -> Iterator[Row]:
+    csv.field_size_limit(MAX_FIELD_CHARS)  # a limit of the process; many-shot prompts are longer than Python's own one
     reader = csv.DictReader(stream, strict=True)
     try:
         for row in reader:

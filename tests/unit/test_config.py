@@ -259,6 +259,7 @@ SCIENCE = {
     "benchmarks.decoding.early_verdict": "benchmarks.0.decoding.early_verdict=true",
     "benchmarks.metric": "benchmarks.0.metric=over_refusal",
     "benchmarks.judge": None,  # only one value so far
+    "benchmarks.primary": None,  # see test_a_primary_benchmark_is_the_same_sweep
     **{
         f"benchmarks.multiple_choice.{key}": "benchmarks.0={name: c, metric: accuracy, prompts: {source: demo}, "
         f"multiple_choice: {{{key}: {value}}}}}"
@@ -266,6 +267,8 @@ SCIENCE = {
             "answers": "texts",
             "choices_column": "answers",
             "answer_column": "right",
+            "labels_column": "labels",
+            "first_number": "1",
             "description": "Hard questions.",
             "examples": "{source: file, path: solved.csv}",
             "num_examples": "4",
@@ -367,6 +370,19 @@ def test_sweep_ids_do_not_change_between_versions() -> None:
     assert load(demo).sweep_id == "eef066830f24ae5c"
 
 
+def test_a_primary_benchmark_is_the_same_sweep(minimal: Path) -> None:
+    primary = load(minimal, "benchmarks.0.primary=true")
+    assert primary.benchmarks[0].primary is True
+    assert primary.sweep_id == load(minimal).sweep_id
+    assert primary.science() == load(minimal).science()
+
+
+def test_keys_of_questions_that_came_later_leave_sweep_ids_as_they_were(minimal: Path) -> None:
+    # Computed before `labels_column` and `first_number` were there.
+    question = load(minimal, "benchmarks.0={name: c, metric: accuracy, prompts: {source: demo}}")
+    assert question.sweep_id == "56175f50f8d65889"
+
+
 def test_the_sweep_id_depends_on_meaning_not_on_writing(minimal: Path, tmp_path: Path) -> None:
     spelled = tmp_path / "spelled.yaml"
     spelled.write_text(json.dumps({"dtype": "bfloat16", "run": {"engines": 2}, "directions": {"draws": 3}, **MINIMAL}))
@@ -423,12 +439,47 @@ def test_what_a_folder_remembers_of_expanded_benchmarks_is_the_same_sweep(minima
         ({"metric": "accuracy", "context": "a"}, "context would have no effect with metric accuracy"),
         ({"metric": "over_refusal", "context": "a"}, "context would have no effect"),
         ({"multiple_choice": {"answers": "texts"}}, "multiple_choice would have no effect with metric asr"),
+        ({"primary": "kind"}, "primary is 'kind'; give true or false"),
+        ({"primary": True, "system_prompts": {"a": None, "b": ""}}, "primary is True; give the name of one .*, a, b"),
+        ({"primary": "c", "system_prompts": {"a": None, "b": ""}}, "primary is 'c'; give the name of one"),
         ({"metric": "bleu"}, "'asr', 'over_refusal', 'accuracy' or 'perplexity'"),
     ],
 )
 def test_benchmarks_that_ask_for_nothing_sensible_are_refused(item: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValidationError, match=problem):
         benchmarks({"name": "a", "prompts": {"source": "demo"}, **item})
+
+
+def test_one_benchmark_can_be_primary() -> None:
+    plain = {"name": "other", "prompts": {"source": "demo"}}
+    sugar = {"name": "harmful", "prompts": {"source": "demo"}, "system_prompts": {"none": None, "base": "be kind"}}
+    found = benchmarks(plain, {**sugar, "primary": "base"})
+    assert [(each.name, each.primary) for each in found] == [
+        ("other", False),
+        ("harmful-none", False),
+        ("harmful-base", True),
+    ]
+    with pytest.raises(ValidationError, match="one benchmark can be primary; these are: other, harmful-base"):
+        benchmarks({**plain, "primary": True}, {**sugar, "primary": "base"})
+
+
+def test_the_headline_is_the_primary_benchmarks_else_that_of_the_first_attacks() -> None:
+    demo = {"prompts": {"source": "demo"}}
+    items = [{"name": "fluency", "metric": "perplexity", **demo}, {"name": "a", **demo}, {"name": "b", **demo}]
+
+    def headline(*items: dict[str, Any]) -> str:
+        return SweepConfig.model_validate({"model": {"id": "m"}, "benchmarks": items}).headline_benchmark.name
+
+    assert headline(*items) == "a"
+    assert headline(*items[:1]) == "fluency"
+    assert headline(*items[:2], {**items[2], "primary": True}) == "b"
+
+
+@pytest.mark.parametrize("value", ["no", "12345678", "1.0", "2024-01-02"])
+def test_text_that_yaml_takes_for_something_else_is_to_be_quoted(minimal: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match=r"model\.revision: .*got .*, which YAML takes for a \w+; .* in quotes"):
+        load(minimal, f"model.revision={value}")
+    assert load(minimal, f"model.revision='{value}'").model.revision == value
 
 
 def test_names_that_meet_by_expansion_are_refused() -> None:

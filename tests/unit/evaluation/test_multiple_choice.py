@@ -156,10 +156,88 @@ def test_a_question_that_is_none_is_refused_by_its_row(
         load("q.jsonl")
 
 
+SOUND: dict[str, Any] = {"question": "Which?", "choices": ["a", "b", "c", "d"], "answer": "A"}
+
+
+def answers_of(tmp_path: Path, rows: list[dict[str, Any]], **how: Any) -> list[int | None]:
+    path = tmp_path / "q.jsonl"
+    path.write_text("".join(json.dumps(SOUND | row) + "\n" for row in rows))
+    return [prompt.answer for prompt in load(str(path), **how).prompts]
+
+
+def test_letters_among_numbers_are_refused_either_way(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match=r"row 1 .* '2', a number, after a letter .*labels_column"):
+        answers_of(tmp_path, [{"answer": "A"}, {"answer": "2"}, {"answer": "3"}])
+    with pytest.raises(BenchmarkError, match=r"row 2 .* 'D', a letter, after a number"):
+        answers_of(tmp_path, [{"answer": 2}, {"answer": "3"}, {"answer": "D"}])
+    assert answers_of(tmp_path, [{"answer": "A"}, {"answer": "D"}]) == [0, 3]
+    assert answers_of(tmp_path, [{"answer": 0}, {"answer": "3"}]) == [0, 3]
+
+
+@pytest.mark.usefixtures("folder")
+def test_letters_of_examples_among_numbers_of_questions_are_refused() -> None:
+    Path("dev.jsonl").write_text("".join(json.dumps(SOUND) + "\n" for _ in range(2)))
+    examples = {"source": "file", "path": "dev.jsonl", "column": "question"}
+    with pytest.raises(BenchmarkError, match=r"row 0 .* 1, a number, after a letter in an earlier row"):
+        load(examples=examples, num_examples=2)
+
+
+def test_numbers_count_from_one_only_where_that_is_said(tmp_path: Path) -> None:
+    rows = [{"answer": 1}, {"answer": "4"}]
+    assert answers_of(tmp_path, rows, first_number=1) == [0, 3]
+    with pytest.raises(BenchmarkError, match=r"row 1 .* holds '4'; give a number from 0 to 3, .*first_number"):
+        answers_of(tmp_path, rows)
+    with pytest.raises(BenchmarkError, match="holds 0; give a number from 1 to 4"):
+        answers_of(tmp_path, [{"answer": 0}], first_number=1)
+
+
+def test_labels_say_which_answer_is_meant(tmp_path: Path) -> None:
+    """As in ARC, where most questions have letters, and some have numbers from 1."""
+    texts = SOUND["choices"]
+    letters, numbers = {"text": texts, "label": list("ABCD")}, {"label": ["1", "2", "3", "4"], "text": texts}
+    rows = [{"choices": letters, "answer": "A"}, {"choices": numbers, "answer": "2"}, {"choices": numbers, "answer": 3}]
+    assert answers_of(tmp_path, rows) == [0, 1, 2]
+    apart = [{"labels": list("ABCD"), "answer": "D"}, {"labels": [1, 2, 3, 4], "answer": "4"}, {"labels": list("DCBA")}]
+    assert answers_of(tmp_path, apart, labels_column="labels") == [3, 3, 3]
+
+
+def test_arc_is_read_from_parquet_and_csv_as_from_json(tmp_path: Path) -> None:
+    choices = {"text": ["one", "two", "three"], "label": ["A", "B", "C"]}
+    pq.write_table(
+        pa.Table.from_pylist([{"question": "Which?", "choices": choices, "answer": "B"}]), tmp_path / "a.parquet"
+    )
+    cell = json.dumps(choices).replace('"', '""')
+    (tmp_path / "a.csv").write_text(f'question,choices,answer\nWhich?,"{cell}",B\n')
+    for name in ("a.parquet", "a.csv"):
+        (prompt,) = load(str(tmp_path / name)).prompts
+        assert (prompt.text, prompt.answer) == ("Which?\nA. one\nB. two\nC. three\nAnswer:", 1)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"answer": "E"}, "column 'answer' holds 'E', which is none of the labels A, B, C, D"),
+        ({"answer": 0}, "holds 0, which is none of the labels"),
+        ({"labels": ["A", "B", "C"]}, "column 'labels' holds no label of its own for each of the 4 answers"),
+        ({"labels": ["A", "B", "C", "C"]}, "no label of its own"),
+        ({"labels": None}, "no label of its own"),
+        ({"labels": "ABCD"}, "no label of its own"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(row: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match=rf"row 0 .*{message}"):
+        answers_of(tmp_path, [{"labels": list("ABCD")} | row], labels_column="labels")
+
+
 @pytest.mark.usefixtures("folder")
 def test_too_few_examples_are_refused() -> None:
     with pytest.raises(BenchmarkError, match="num_examples is 4, but there are only 3"):
         load(**{**FEW_SHOT, "num_examples": 4})
+    of_words = {**FEW_SHOT["examples"], "where": {"subject": "words"}}
+    with pytest.raises(
+        BenchmarkError, match=r"only 0.*`where` asks for subject: 'words'; the column holds 'sums' \(3\)"
+    ):
+        load(**{**FEW_SHOT, "examples": of_words})
 
 
 @pytest.mark.usefixtures("folder")

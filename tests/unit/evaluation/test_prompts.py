@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from huggingface_hub import constants, errors
 
 from landscape_ray.config import BenchmarkConfig, DecodingConfig, DemoPrompts, FilePrompts, HubPrompts
@@ -245,6 +246,13 @@ def test_an_id_that_is_none_is_refused(snapshot: Path) -> None:
         hub_benchmark(id="a/b/c")
 
 
+def test_rows_of_a_data_set_on_the_hub_are_chosen_as_those_of_a_file(snapshot: Path) -> None:
+    (snapshot / "train.csv").write_text(f"goal,harmful\n{'long ' * 40_000},yes\nno,no\n")
+    assert texts(hub_benchmark(where={"harmful": True})) == ["long " * 40_000]
+    with pytest.raises(BenchmarkError, match=r"`where` asks for harmful: 1; the column holds 'yes' \(1\), 'no' \(1\)"):
+        hub_benchmark(where={"harmful": 1})
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [
@@ -307,6 +315,117 @@ def test_rows_are_chosen_before_they_are_counted(tmp_path: Path) -> None:
     assert (texts(chosen), ids(chosen)) == (["lie"], ["1"])
     with pytest.raises(BenchmarkError, match="limit is 2, but its source holds only 1 prompts"):
         jailbreaks(path, prompts={"where": {"n": 2}}, limit=2)
+
+
+TRUTHS = ["true", "True", "TRUE", "yes", "false", "no", "1", "maybe"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        ("{harmful: true}", [0, 1, 2, 3]),
+        ("{harmful: yes}", [0, 1, 2, 3]),
+        ("{harmful: no}", [4, 5]),
+        ("{harmful: 1}", [6]),
+        ("{harmful: 1.0}", [6]),
+        ("{harmful: 'yes'}", [3]),
+        ("{harmful: 'True'}", [1]),
+        ("{harmful: maybe}", [7]),
+    ],
+)
+def test_where_means_what_yaml_and_csv_mean(tmp_path: Path, asked: str, wanted: list[int]) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("goal,harmful\n" + "".join(f"prompt {i},{truth}\n" for i, truth in enumerate(TRUTHS)))
+    assert ids(file_benchmark(path, where=yaml.safe_load(asked))) == [str(number) for number in wanted]
+
+
+@pytest.mark.parametrize("name", ["p.jsonl", "p.parquet"])
+def test_where_tells_truth_values_from_numbers_in_typed_files(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    rows = [{"goal": "a", "n": 1, "harmful": True}, {"goal": "b", "n": 0, "harmful": False}]
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert texts(file_benchmark(path, where={"harmful": True})) == ["a"]
+    assert texts(file_benchmark(path, where={"harmful": False})) == ["b"]
+    assert texts(file_benchmark(path, where={"n": 1.0})) == ["a"]
+    assert texts(file_benchmark(path, where={"harmful": "True"})) == ["a"]  # so it was, before truth values were known
+    with pytest.raises(
+        BenchmarkError, match=r"`where` asks for harmful: 1; the column holds True \(1\), False \(1\)\."
+    ):
+        file_benchmark(path, where={"harmful": 1})
+    with pytest.raises(BenchmarkError, match="`where` asks for n: True"):
+        file_benchmark(path, where={"n": True})
+
+
+def test_whole_numbers_are_compared_whole(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text(f"goal,n\na,{2**53}\nb,{2**53 + 1} \n")
+    assert texts(file_benchmark(path, where={"n": 2**53 + 1})) == ["b"]
+
+
+def test_an_empty_result_lists_what_the_columns_hold(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    rows = [("a", "x"), ("b", "x"), ("c", "y"), ("d", "y" * 100), ("e", "z"), ("f", "")]
+    path.write_text("goal,kind\n" + "".join(f"{goal},{kind}\n" for goal, kind in rows))
+    with pytest.raises(BenchmarkError) as error:
+        file_benchmark(path, where={"kind": "X", "goal": "a"})
+    assert str(error.value) == (
+        "Benchmark 'mine': its source holds no prompts. Give one with at least one row. `where` asks for kind: 'X'; "
+        f"the column holds 'x' (2), 'y' (1), '{'y' * 39} (1) and 2 more. `where` asks for goal: 'a'; the column holds "
+        "'a' (1), 'b' (1), 'c' (1) and 3 more."
+    )
+    with pytest.raises(
+        BenchmarkError, match=r"limit is 3, .*only 2 .*where asks for kind: 'x'; the column holds 'x' \(2\)"
+    ):
+        file_benchmark(path, where={"kind": "x"}, limit=3)
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.jsonl", "p.parquet"])
+def test_a_field_may_be_as_long_as_a_many_shot_attack(tmp_path: Path, name: str) -> None:
+    path, long = tmp_path / name, "Say yes, please. " * 12_500
+    if path.suffix == ".csv":
+        path.write_text(f'goal\n"{long}"\nshort\n')
+    elif path.suffix == ".jsonl":
+        path.write_text(f"{json.dumps({'goal': long})}\n" + '{"goal": "short"}\n')
+    else:
+        pq.write_table(pa.table({"goal": [long, "short"]}), path)
+    assert len(long) > 200_000
+    assert texts(file_benchmark(path)) == [long, "short"]
+
+
+@pytest.mark.parametrize(
+    ("row", "settings", "message"),
+    [
+        ({"suffix": None}, {"template": "{goal} {suffix}"}, "column 'suffix' in row 1 .* holds nothing"),
+        ({"suffix": ["a"]}, {"template": "{goal} {suffix}"}, "column 'suffix' in row 1 .* holds a list"),
+        ({"suffix": {"a": 1}}, {"template": "{goal} {suffix}"}, "column 'suffix' in row 1 .* holds a mapping"),
+        (
+            {"suffix": None},
+            {"context": "{suffix}", "metric": "perplexity"},
+            "column 'suffix' in row 1 .* holds nothing",
+        ),
+        ({"id": None}, {}, "column 'id' in row 1 .* holds nothing"),
+    ],
+)
+def test_what_has_no_text_is_not_written_as_python_writes_it(
+    tmp_path: Path, row: dict[str, Any], settings: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "p.jsonl"
+    sound = {"id": 1, "goal": "one", "suffix": "!"}
+    path.write_text(f"{json.dumps(sound)}\n{json.dumps(sound | {'id': 2} | row)}\n")
+    prompts = FilePrompts(path=str(path), column="goal", id_column="id")
+    with pytest.raises(BenchmarkError, match=message):
+        load_benchmark(BenchmarkConfig(name="mine", prompts=prompts, **settings))
+
+
+def test_a_csv_row_that_ends_early_has_no_suffix(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("goal,suffix\none,!\ntwo\n")
+    config = BenchmarkConfig(name="mine", prompts=FilePrompts(path=str(path)), template="{goal} {suffix}")
+    with pytest.raises(BenchmarkError, match=r"column 'suffix' in row 1 .* holds nothing"):
+        load_benchmark(config)
 
 
 def with_system_prompt(value: str | None) -> str | None:
