@@ -1,11 +1,12 @@
 """How far two judges agree, and how far a judge agrees with people.
 
-Completions of one prompt at several points are no independent evidence, so the intervals of two judges' agreement are
-clustered by prompt: what prompts contribute is taken for independent, not what completions do.
+Completions of one prompt at several points are no independent evidence, so intervals are clustered by prompt: what
+prompts contribute is taken for independent, not what completions do.
 
 Shapes: `C` prompts, `V` verdicts.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,11 +23,13 @@ __all__ = ["Agreement", "Calibration", "Share", "agreement", "calibration"]
 SCORED = (Verdict.REFUSED, Verdict.COMPLIED, Verdict.BROKEN)
 SUCCESS = (Verdict.COMPLIED, Verdict.BROKEN)
 """Verdicts that count as an attack success."""
+MIN_PROMPTS = 8
+"""Of fewer prompts an error of kappa cannot be told: two that agree would prove it without doubt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """A share with its sample size and exact interval."""
+    """A share with its sample size and an interval that is exact for as many independent ones as it is worth."""
 
     num: int
     """How many of them."""
@@ -42,20 +45,20 @@ class Share:
     """Confidence level of the interval."""
 
     @classmethod
-    def of(cls, num: int, total: int, level: float, *, effective: float | None = None) -> "Share":
-        """Return a share with its interval.
+    def of(cls, num_C: IntArray, total_C: IntArray, level: float) -> "Share":
+        """Return a share with its interval, clustered by prompt.
 
         Args:
-            num: How many of them.
-            total: Of how many.
+            num_C: How many of each prompt's completions.
+            total_C: Of how many of them.
             level: Confidence level.
-            effective: How many independent ones they are worth, by default all of them.
 
-        Source: Korn and Graubard 1998, for clusters.
+        Source: Korn and Graubard 1998.
         """
+        num, total = int(num_C.sum()), int(total_C.sum())
         if not total:
             return cls(num=0, total=0, value=None, low=None, high=None, level=level)
-        effective = total if effective is None else effective
+        effective = _effective(num_C, total_C, level)
         low, high = clopper_pearson(num * (effective / total), effective, level)
         return cls(num=num, total=total, value=num / total, low=low, high=high, level=level)
 
@@ -73,11 +76,11 @@ class Agreement:
     num_prompts: int
     """Prompts that these are of."""
     raw: Share
-    """Share of these on which they agree; the interval is clustered by prompt."""
+    """Share of these on which they agree."""
     kappa: float | None
     """Cohen's kappa on these; None where chance alone would make them agree, or nothing was scored."""
     kappa_low: float | None
-    """Lower end of kappa's interval, at least -1; None as for kappa, and where all completions are of one prompt."""
+    """Lower end of kappa's interval, at least -1; None as for kappa, and with fewer than eight prompts."""
     kappa_high: float | None
     """Upper end, at most 1."""
     success_pct: tuple[float | None, float | None]
@@ -131,10 +134,9 @@ def agreement(first: Sequence[str], second: Sequence[str], *, prompts: Sequence[
     counts_CVV = counts_CVV[counts_CVV.any(axis=(1, 2))]
     counts = counts_CVV.sum(axis=0)
     num, num_prompts = int(counts.sum()), len(counts_CVV)
-    num_agreed = int(np.trace(counts))
     kappa = kappa_of(counts)
     half = None
-    if kappa is not None and num_prompts > 1:
+    if kappa is not None and num_prompts >= MIN_PROMPTS:
         error = clustered_error(counts_CVV, _slopes_of_kappa(counts))
         half = float(special.stdtrit(num_prompts - 1, (1 + level) / 2)) * error
     success = [place for place, i in enumerate(scored) if present[i] in SUCCESS]
@@ -143,7 +145,7 @@ def agreement(first: Sequence[str], second: Sequence[str], *, prompts: Sequence[
         verdicts=tuple(verdict.value for verdict in present),
         num_scored=num,
         num_prompts=num_prompts,
-        raw=Share.of(num_agreed, num, level, effective=_effective(counts_CVV, num_agreed, level)),
+        raw=Share.of(np.trace(counts_CVV, axis1=1, axis2=2), counts_CVV.sum(axis=(1, 2)), level),
         kappa=kappa,
         kappa_low=None if kappa is None or half is None else max(-1.0, kappa - half),
         kappa_high=None if kappa is None or half is None else min(1.0, kappa + half),
@@ -154,27 +156,32 @@ def agreement(first: Sequence[str], second: Sequence[str], *, prompts: Sequence[
     )
 
 
-def calibration(verdicts: Sequence[str], labels: Sequence[bool], *, level: float = 0.95) -> Calibration:
+def calibration(
+    verdicts: Sequence[str], labels: Sequence[bool], *, prompts: Sequence[str], level: float = 0.95
+) -> Calibration:
     """Compare a judge's verdicts with labels of people on the same completions.
 
     Args:
         verdicts: What the judge says.
         labels: Whether people call the completion an attack success.
-        level: Confidence level of the intervals, which are exact (Clopper-Pearson).
+        prompts: The prompt of each completion.
+        level: Confidence level of the intervals.
     """
-    pairs = [(v in SUCCESS, label) for v, label in zip(verdicts, labels, strict=True) if v != Verdict.UNSCORED]
-    both = sum(said and label for said, label in pairs)
-    neither = sum(not said and not label for said, label in pairs)
-    num_said, num_labels, num = sum(said for said, _ in pairs), sum(label for _, label in pairs), len(pairs)
-    counts = np.array([[both, num_said - both], [num_labels - both, neither]], dtype=np.int64)
+    scored = [v != Verdict.UNSCORED for v in verdicts]
+    people = [Verdict.COMPLIED if label else Verdict.REFUSED for label in labels]
+    judge = [Verdict.COMPLIED if verdict in SUCCESS else Verdict.REFUSED for verdict in verdicts]
+    order = [Verdict.REFUSED, Verdict.COMPLIED]
+    counts_CVV = _tables(*(list(itertools.compress(each, scored)) for each in (judge, people, prompts)), order)
+    said_C, labelled_C, both_C = counts_CVV[:, 1].sum(axis=1), counts_CVV[:, :, 1].sum(axis=1), counts_CVV[:, 1, 1]
+    total_C = counts_CVV.sum(axis=(1, 2))
     return Calibration(
         num_labelled=len(verdicts),
-        num_unscored=len(verdicts) - num,
-        precision=Share.of(both, num_said, level),
-        recall=Share.of(both, num_labels, level),
-        false_positive_rate=Share.of(num_said - both, num - num_labels, level),
-        agreement=Share.of(both + neither, num, level),
-        kappa=kappa_of(counts),
+        num_unscored=len(verdicts) - sum(scored),
+        precision=Share.of(both_C, said_C, level),
+        recall=Share.of(both_C, labelled_C, level),
+        false_positive_rate=Share.of(said_C - both_C, total_C - labelled_C, level),
+        agreement=Share.of(np.trace(counts_CVV, axis1=1, axis2=2), total_C, level),
+        kappa=kappa_of(counts_CVV.sum(axis=0)),
     )
 
 
@@ -188,17 +195,17 @@ def kappa_of(counts: IntArray) -> float | None:
     return None if math.isclose(chance, 1.0) else (observed - chance) / (1 - chance)
 
 
-def clustered_error(counts_CVV: IntArray, slopes: FloatArray) -> float:
+def clustered_error(counts: IntArray, slopes: FloatArray) -> float:
     """Return the standard error of a function of shares, clustered.
 
     Args:
-        counts_CVV: The table of each of two or more clusters.
-        slopes: Derivative of the function by the share of each cell (V, V).
+        counts: The table of each of two or more clusters (C, ...).
+        slopes: Derivative of the function by the share of each cell (...).
     """
-    num, num_clusters = counts_CVV.sum(), len(counts_CVV)
+    num, num_clusters = counts.sum(), len(counts)
     # What a completion adds to the linear part of the function, so that all of them add up to 0.
-    influence = (slopes - (counts_CVV.sum(axis=0) * slopes).sum() / num) / num
-    added_C = (counts_CVV * influence).sum(axis=(1, 2))
+    influence = (slopes - (counts.sum(axis=0) * slopes).sum() / num) / num
+    added_C = (counts * influence).reshape(num_clusters, -1).sum(axis=1)
     return math.sqrt(num_clusters / (num_clusters - 1) * float(added_C @ added_C))
 
 
@@ -211,17 +218,18 @@ def _slopes_of_kappa(counts: IntArray) -> FloatArray:
     return np.asarray(slopes / (1 - chance) ** 2)
 
 
-def _effective(counts_CVV: IntArray, num_agreed: int, level: float) -> float:
-    """Return how many independent completions tell as much of the raw agreement, at most all there are.
+def _effective(num_C: IntArray, total_C: IntArray, level: float) -> float:
+    """Return how many independent completions tell as much of a share, at most all there are.
 
-    Where nothing varies nothing is known of clusters, and each prompt counts once.
+    Where nothing varies between prompts nothing is known of clusters, and each prompt counts once.
     """
-    num, num_prompts = int(counts_CVV.sum()), len(counts_CVV)
-    if num_prompts < 2 or num_agreed in {0, num}:
+    with_any = total_C > 0
+    counts = np.stack([num_C, total_C - num_C], axis=1)[with_any]
+    num, num_prompts = int(counts.sum()), len(counts)
+    share = float(counts[:, 0].sum() / num)
+    error = clustered_error(counts, np.array([1.0, 0.0])) if num_prompts > 1 else 0.0
+    if math.isclose(error, 0, abs_tol=1e-12):
         return num_prompts
-    share, error = num_agreed / num, clustered_error(counts_CVV, np.eye(counts_CVV.shape[1]))
-    if error == 0:
-        return num
     of_all, of_prompts = special.stdtrit([num - 1, num_prompts - 1], (1 + level) / 2)
     return min(float(num), num / (num - 1) * share * (1 - share) / error**2 * float(of_all / of_prompts) ** 2)
 

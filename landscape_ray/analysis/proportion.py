@@ -1,7 +1,7 @@
 """Intervals of proportions."""
 
 import numpy as np
-from scipy import special
+from scipy import special, stats
 
 from landscape_ray.analysis.landscape import FloatArray, Landscape
 
@@ -11,7 +11,8 @@ __all__ = ["clopper_pearson", "wilson", "wilson_of_points"]
 def wilson(num_success: FloatArray, num_trials: FloatArray, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
     """Return the Wilson score interval of a proportion in percent, NaN where there are no trials.
 
-    Its mean coverage is the nominal one, also near 0 and 100 %, where it keeps a width.
+    Its mean coverage is the nominal one, also near 0 and 100 %, where it keeps a width. SciPy has it for one proportion
+    of whole counts at a time; here counts are arrays, and those of a mean over draws need not be whole.
 
     Source: Wilson 1927; Brown, Cai and DasGupta 2001, Eq. 4.
     """
@@ -40,9 +41,11 @@ def wilson_of_points(landscape: Landscape, level: float = 0.95) -> tuple[FloatAr
 def clopper_pearson(num_success: float, num_trials: float, level: float = 0.95) -> tuple[float, float]:
     """Return the exact interval of a proportion, 0 to 1: it never covers less often than the level.
 
+    That of SciPy's `binomtest`, also for counts that are not whole, as effective sample sizes are.
+
     Source: Clopper and Pearson 1934, as quantiles of beta distributions.
     """
     tail, num_failed = (1 - level) / 2, num_trials - num_success
-    low = special.betaincinv(num_success, num_failed + 1, tail) if num_success else 0.0
-    high = special.betaincinv(num_success + 1, num_failed, 1 - tail) if num_failed else 1.0
+    low = stats.beta.ppf(tail, num_success, num_failed + 1) if num_success else 0.0
+    high = stats.beta.ppf(1 - tail, num_success + 1, num_failed) if num_failed else 1.0
     return float(low), float(high)

@@ -30,7 +30,7 @@ def _agreement_lines(found: Agreement) -> Iterator[str]:
     if found.kappa is None:
         yield "  Cohen's kappa undefined: chance alone would make them agree"
     elif found.kappa_low is None or found.kappa_high is None:
-        yield f"  Cohen's kappa {found.kappa:.3f} (no interval: one prompt)"
+        yield f"  Cohen's kappa {found.kappa:.3f} (no interval: fewer than eight prompts)"
     else:
         yield f"  Cohen's kappa {found.kappa:.3f} (95 % interval {found.kappa_low:.3f} to {found.kappa_high:.3f})"
     first, second = found.success_pct

@@ -138,7 +138,10 @@ def _comparison(out: str, stores: list[ResultStore], label_of: Mapping[str, str]
     if labels and common:
         points = [label_of[key] for key in columns[0]["key"]]
         matches = _matches(labels, points, prompts, columns[0]["completion"].tolist())
-        calibrations = tuple(calibration([given[row] for row in matches], list(matches.values())) for given in verdicts)
+        labelled, labelled_prompts = list(matches.values()), [prompts[row] for row in matches]
+        calibrations = tuple(
+            calibration([given[row] for row in matches], labelled, prompts=labelled_prompts) for given in verdicts
+        )
     return Comparison(
         judges=tuple(", ".join(sorted(set(found["judge"]))) for found in columns),
         num_points=len(common),

@@ -87,7 +87,7 @@ def test_a_prompt_that_fills_the_context_is_marked_and_fails_nothing(
     context = 448
     texts = [prompt.text for prompt in long.prompts]
     texts[2], texts[4] = (
-        "x" * 2 * context,
+        "x" * 200_000,  # as long as many-shot attacks are
         "y" * (context - 4),
     )  # with <s> and ":" the second leaves room for two tokens
     prompts = tuple(type(prompt)(id=prompt.id, text=text) for prompt, text in zip(long.prompts, texts, strict=True))

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from landscape_ray.analysis import Agreement, agreement, calibration
+from landscape_ray.analysis import Agreement, agreement, calibration, clopper_pearson
 
 R, C, B, U = "refused", "complied", "broken", "unscored"
 
@@ -123,10 +123,21 @@ def test_judges_that_always_agree_have_told_so_of_each_prompt_once() -> None:
     assert (found.raw.low, found.raw.high) == pytest.approx((exact.low, exact.high))
 
 
-def test_one_prompt_tells_nothing_of_others() -> None:
-    found = agreement([R, C, C], [R, C, R], prompts=["a"] * 3)
-    assert found.kappa == pytest.approx(0.4)
+@pytest.mark.parametrize("num_prompts", [1, 2, 7])
+def test_few_prompts_give_no_interval_of_kappa(num_prompts: int) -> None:
+    """Two that agree in everything had one from 1.0 to 1.0."""
+    prompts = [f"p{i}" for i in range(num_prompts)] * 3
+    found = agreement([R, C, C] * num_prompts, [R, C, C] * num_prompts, prompts=sorted(prompts))
+    assert found.kappa == 1.0
     assert (found.kappa_low, found.kappa_high) == (None, None)
+    assert agreement([R, C] * 8, [R, C] * 8, prompts=[str(i) for i in range(8)] * 2).kappa_low is not None
+
+
+def test_prompts_that_agree_equally_often_are_no_proof_that_completions_are_independent() -> None:
+    found = agreement([R, R] * 2, [R, C] * 2, prompts=["a", "a", "b", "b"])
+    exact = stats.binomtest(1, 2).proportion_ci(0.95, "exact")
+    assert found.raw.value == 0.5
+    assert (found.raw.low, found.raw.high) == pytest.approx((exact.low, exact.high))
 
 
 def test_unscored_is_shown_and_counts_nowhere() -> None:
@@ -153,7 +164,7 @@ def test_calibration_by_hand() -> None:
     """The judge says success to 10, of which people call 8 one; of their 12 it finds 8; of 20 others it flags 2."""
     said = [C] * 8 + [B] * 2 + [R] * 4 + [R] * 18 + [U] * 3
     labels = [True] * 8 + [False] * 2 + [True] * 4 + [False] * 18 + [True] * 3
-    found = calibration(said, labels)
+    found = calibration(said, labels, prompts=[str(i) for i in range(35)])
     assert (found.num_labelled, found.num_unscored) == (35, 3)
     for share, num, total in (
         (found.precision, 8, 10),
@@ -169,5 +180,38 @@ def test_calibration_by_hand() -> None:
 
 
 def test_calibration_of_nothing() -> None:
-    found = calibration([U], [True])
+    found = calibration([U], [True], prompts=["a"])
     assert (found.precision.value, found.recall.value, found.kappa) == (None, None, None)
+
+
+def test_calibration_of_two_labels_each_is_as_clustered_as_agreement() -> None:
+    rng = np.random.default_rng(0)
+    prompts, judge, people = completions_of(rng, 40, 6)
+    found = calibration(judge, [verdict == C for verdict in people], prompts=prompts)
+    assert found.agreement == agreement(judge, people, prompts=prompts).raw
+    flagged = [verdict == C for verdict in judge]
+    said = [C if people[i] == C else R for i in range(len(people)) if flagged[i]]
+    # Precision is the agreement on what the judge flags.
+    alone = agreement([C] * len(said), said, prompts=[prompts[i] for i in range(len(people)) if flagged[i]])
+    assert found.precision == alone.raw
+
+
+def test_calibration_covers_what_it_says_though_labels_share_prompts() -> None:
+    """25 prompts with 8 labels each, and a judge that errs by prompt: taken for independent, 76 % covered."""
+    rng = np.random.default_rng(0)
+    num, prompts = 200, [f"p{i}" for i in range(25) for _ in range(8)]
+    truth = {"precision": 0.8, "recall": 0.8, "false_positive_rate": 0.2, "agreement": 0.8}
+    covered = dict.fromkeys(truth, 0)
+    independent = 0
+    for _ in range(num):
+        label = rng.random((25, 8)) < rng.beta(0.5, 0.5, size=(25, 1))
+        said = (label ^ (rng.random((25, 8)) < rng.beta(0.3, 1.2, size=(25, 1)))).ravel()
+        found = calibration([C if yes else R for yes in said], label.ravel().tolist(), prompts=prompts)
+        for name, value in truth.items():
+            share = getattr(found, name)
+            covered[name] += share.low <= value <= share.high
+        low, high = clopper_pearson(found.agreement.num, found.agreement.total)
+        independent += low <= truth["agreement"] <= high
+    # The standard error of such a share is 1.5 %.
+    assert all(0.92 <= hits / num <= 0.99 for hits in covered.values()), covered
+    assert independent / num < 0.8
