@@ -6,7 +6,6 @@ prompts contribute is taken for independent, not what completions do.
 Shapes: `C` prompts, `V` verdicts.
 """
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -167,16 +166,15 @@ def calibration(
         prompts: The prompt of each completion.
         level: Confidence level of the intervals.
     """
-    scored = [v != Verdict.UNSCORED for v in verdicts]
+    judge = [Verdict.COMPLIED if verdict in SUCCESS else verdict for verdict in verdicts]
     people = [Verdict.COMPLIED if label else Verdict.REFUSED for label in labels]
-    judge = [Verdict.COMPLIED if verdict in SUCCESS else Verdict.REFUSED for verdict in verdicts]
-    order = [Verdict.REFUSED, Verdict.COMPLIED]
-    counts_CVV = _tables(*(list(itertools.compress(each, scored)) for each in (judge, people, prompts)), order)
+    order = [Verdict.REFUSED, Verdict.COMPLIED, Verdict.UNSCORED]
+    counts_CVV = _tables(judge, people, prompts, order)[:, :2, :2]
     said_C, labelled_C, both_C = counts_CVV[:, 1].sum(axis=1), counts_CVV[:, :, 1].sum(axis=1), counts_CVV[:, 1, 1]
     total_C = counts_CVV.sum(axis=(1, 2))
     return Calibration(
         num_labelled=len(verdicts),
-        num_unscored=len(verdicts) - sum(scored),
+        num_unscored=len(verdicts) - int(total_C.sum()),
         precision=Share.of(both_C, said_C, level),
         recall=Share.of(both_C, labelled_C, level),
         false_positive_rate=Share.of(said_C - both_C, total_C - labelled_C, level),

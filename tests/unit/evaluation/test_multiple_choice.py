@@ -183,7 +183,7 @@ def test_letters_of_examples_among_numbers_of_questions_are_refused() -> None:
 
 
 def test_numbers_count_from_one_only_where_that_is_said(tmp_path: Path) -> None:
-    rows = [{"answer": 1}, {"answer": "4"}]
+    rows: list[dict[str, Any]] = [{"answer": 1}, {"answer": "4"}]
     assert answers_of(tmp_path, rows, first_number=1) == [0, 3]
     with pytest.raises(BenchmarkError, match=r"row 1 .* holds '4'; give a number from 0 to 3, .*first_number"):
         answers_of(tmp_path, rows)
@@ -195,9 +195,17 @@ def test_labels_say_which_answer_is_meant(tmp_path: Path) -> None:
     """As in ARC, where most questions have letters, and some have numbers from 1."""
     texts = SOUND["choices"]
     letters, numbers = {"text": texts, "label": list("ABCD")}, {"label": ["1", "2", "3", "4"], "text": texts}
-    rows = [{"choices": letters, "answer": "A"}, {"choices": numbers, "answer": "2"}, {"choices": numbers, "answer": 3}]
+    rows: list[dict[str, Any]] = [
+        {"choices": letters, "answer": "A"},
+        {"choices": numbers, "answer": "2"},
+        {"choices": numbers, "answer": 3},
+    ]
     assert answers_of(tmp_path, rows) == [0, 1, 2]
-    apart = [{"labels": list("ABCD"), "answer": "D"}, {"labels": [1, 2, 3, 4], "answer": "4"}, {"labels": list("DCBA")}]
+    apart: list[dict[str, Any]] = [
+        {"labels": list("ABCD"), "answer": "D"},
+        {"labels": [1, 2, 3, 4], "answer": "4"},
+        {"labels": list("DCBA")},
+    ]
     assert answers_of(tmp_path, apart, labels_column="labels") == [3, 3, 3]
 
 
