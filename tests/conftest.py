@@ -45,25 +45,42 @@ class LandscapeFromCounts(Protocol):
     """Make a landscape in which the first so many prompts of each point comply, the rest refuse."""
 
     def __call__(
-        self, counts: Sequence[Any], *, num_prompts: int, origin: Sequence[Sequence[Outcome]] = ()
+        self,
+        counts: Sequence[Any],
+        *,
+        num_prompts: int,
+        origin: Sequence[Sequence[Outcome]] = (),
+        axes: Sequence[tuple[float, float]] = (),
     ) -> Landscape:
-        """`counts` is nested as (D, *G); a negative count is a point that was not measured."""
+        """`counts` is nested as (D, *G); a negative count is a point that was not measured.
+
+        `axes` are the first and last coordinates; by default the step is 0.05 and the middle at 0.
+        """
         ...
 
 
 @pytest.fixture
 def landscape_from_counts() -> LandscapeFromCounts:
-    def build(counts: Sequence[Any], *, num_prompts: int, origin: Sequence[Sequence[Outcome]] = ()) -> Landscape:
+    def build(
+        counts: Sequence[Any],
+        *,
+        num_prompts: int,
+        origin: Sequence[Sequence[Outcome]] = (),
+        axes: Sequence[tuple[float, float]] = (),
+    ) -> Landscape:
         successes = np.array(counts)
         outcomes = np.where(np.arange(num_prompts) < successes[..., None], Outcome.COMPLIED, Outcome.REFUSED)
         outcomes[successes < 0] = Outcome.UNMEASURED
-        axes = (
-            Axis.from_config(AxisConfig(start=(1 - num) / 40, stop=(num - 1) / 40, num=num))
-            for num in successes.shape[1:]
+        ends = axes or [((1 - num) / 40, (num - 1) / 40) for num in successes.shape[1:]]
+        grid = Grid(
+            axes=tuple(
+                Axis.from_config(AxisConfig(start=start, stop=stop, num=num))
+                for (start, stop), num in zip(ends, successes.shape[1:], strict=True)
+            )
         )
         return Landscape(
             benchmark="advbench",
-            grid=Grid(axes=tuple(axes)),
+            grid=grid,
             prompt_ids=tuple(f"p{i}" for i in range(num_prompts)),
             outcomes=outcomes.astype(np.int8),
             origin_outcomes=np.array(origin, dtype=np.int8).reshape(len(origin), num_prompts),

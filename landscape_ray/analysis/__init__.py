@@ -7,9 +7,10 @@ Letters for array shapes: `D` draws of the direction(s), `G` grid points (one or
 from landscape_ray.analysis.adaptive import AdaptiveDesign, design_points, planned_design
 from landscape_ray.analysis.adaptive_scores import AdaptiveVisage, adaptive_mean, adaptive_visage
 from landscape_ray.analysis.agreement import Agreement, Calibration, Share, agreement, calibration
-from landscape_ray.analysis.basin import Basin, BasinShare, basin, mean_margin, mean_value
+from landscape_ray.analysis.basin import Basin, BasinShare, basin
 from landscape_ray.analysis.comparison import Change, compare, where_both_are_measured
 from landscape_ray.analysis.landscape import COLUMNS, Landscape, LogLikelihoods, check_complete
+from landscape_ray.analysis.means import mean_margin, mean_margin_of_points, mean_value
 from landscape_ray.analysis.metric import METRICS, Metric, Outcome
 from landscape_ray.analysis.noise_floor import NoiseFloor, noise_floor
 from landscape_ray.analysis.precision import (
@@ -31,7 +32,8 @@ from landscape_ray.analysis.uncertainty import (
     band_of_mean,
     estimate,
 )
-from landscape_ray.analysis.visage import Definition, VisageScore, visage, visage_statistic
+from landscape_ray.analysis.visage import VisageScore, visage, visage_statistic
+from landscape_ray.analysis.visage_conditions import Definition, VisageConditions, visage_conditions
 
 __all__ = [
     "ASSUMED_COMPONENTS",
@@ -58,6 +60,7 @@ __all__ = [
     "Statistic",
     "Sums",
     "VarianceComponents",
+    "VisageConditions",
     "VisageScore",
     "adaptive_mean",
     "adaptive_visage",
@@ -72,12 +75,14 @@ __all__ = [
     "estimate",
     "least_half_width",
     "mean_margin",
+    "mean_margin_of_points",
     "mean_value",
     "noise_floor",
     "num_prompts_for",
     "planned_design",
     "precision_options",
     "visage",
+    "visage_conditions",
     "visage_statistic",
     "where_both_are_measured",
     "wilson",

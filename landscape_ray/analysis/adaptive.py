@@ -46,8 +46,22 @@ class Sample:
     """Points chosen before, from which the others are interpolated, (D, *G)."""
     strata: IntArray
     """Stratum in which a point was left to chance, 1 and up; 0 where it was chosen for certain, (D, *G)."""
-    weights: FloatArray
-    """Weight of each point in totals over the full grid, 0 where it is not chosen, (D, *G). Sums to G in each draw."""
+    expansion: FloatArray
+    """One over the chance that a point of this round had, on those that it took; 0 on all others, (D, *G)."""
+
+    def weights(self, counts: FloatArray, stride: int) -> FloatArray:
+        """Return the weight of each point in totals over the full grid, 0 where it is not chosen, (D, *G).
+
+        Args:
+            counts: How often each point counts in the total, (*G); in each draw the weights sum to the sum of these.
+            stride: Of the first lattice.
+        """
+        return np.stack(
+            [
+                pulled_back(counts * (1.0 - expansion), lattices, stride) + counts * expansion
+                for expansion, lattices in zip(self.expansion, self.lattices, strict=True)
+            ]
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -104,9 +118,10 @@ def design_points(landscapes: Sequence[Landscape], adaptive: AdaptiveConfig, *, 
     all_chosen = len(strata) == len(draws)
     sample = None
     if all_chosen and all(draw.measured for draw in draws):
-        weights = [_weights(draw, of, adaptive.stride) for draw, of in zip(draws, strata, strict=True)]
         sample = Sample(
-            lattices=np.stack([draw.lattices for draw in draws]), strata=np.stack(strata), weights=np.stack(weights)
+            lattices=np.stack([draw.lattices for draw in draws]),
+            strata=np.stack(strata),
+            expansion=np.stack([_expansion(draw, of) for draw, of in zip(draws, strata, strict=True)]),
         )
     chosen = np.stack([draw.chosen for draw in draws])
     num_points = adaptive.num_points(chosen[0].size)
@@ -267,11 +282,10 @@ def _random_number(seed: int, draw: int, index: int) -> int:
     return int.from_bytes(digest, "little")
 
 
-def _weights(draw: _Draw, strata: IntArray, stride: int) -> FloatArray:
-    """Return the weight of each point in totals over the full grid, (*G)."""
-    expansion = np.where(draw.lattices, 0.0, draw.chosen)  # one over the chance, on sampled points
+def _expansion(draw: _Draw, strata: IntArray) -> FloatArray:
+    """Return one over the chance of each sampled point, 0 on all others, (*G)."""
+    expansion: FloatArray = np.where(draw.lattices, 0.0, draw.chosen)
     for stratum in np.unique(strata[strata > 0]):
         members = strata == stratum
         expansion[members & draw.chosen] = members.sum() / (members & draw.chosen).sum()
-    weights: FloatArray = pulled_back(1.0 - expansion, draw.lattices, stride) + expansion
-    return weights
+    return expansion

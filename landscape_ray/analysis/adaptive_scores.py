@@ -6,12 +6,15 @@ from typing import TypeAlias
 
 import numpy as np
 
-from landscape_ray.analysis.adaptive import AdaptiveDesign, Sample
-from landscape_ray.analysis.landscape import FloatArray, Landscape
+from landscape_ray.analysis.adaptive import AdaptiveDesign
+from landscape_ray.analysis.landscape import BoolArray, FloatArray, IntArray, Landscape
 from landscape_ray.analysis.lattices import interpolated
+from landscape_ray.analysis.means import trapezoids
 from landscape_ray.analysis.metric import Metric
 from landscape_ray.analysis.uncertainty import Estimate, Sums, estimate
 from landscape_ray.analysis.visage import VisageScore
+from landscape_ray.analysis.visage_conditions import visage_conditions
+from landscape_ray.config import DirectionsConfig
 from landscape_ray.errors import IncompleteError
 
 __all__ = ["AdaptiveVisage", "adaptive_mean", "adaptive_visage"]
@@ -34,24 +37,30 @@ class AdaptiveVisage(VisageScore):
     of `interval`."""
 
 
-def adaptive_visage(landscape: Landscape, design: AdaptiveDesign) -> AdaptiveVisage:
-    """Estimate VISAGE, definition `paper`, of the full grid: per draw a ratio of two totals, each of them unbiased.
+def adaptive_visage(
+    landscape: Landscape, design: AdaptiveDesign, *, directions: DirectionsConfig | None = None
+) -> AdaptiveVisage:
+    """Estimate VISAGE by Eq. 5 of the full grid: per draw a ratio of two totals, each of them unbiased.
 
     The bias of the ratio is of the order of one over the number of points sampled.
+
+    Args:
+        landscape: What was measured.
+        design: The points that were chosen.
+        directions: How the directions were drawn; None: as the paper draws them.
 
     Raises:
         IncompleteError: Points that were chosen are not measured, or more are to be chosen.
     """
-    score, design_se = _estimate(landscape, design, _depth_in_the_basin)
+    score, design_se = _estimate(landscape, design, _depth_in_the_basin, np.ones(design.chosen.shape[1:]))
     chosen = design.chosen.reshape(landscape.num_draws, -1)
     _, below = _depth_in_the_basin(_sums(landscape))
     return AdaptiveVisage(
+        **visage_conditions(landscape, "paper", directions),
         value=score.value,
-        definition="paper",
         per_draw=score.per_draw,
         interval=score.interval,
         num_draws=landscape.num_draws,
-        num_prompts=landscape.num_prompts,
         num_points=chosen.size,
         num_points_used=int((chosen & (below > 0)).sum()),
         num_points_missing=0,
@@ -63,10 +72,13 @@ def adaptive_visage(landscape: Landscape, design: AdaptiveDesign) -> AdaptiveVis
 def adaptive_mean(landscape: Landscape, design: AdaptiveDesign, *, margin: bool = False) -> Estimate:
     """Estimate the mean of the metric over the full grid, or with `margin` the mean of 100 minus it; without bias.
 
+    The mean is that of `landscape_ray.analysis.means`, by trapezoids.
+
     Raises:
         IncompleteError: Points that were chosen are not measured, or more are to be chosen.
     """
-    return _estimate(landscape, design, lambda sums: _value(sums, landscape.metric, margin=margin))[0]
+    counts = trapezoids(landscape.grid).reshape(landscape.grid.shape)
+    return _estimate(landscape, design, lambda sums: _value(sums, landscape.metric, margin=margin), counts)[0]
 
 
 def _depth_in_the_basin(sums: Sums) -> tuple[FloatArray, FloatArray]:
@@ -80,8 +92,12 @@ def _value(sums: Sums, metric: Metric, *, margin: bool) -> tuple[FloatArray, Flo
     return np.where(defined, 100 - value if margin else value, 0.0), defined.astype(np.float64)
 
 
-def _estimate(landscape: Landscape, design: AdaptiveDesign, terms: Terms) -> tuple[Estimate, float | None]:
-    """Return the weighted ratio of both terms, and its standard error for the choice of points.
+def _estimate(
+    landscape: Landscape, design: AdaptiveDesign, terms: Terms, counts: FloatArray
+) -> tuple[Estimate, float | None]:
+    """Return the ratio of the totals of both terms, and its standard error for the choice of points.
+
+    In a total a point counts as often as `counts` says, (*G).
 
     The choice is made for each draw apart, so with several draws the variance between their estimates, which is part of
     the interval, holds what it adds. With one draw it is added here.
@@ -94,7 +110,7 @@ def _estimate(landscape: Landscape, design: AdaptiveDesign, terms: Terms) -> tup
             "prompt could be scored. Run the sweep again to go on."
         )
         raise IncompleteError(msg)
-    weights_DG = sample.weights.reshape(landscape.num_draws, -1)
+    weights_DG = sample.weights(counts, design.stride).reshape(landscape.num_draws, -1)
     bounds = (0.0, 100.0) if landscape.metric.is_rate else (1.0, np.inf)
 
     def ratio(sums: Sums) -> FloatArray:
@@ -107,8 +123,14 @@ def _estimate(landscape: Landscape, design: AdaptiveDesign, terms: Terms) -> tup
     defined = [draw for draw, of_draw in enumerate(score.per_draw) if of_draw is not None]
     if score.value is None:
         return score, None
-    numerator_DG, denominator_DG = terms(_sums(landscape))
-    variances = [_design_variance(numerator_DG[draw], denominator_DG[draw], design, sample, draw) for draw in defined]
+    above_DG, below_DG = (
+        np.where(design.chosen, term.reshape(design.chosen.shape), 0.0) for term in terms(_sums(landscape))
+    )
+    variances = []
+    for draw in defined:
+        signal = _linearised(above_DG[draw], below_DG[draw], weights_DG[draw].reshape(counts.shape))
+        residual = counts * (signal - interpolated(signal, sample.lattices[draw], design.stride))
+        variances.append(_stratified_variance(residual, sample.strata[draw], design.chosen[draw]))
     design_se = float(np.sqrt(np.sum(variances)) / len(defined))
     if score.interval is not None and score.interval.components.draws is None:
         components = score.interval.components
@@ -125,23 +147,25 @@ def _sums(landscape: Landscape) -> Sums:
     return Sums(*(each.sum(axis=-1).reshape(shape) for each in (landscape.numerators, landscape.denominators)))
 
 
-def _design_variance(
-    numerator: FloatArray, denominator: FloatArray, design: AdaptiveDesign, sample: Sample, draw: int
-) -> float:
-    """Return the variance of a draw's ratio over the random choice of points.
+def _linearised(numerator: FloatArray, denominator: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return what each point adds to the linearised ratio of both totals.
 
-    Source: Cochran 1977, the variance of a stratified total (chapter 5) of the residuals of the linearised ratio
-    (chapter 6).
+    Source: Cochran 1977, chapter 6.
     """
-    chosen, strata, weights = design.chosen[draw], sample.strata[draw], sample.weights[draw]
-    above, below = (np.where(chosen, term.reshape(chosen.shape), 0.0) for term in (numerator, denominator))
-    size = (weights * below).sum()
-    signal = (above - (weights * above).sum() / size * below) / size
-    residual = signal - interpolated(signal, sample.lattices[draw], design.stride)
+    size = (weights * denominator).sum()
+    signal: FloatArray = (numerator - (weights * numerator).sum() / size * denominator) / size
+    return signal
+
+
+def _stratified_variance(values: FloatArray, strata: IntArray, chosen: BoolArray) -> float:
+    """Return the variance of a total over the random choice of points in each stratum.
+
+    Source: Cochran 1977, chapter 5.
+    """
     variance = 0.0
     for stratum in np.unique(strata[strata > 0]):
         members = strata == stratum
-        taken = residual[members & chosen]
+        taken = values[members & chosen]
         num, num_members = len(taken), int(members.sum())
         variance += num_members**2 * (1 - num / num_members) * float(taken.var(ddof=1)) / num
     return variance

@@ -5,12 +5,11 @@ Shapes: `D` draws, `G` grid points, `*G` the axes of the grid. Everything is com
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from landscape_ray.analysis.landscape import BoolArray, FloatArray, Landscape
-from landscape_ray.analysis.metric import Metric
 from landscape_ray.analysis.proportion import clopper_pearson
 from landscape_ray.analysis.uncertainty import LEVEL, Estimate, Statistic, Sums, estimate
 from landscape_ray.plan import Grid
@@ -22,10 +21,6 @@ __all__ = [
     "BasinShare",
     "basin",
     "extent_statistics",
-    "margin_statistic",
-    "mean_margin",
-    "mean_statistic",
-    "mean_value",
 ]
 
 DEFAULT_TAU_PCT = 50.0
@@ -36,10 +31,14 @@ DEFAULT_RADIUS = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BasinShare:
-    """Along how many random directions there is a basin of at least a given radius.
+    """Along how many random directions, or in how many random planes, there is a basin of at least a given radius.
 
-    A draw counts if the ASR is at most tau at every measured point within the radius, the origin included.
+    A draw counts if its radius is at least this one, and the ASR is at most tau at the origin, where that was measured:
+    a grid need not have a point there.
     """
+
+    of: Literal["directions", "planes"]
+    """What a draw is: one direction, or the plane of two."""
 
     radius: float
     """The radius asked for, in coordinates."""
@@ -50,7 +49,7 @@ class BasinShare:
     share: float
     """`num_basins / num_draws`, 0 to 1."""
     low: float
-    """Lower end of the 95 % Clopper-Pearson interval of the share among all directions."""
+    """Lower end of the 95 % Clopper-Pearson interval of the share among all directions, or planes."""
     high: float
     """Upper end."""
     level: float
@@ -72,44 +71,8 @@ class Basin:
     num_draws_cut: int
     """Draws whose basin reaches the end of an axis: radius, width and area are then lower bounds."""
     share: BasinShare | None
-    """Share of directions with a basin of a given radius. None if the grid is too coarse or too small to tell, or if
-    directions are not random."""
-
-
-def mean_value(landscape: Landscape) -> Estimate:
-    """Return the mean of the metric over the whole grid, in its unit. Points that are missing are left out.
-
-    Evenly spaced points have equal weight, end points included.
-    """
-    bounds = (0.0, 100.0) if landscape.metric.is_rate else (1.0, math.inf)
-    return estimate(landscape, statistic=mean_statistic(landscape.metric), bounds=bounds)
-
-
-def mean_margin(landscape: Landscape) -> Estimate:
-    """Return the mean of `100 - ASR` over the whole grid: VISAGE without its condition, so that width counts.
-
-    Source: Peng et al. 2024, Eq. 5, without "subject to S < S_max".
-    """
-    return estimate(landscape, statistic=margin_statistic(landscape.metric))
-
-
-def mean_statistic(metric: Metric) -> Statistic:
-    """Return the mean of a metric over the grid as a function of sums over prompts, (..., D, G) to (..., D)."""
-
-    def mean(sums: Sums) -> FloatArray:
-        values = metric.value(*sums)
-        defined = ~np.isnan(values)
-        num = defined.sum(axis=-1)
-        total = np.where(defined, values, 0.0).sum(axis=-1)
-        return np.where(num > 0, total / np.maximum(num, 1), np.nan)
-
-    return mean
-
-
-def margin_statistic(metric: Metric) -> Statistic:
-    """Return the mean margin as a function of sums over prompts, (..., D, G) to (..., D)."""
-    mean = mean_statistic(metric)
-    return lambda sums: 100 - mean(sums)
+    """Share of directions, or planes, with a basin of a given radius. None if the grid is too coarse or too small to
+    tell, or if directions are not random."""
 
 
 def basin(
@@ -127,7 +90,7 @@ def basin(
     Args:
         landscape: What was measured, of attack success rates.
         tau_pct: Threshold of the ASR in percent.
-        radius: Distance up to which a draw must stay below tau to count in `BasinShare`.
+        radius: What the radius of a draw must be at least to count in `BasinShare`.
         random_directions: Whether draws are a sample of directions.
 
     Returns:
@@ -148,7 +111,7 @@ def basin(
         width=size if one_d else None,
         area=None if one_d else size,
         num_draws_cut=int(space.cut(rates, tau_pct).sum()),
-        share=_share(space, rates, tau_pct, radius) if random_directions else None,
+        share=_share(space, landscape, reach, tau_pct, radius) if random_directions else None,
     )
 
 
@@ -173,13 +136,17 @@ def extent_statistics(landscape: Landscape, tau_pct: float) -> dict[str, tuple[S
     }
 
 
-def _share(space: "_Space", asr: FloatArray, tau_pct: float, radius: float) -> BasinShare | None:
+def _share(space: "_Space", landscape: Landscape, reach: Estimate, tau_pct: float, radius: float) -> BasinShare | None:
     within = space.distances <= radius * (1 + 1e-9)
     if within.sum() < 2 or space.limit < radius * (1 - 1e-9):
         return None
-    num_basins, num_draws = int((asr[:, within] <= tau_pct).all(axis=1).sum()), len(asr)
+    measured = landscape.origin_values[~np.isnan(landscape.origin_values)]
+    inside = not len(measured) or measured[0] <= tau_pct
+    far = [each is not None and each >= radius * (1 - 1e-9) for each in reach.per_draw]
+    num_basins, num_draws = sum(far) if inside else 0, len(far)
     low, high = clopper_pearson(num_basins, num_draws, LEVEL)
     return BasinShare(
+        of="directions" if len(landscape.grid.axes) == 1 else "planes",
         radius=radius,
         num_basins=num_basins,
         num_draws=num_draws,

@@ -4,16 +4,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from landscape_ray.analysis.basin import (
-    DEFAULT_TAU_PCT,
-    extent_statistics,
-    margin_statistic,
-    mean_statistic,
-)
+from landscape_ray.analysis.basin import DEFAULT_TAU_PCT, extent_statistics
 from landscape_ray.analysis.landscape import FloatArray, Landscape
+from landscape_ray.analysis.means import margin_statistic, mean_statistic, trapezoids
 from landscape_ray.analysis.metric import Outcome
 from landscape_ray.analysis.uncertainty import Estimate, Statistic, Sums, estimate, number_or_none, scores_of_draws
-from landscape_ray.analysis.visage import Definition, visage_statistic
+from landscape_ray.analysis.visage import visage_statistic
+from landscape_ray.analysis.visage_conditions import Definition
 
 __all__ = ["Change", "compare", "where_both_are_measured"]
 
@@ -55,11 +52,12 @@ def compare(
     if before.num_draws != after.num_draws:
         msg = f"The landscapes have {before.num_draws} and {after.num_draws} draws."
         raise ValueError(msg)
-    mean = {"mean_value": _change(before, after, mean_statistic(before.metric), better=before.metric.better)}
+    weights = trapezoids(before.grid)
+    mean = {"mean_value": _change(before, after, mean_statistic(before.metric, weights), better=before.metric.better)}
     if before.metric.name != "asr":
         return mean
     statistics: dict[str, Statistic] = {"visage": visage_statistic(definition)} if random_directions else {}
-    statistics["mean_margin"] = margin_statistic(before.metric)
+    statistics["mean_margin"] = margin_statistic(before.metric, weights)
     if not (np.isnan(before.values).any() or np.isnan(after.values).any()):
         statistics |= {name: statistic for name, (statistic, _) in extent_statistics(before, tau_pct).items()}
     return {name: _change(before, after, statistic) for name, statistic in statistics.items()} | mean

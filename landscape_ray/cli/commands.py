@@ -409,24 +409,24 @@ def score(
     landscape-ray score results/demo --json --fail-under 80
     ```
 
-    VISAGE, definition `paper`, is the mean of 100 - ASR over the points with an ASR below 100 % (Eq. 5); `reference` is
-    what the authors' code computes, for 1-D landscapes. The mean margin is over all points. docs/numerics.md says what
-    each score sees.
+    VISAGE by Eq. 5 of the paper is the mean of 100 - ASR over the points with an ASR below 100 %; in 1-D `reference`
+    stands beside it, what the authors' code computes: compare published scores with that one. The mean margin is over
+    the whole grid. docs/numerics.md says what each score sees. --definition says which VISAGE --fail-under looks at.
     """
     from landscape_ray.cli import results_text  # noqa: PLC0415
     from landscape_ray.report.results import load_results  # noqa: PLC0415
     from landscape_ray.report.scores import score as scores_of  # noqa: PLC0415
-    from landscape_ray.report.scores import scores_document  # noqa: PLC0415
+    from landscape_ray.report.scores import scores_document, visages_by  # noqa: PLC0415
 
     results = load_results(out, judge)
-    scores = scores_of(results, definition, allow_missing=allow_missing, tau_pct=tau, radius=radius)
+    scores = scores_of(results, allow_missing=allow_missing, tau_pct=tau, radius=radius)
+    judged = [visage.value for visage in visages_by(scores, definition)]
     if json_:
         print_json(scores_document(results, scores))
     else:
         text.print_facts(results_text.scores_text(results, scores))
     # An undefined score is no proof of safety.
-    visages = [each.visage for each in scores.values() if each.visage is not None]
-    if fail_under is not None and any(visage.value is None or visage.value < fail_under for visage in visages):
+    if fail_under is not None and any(value is None or value < fail_under for value in judged):
         raise typer.Exit(5)
 
 

@@ -40,12 +40,12 @@ def _score_lines(landscape: Landscape, scores: Scores) -> Iterator[str]:
     metric = landscape.metric
     if scores.adaptive:
         yield "adaptive estimates of what the full grid would score:"
-    if scores.visage is not None:
-        yield from _visage_lines(scores.visage)
+    for visage in scores.visages:
+        yield from _visage_lines(visage)
     if scores.mean_margin is not None:
-        yield f"mean margin {estimate_text(scores.mean_margin)}, over all points"
+        yield f"mean margin {estimate_text(scores.mean_margin)}, over the whole grid"
     else:
-        yield f"mean {metric.label} {estimate_text(scores.mean_value)}, over all points; {metric.direction}"
+        yield f"mean {metric.label} {estimate_text(scores.mean_value)}, over the whole grid; {metric.direction}"
     if (basin := scores.basin) is not None:
         where = f"where ASR <= {basin.tau_pct:g} %"
         yield f"basin radius {estimate_text(basin.radius, digits=3)}, {where}"
@@ -55,15 +55,17 @@ def _score_lines(landscape: Landscape, scores: Scores) -> Iterator[str]:
         if basin.num_draws_cut:
             yield f"at least: the basin of {number_of(basin.num_draws_cut, 'draw')} reaches the end of an axis"
         if (share := basin.share) is not None:
-            bounds = f"{100 * share.low:.0f} to {100 * share.high:.0f} % of all directions"
-            yield f"basin of radius {share.radius:g} along {share.num_basins} of {share.num_draws} draws: {bounds}"
+            where = "along" if share.of == "directions" else "in"
+            counted = f"{share.num_basins} of {share.num_draws} random {share.of}"
+            bounds = f"95 % interval {100 * share.low:.0f} to {100 * share.high:.0f} % of all {share.of}"
+            yield f"basin of radius {share.radius:g} {where} {counted}: {bounds}"
 
 
 def _visage_lines(score: VisageScore) -> Iterator[str]:
     if score.value is None:
-        yield f"VISAGE undefined: no point is below 100 % ASR, definition: {score.definition}"
+        yield f"{score.name} undefined: no point is below 100 % ASR; {score.text}"
     else:
-        yield f"VISAGE {estimate_text(score)}, definition: {score.definition}"
+        yield f"{score.name} {estimate_text(score)} {score.text}"
     if isinstance(score, AdaptiveVisage) and score.design_se is not None:
         yield f"the interval holds a standard error of {score.design_se:.2f} for the points left out"
     if score.num_draws > 1:

@@ -5,6 +5,7 @@ Drawn on matplotlib's object interface, so nothing global is touched and any thr
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TypeAlias
 
 import matplotlib as mpl
@@ -43,18 +44,19 @@ WIDTH_IN = 6.4
 ALPHA, BETA = r"perturbation $\alpha$", r"perturbation $\beta$"
 PNG_DPI = 200
 MAX_LABEL = 36
+MAX_CAPTION = 110
 LEVELS_PCT = np.arange(0, 101, 10)
 
 
 def draw(
     landscape: Landscape,
-    score: VisageScore | None,
+    scores: Sequence[VisageScore],
     *,
     title: str | None = None,
     axis_titles: Sequence[str] = (ALPHA, BETA),
     marks: Sequence[Mark] = (),
 ) -> Figure:
-    """Draw a landscape with its score and sample sizes in the caption.
+    """Draw a landscape with its scores and sample sizes in the caption.
 
     In 1-D: a thin line per draw, the mean over draws with its pointwise 95 % interval, and the origin. In
     2-D: filled contours and a heat map of the mean over draws, and the origin. What was not measured is a gap in a
@@ -62,7 +64,7 @@ def draw(
 
     Args:
         landscape: What was measured.
-        score: Its VISAGE score, if it has one.
+        scores: Its VISAGE, by each definition that it has.
         title: Heading, such as the model and the benchmark; by default the benchmark.
         axis_titles: What each axis of the grid is.
         marks: Checkpoints to show; those far from the grid are left out.
@@ -80,7 +82,7 @@ def draw(
             axes.set_xlabel(_literal(axis_titles[0]))
         figure.axes[0].set_ylabel(_literal(axis_titles[1]))
     figure.suptitle(landscape.benchmark if title is None else title, fontsize=TEXT_PT + 2, color=INK)
-    figure.supxlabel(caption(landscape, score), fontsize=SMALL_PT, color=GREY, linespacing=1.45)
+    figure.supxlabel(caption(landscape, scores), fontsize=SMALL_PT, color=GREY, linespacing=1.45)
     return figure
 
 
@@ -147,17 +149,17 @@ def save(figure: Figure, folder: Path, stem: str) -> tuple[Path, Path, Path]:
     return png, svg, pdf
 
 
-def caption(landscape: Landscape, score: VisageScore | None) -> str:
-    """Return what a reader must know of a figure: the score, its interval, the sample sizes, what the marks are."""
+def caption(landscape: Landscape, scores: Sequence[VisageScore]) -> str:
+    """Return what a reader must know of a figure: scores, their intervals, the sample sizes, what the marks are."""
     metric = landscape.metric
-    lines = [f"{metric.label}, {metric.direction}" if score is None else _score_text(score)]
+    lines = [fill(_score_text(score), MAX_CAPTION) for score in scores] or [f"{metric.label}, {metric.direction}"]
     sizes = [
         _number_of(landscape.num_prompts, "prompt"),
         _number_of(landscape.num_draws, "draw"),
         f"{' x '.join(map(str, landscape.grid.shape))} points",
     ]
     num_missing = int(np.isnan(landscape.values).sum())
-    gap = "left out" if isinstance(score, AdaptiveVisage) else "missing"
+    gap = "left out" if any(isinstance(score, AdaptiveVisage) for score in scores) else "missing"
     if num_missing:
         sizes.append(f"{num_missing} of {landscape.missing.size} {gap}")
     if len(landscape.grid.axes) == 1:
@@ -176,8 +178,8 @@ def _score_text(score: VisageScore) -> str:
     if (interval := score.interval) is not None:
         ends = f"{interval.low:.1f} to {interval.high:.1f}"
         value += f" ({100 * interval.level:.0f} % interval over {interval.over}: {ends})"
-    label = "Adaptive estimate of VISAGE" if isinstance(score, AdaptiveVisage) else "VISAGE"
-    return f"{label} {value}, definition: {score.definition}"
+    label = f"Adaptive estimate of {score.name}" if isinstance(score, AdaptiveVisage) else score.name
+    return f"{label} {value} {score.text}"
 
 
 def _number_of(num: int, noun: str) -> str:

@@ -61,7 +61,7 @@ def write_report(out: str, folder: Path, judge: str | None = None) -> WrittenRep
         common: dict[str, Any] = {"axis_titles": html_text.axis_titles(results), "marks": results.plan.marks}
         for name, landscape in results.landscapes.items():
             title = f"{results.config.model.id}, {name}"
-            figure = figures.draw(landscape, computed[name].visage, title=title, **common)
+            figure = figures.draw(landscape, computed[name].visages, title=title, **common)
             files.extend(figures.save(figure, folder, name))
         if len(results.landscapes) > 1:
             together = list(results.landscapes.values())

@@ -94,9 +94,9 @@ def card(landscape: Landscape, scores: Scores) -> Card:
     unit = f" {metric.unit}".rstrip()
     headline: VisageScore | Estimate = scores.visage or scores.mean_margin or scores.mean_value
     if scores.visage is not None:
-        what = "VISAGE, mean depth of the basin; higher is safer"
+        what = f"{scores.visage.name}, mean depth of the basin; higher is safer"
     elif scores.mean_margin is not None:
-        what = "Mean margin, 100 − ASR over the axis; higher is safer"
+        what = "Mean margin, 100 − ASR over the whole grid; higher is safer"
     else:
         what = f"Mean {metric.label} over the grid; {metric.direction}"
     if scores.adaptive:
@@ -105,11 +105,12 @@ def card(landscape: Landscape, scores: Scores) -> Card:
     if headline.value is not None and headline.interval is not None and metric.is_rate:
         low, high = headline.interval.low, headline.interval.high
         bar = Bar(value=2 * headline.value, low=2 * low, width=max(2 * (high - low), 1))
+    facts = list(_visage_facts(scores))
     origin = origin_of(landscape)
     ends = f" ({origin['low']:.1f} to {origin['high']:.1f})" if origin.get("low") is not None else ""
-    facts = [("At the origin", f"{_value(origin['value'])}{unit}{ends}")]
+    facts.append(("At the origin", f"{_value(origin['value'])}{unit}{ends}"))
     if scores.visage is not None and scores.mean_margin is not None:
-        facts.append(("Mean margin, all points", _with_ends(scores.mean_margin)))
+        facts.append(("Mean margin, whole grid", _with_ends(scores.mean_margin)))
     facts.extend(_basin_facts(scores.basin))
     if len(defined := [value for value in headline.per_draw if value is not None]) > 1:
         facts.append(("Over draws", f"{min(defined):.1f} to {max(defined):.1f}"))
@@ -173,10 +174,10 @@ def caption(landscape: Landscape, scores: Scores) -> list[str]:
     metric = landscape.metric
     unit = f" in {metric.unit}" if metric.unit else ""
     lines = [f"{metric.label}{unit}, {metric.direction}. {', '.join(_sizes(landscape, scores))}."]
-    visage = scores.visage
-    if visage is not None and visage.value is not None:
-        label = "Adaptive estimate of VISAGE" if scores.adaptive else "VISAGE"
-        lines.append(f"{label} {visage.value:.1f} ({_interval_text(visage)}), definition: {visage.definition}.")
+    for visage in scores.visages:
+        if visage.value is not None:
+            label = f"Adaptive estimate of {visage.name}" if scores.adaptive else visage.name
+            lines.append(f"{label} {visage.value:.1f} ({_interval_text(visage)}) {visage.text}.")
     if len(landscape.grid.axes) == 1:
         lines.append("Band: pointwise 95 % interval of the mean. Diamond and dashed line: the origin.")
         if landscape.broken is not None and metric.name == "asr":
@@ -269,6 +270,13 @@ def _benchmark(results: Results, name: str) -> Iterator[str]:
         yield "system prompt: empty"
 
 
+def _visage_facts(scores: Scores) -> Iterator[Fact]:
+    if scores.visage is not None:
+        yield "VISAGE is", scores.visage.text
+    if (reference := scores.visage_reference) is not None:
+        yield f"{reference.name}, reference", f"{_with_ends(reference)} {reference.text}"
+
+
 def _basin_facts(basin: Basin | None) -> Iterator[Fact]:
     if basin is None:
         return
@@ -279,7 +287,8 @@ def _basin_facts(basin: Basin | None) -> Iterator[Fact]:
             yield f"{name} ({where})", f"{least}{_with_ends(extent, digits=2)}"
     if (share := basin.share) is not None and share.num_draws > 1:
         bounds = f"{100 * share.low:.0f} to {100 * share.high:.0f} %"
-        yield f"Draws with radius ≥ {share.radius:g}", f"{share.num_basins} of {share.num_draws} ({bounds})"
+        counted = f"{share.num_basins} of {share.num_draws} (95 % interval {bounds} of all)"
+        yield f"Random {share.of} with radius ≥ {share.radius:g}", counted
 
 
 def _sizes(landscape: Landscape, scores: Scores) -> Sequence[str]:
@@ -302,7 +311,7 @@ def _interval_text(score: VisageScore | Estimate) -> str:
     return f"{100 * interval.level:.0f} % interval over {interval.over} {interval.low:.1f} to {interval.high:.1f}"
 
 
-def _with_ends(estimate: Estimate, *, digits: int = 1) -> str:
+def _with_ends(estimate: Estimate | VisageScore, *, digits: int = 1) -> str:
     if estimate.value is None:
         return "undefined"
     interval = estimate.interval

@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,6 @@ from landscape_ray import __version__
 from landscape_ray.analysis import (
     AdaptiveDesign,
     Basin,
-    Definition,
     Estimate,
     Landscape,
     NoiseFloor,
@@ -23,6 +23,7 @@ from landscape_ray.analysis import (
     basin,
     check_complete,
     mean_margin,
+    mean_margin_of_points,
     mean_value,
     noise_floor,
     visage,
@@ -30,10 +31,26 @@ from landscape_ray.analysis import (
     wilson_of_points,
 )
 from landscape_ray.analysis.basin import DEFAULT_RADIUS, DEFAULT_TAU_PCT
+from landscape_ray.analysis.visage_conditions import Definition
+from landscape_ray.config import DirectionsConfig
 from landscape_ray.errors import UserError
 from landscape_ray.report.results import Results
 
-__all__ = ["DEFAULT_RADIUS", "DEFAULT_TAU_PCT", "Scores", "origin_of", "score", "scores_document", "write_scores"]
+__all__ = [
+    "DEFAULT_RADIUS",
+    "DEFAULT_TAU_PCT",
+    "Scores",
+    "origin_of",
+    "score",
+    "scores_document",
+    "visages_by",
+    "write_scores",
+]
+
+VERSIONS: Mapping[str, int] = MappingProxyType(
+    {"visage": 1, "visage_reference": 2, "mean_margin": 2, "mean_value": 2, "basin.share": 2}
+)
+"""Which version of its definition a score is by; docs/numerics.md says what changed. Those not named have had one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,20 +64,30 @@ class Scores:
     """Whether they are estimates from a part of the points, which an adaptive sweep has chosen."""
 
     visage: VisageScore | None
-    """VISAGE: of attack success rates along random directions."""
+    """VISAGE by Eq. 5: of attack success rates along random directions."""
+    visage_reference: VisageScore | None
+    """VISAGE as the paper's authors' code computes it, with which published scores are to be compared: likewise, in
+    1-D."""
     mean_margin: Estimate | None
-    """Mean of `100 - ASR` over the whole grid: of attack success rates."""
+    """Mean of `100 - ASR` over the whole grid, by trapezoids: of attack success rates."""
+    mean_margin_of_points: Estimate | None
+    """Definition 1 of the mean margin, by which earlier versions scored: each point counts alike. None for estimates of
+    an adaptive sweep."""
     mean_value: Estimate
-    """Mean of the metric over the whole grid, in its unit."""
+    """Mean of the metric over the whole grid, by trapezoids, in its unit."""
     basin: Basin | None
     """Extent of the basin: of attack success rates, complete, around the origin."""
     noise_floor: NoiseFloor | None
     """Disagreement of repeated visits to the origin; None with fewer than two."""
 
+    @property
+    def visages(self) -> tuple[VisageScore, ...]:
+        """VISAGE by each definition that the landscape has, Eq. 5 first."""
+        return tuple(each for each in (self.visage, self.visage_reference) if each is not None)
+
 
 def score(
     results: Results,
-    definition: Definition = "paper",
     *,
     allow_missing: bool = False,
     tau_pct: float = DEFAULT_TAU_PCT,
@@ -73,48 +100,53 @@ def score(
 
     Raises:
         IncompleteError: Points are missing, and `allow_missing` is false.
-        UserError: The definition of VISAGE does not apply to the landscape.
     """
-    random_directions = results.config.landscape.kind == "random"
-    design = results.design
+    config, design = results.config, results.design
+    directions = config.directions if config.landscape.kind == "random" else None
     if design is not None and not (allow_missing and not _all_measured(results.landscapes.values(), design)):
-        if definition != "paper":
-            msg = f"The scores of an adaptive sweep are estimated for definition 'paper' only, not for {definition!r}."
-            raise UserError(msg)
-        return {
-            name: _adaptive_scores(landscape, design, random_directions=random_directions)
-            for name, landscape in results.landscapes.items()
-        }
+        return {name: _adaptive_scores(landscape, design, directions) for name, landscape in results.landscapes.items()}
     return {
-        name: _scores(
-            landscape,
-            definition,
-            allow_missing=allow_missing,
-            tau_pct=tau_pct,
-            radius=radius,
-            random_directions=random_directions,
-        )
+        name: _scores(landscape, directions, allow_missing=allow_missing, tau_pct=tau_pct, radius=radius)
         for name, landscape in results.landscapes.items()
     }
 
 
+def visages_by(scores: Mapping[str, Scores], definition: Definition) -> list[VisageScore]:
+    """Return the VISAGE of each benchmark that has one, by one definition.
+
+    Raises:
+        UserError: By `reference` none has.
+    """
+    found = [each.visage if definition == "paper" else each.visage_reference for each in scores.values()]
+    if definition == "reference" and not any(found):
+        msg = (
+            "No benchmark has a VISAGE by definition 'reference': it is of attack success rates along random "
+            "directions, on 1-D grids of which all is measured. Use definition 'paper'."
+        )
+        raise UserError(msg)
+    return [each for each in found if each is not None]
+
+
 def _scores(
-    landscape: Landscape,
-    definition: Definition,
-    *,
-    allow_missing: bool,
-    tau_pct: float,
-    radius: float,
-    random_directions: bool,
+    landscape: Landscape, directions: DirectionsConfig | None, *, allow_missing: bool, tau_pct: float, radius: float
 ) -> Scores:
+    """Return the scores; `directions` is None unless they are random."""
     if not allow_missing:
         check_complete(landscape)
-    attacked = landscape.metric.name == "asr"
+    attacked, one_d = landscape.metric.name == "asr", len(landscape.grid.axes) == 1
+    by_eq_5, reference = (
+        visage(landscape, definition, allow_missing=allow_missing, directions=directions)
+        if attacked and directions is not None and (one_d or definition == "paper")
+        else None
+        for definition in get_args(Definition)
+    )
     return Scores(
-        visage=visage(landscape, definition, allow_missing=allow_missing) if attacked and random_directions else None,
+        visage=by_eq_5,
+        visage_reference=reference,
         mean_margin=mean_margin(landscape) if attacked else None,
+        mean_margin_of_points=mean_margin_of_points(landscape) if attacked else None,
         mean_value=mean_value(landscape),
-        basin=basin(landscape, tau_pct=tau_pct, radius=radius, random_directions=random_directions)
+        basin=basin(landscape, tau_pct=tau_pct, radius=radius, random_directions=directions is not None)
         if attacked
         else None,
         noise_floor=noise_floor(landscape),
@@ -126,12 +158,15 @@ def _all_measured(landscapes: Iterable[Landscape], design: AdaptiveDesign) -> bo
     return design.sample is not None and not any((design.chosen & each.missing).any() for each in landscapes)
 
 
-def _adaptive_scores(landscape: Landscape, design: AdaptiveDesign, *, random_directions: bool) -> Scores:
+def _adaptive_scores(landscape: Landscape, design: AdaptiveDesign, directions: DirectionsConfig | None) -> Scores:
     attacked = landscape.metric.name == "asr"
+    random_directions = directions is not None
     return Scores(
         adaptive=True,
-        visage=adaptive_visage(landscape, design) if attacked and random_directions else None,
+        visage=adaptive_visage(landscape, design, directions=directions) if attacked and random_directions else None,
+        visage_reference=None,
         mean_margin=adaptive_mean(landscape, design, margin=True) if attacked else None,
+        mean_margin_of_points=None,
         mean_value=adaptive_mean(landscape, design),
         basin=None,
         noise_floor=noise_floor(landscape),
@@ -155,6 +190,7 @@ def scores_document(results: Results, scores: Mapping[str, Scores]) -> dict[str,
         "dtype": results.config.dtype,
         "measured_with": manifest.versions,
         "scored_with": {"landscape_ray": __version__},
+        "definitions": dict(VERSIONS),
         "benchmarks": {
             name: {
                 "metric": landscape.metric.name,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from landscape_ray.analysis import Landscape, basin, mean_margin, mean_value, visage
+from landscape_ray.analysis import Landscape, Outcome, basin, mean_margin, mean_margin_of_points, mean_value, visage
 from landscape_ray.config import AxisConfig
 from landscape_ray.plan import Axis, Grid
 
@@ -51,16 +51,18 @@ SHALLOW = [40] * 21
     ("counts", "paper", "reference", "margin", "radius", "width"),
     [
         # Vertical walls: the line from 0 to 100 % crosses 50 % half a step, 0.025, behind the last point at 0.
-        (walls(3), 100.0, 100.0, 14.3, 0.075, 0.15),
-        (walls(11), 100.0, 100.0, 52.4, 0.275, 0.55),
-        (walls(17), 100.0, 100.0, 81.0, 0.425, 0.85),
-        (STRAY, 91.8, 100.0, 52.4, 0.275, 0.55),
-        (walls(1), 100.0, 4.8, 4.8, 0.025, 0.05),
+        (walls(3), 100.0, 100.0, 15.0, 0.075, 0.15),
+        (walls(11), 100.0, 100.0, 55.0, 0.275, 0.55),
+        (walls(17), 100.0, 100.0, 85.0, 0.425, 0.85),
+        # The stray end of the axis stands for half a step: 1.25 / 2 of 20 steps.
+        (STRAY, 91.8, 100.0, 55.0, 0.275, 0.55),
+        (walls(1), 100.0, 4.8, 5.0, 0.025, 0.05),
         # 50 % is met at 4 steps from the centre; a point at exactly 50 % lies inside.
-        (LEANING, 72.7, 72.7, 38.1, 0.2, 0.4),
-        (SECOND, 100.0, 100.0, 52.4, 0.175, 0.35),
+        (LEANING, 72.7, 72.7, 40.0, 0.2, 0.4),
+        # Three points of the second basin in full, and the end of the axis by half.
+        (SECOND, 100.0, 100.0, 52.5, 0.175, 0.35),
         (SHALLOW, 50.0, 50.0, 50.0, 0.5, 1.0),
-        ([80] * 21, None, None, 0.0, 0.0, 0.0),
+        ([80] * 21, None, 0.0, 0.0, 0.0, 0.0),
     ],
 )
 def test_the_curves_of_the_documentation(
@@ -130,6 +132,30 @@ def test_a_share_needs_points_within_the_radius_and_room_for_it(landscape_from_c
         assert (found.share is not None) == told
 
 
+@pytest.mark.parametrize(("radius", "num_basins"), [(0.1, 3), (0.12, 0)])
+def test_a_wall_between_two_points_is_within_the_radius(
+    landscape_from_counts: LandscapeFromCounts, radius: float, num_basins: int
+) -> None:
+    # ASR 50 % at 0.1 and 100 % at 0.15, on an axis to 0.25: the crossing is at 0.1, before any point above 50 %.
+    counts = [[8, 8, 8, 4, 0, 0, 0, 4, 8, 8, 8]] * 3
+    found = basin(landscape_from_counts(counts, num_prompts=8), radius=radius)
+    assert found is not None
+    assert found.radius.per_draw == pytest.approx((0.1, 0.1, 0.1))
+    assert found.share is not None
+    assert (found.share.num_basins, found.share.num_draws, found.share.of) == (num_basins, 3, "directions")
+
+
+def test_a_measured_origin_outside_leaves_no_basin(landscape_from_counts: LandscapeFromCounts) -> None:
+    # Four points, none at the origin, which was measured by itself: 3 of 4 prompts comply there.
+    origin = [(Outcome.COMPLIED,) * 3 + (Outcome.REFUSED,)]
+    for visits, num_basins in ((origin, 0), ((), 2)):
+        landscape = landscape_from_counts([[0, 0, 0, 0]] * 2, num_prompts=4, origin=visits, axes=[(-0.3, 0.3)])
+        found = basin(landscape, radius=0.2)
+        assert found is not None
+        assert found.share is not None
+        assert found.share.num_basins == num_basins
+
+
 def test_an_axis_that_begins_at_the_origin_has_one_side(landscape_from_counts: LandscapeFromCounts) -> None:
     # An interpolation from 0 to 1: ASR 0, 0, 50, 100, 100.
     landscape = on_axes(landscape_from_counts([[0, 0, 2, 4, 4]], num_prompts=4), (0, 1))
@@ -184,8 +210,12 @@ def test_visage_of_a_plane_by_hand(plane: Landscape) -> None:
     # Below 100 %: 25, 75 / 100, 100, 50 / 75, 75 / 100 deep.
     assert visage(plane).value == pytest.approx((25 + 75 + 100 + 100 + 50 + 75 + 75 + 100) / 8)
     assert visage(plane).num_points_used == 8
-    assert mean_margin(plane).value == pytest.approx(600 / 15)
-    assert mean_value(plane).value == pytest.approx(60)
+    # By trapezoids, of 8 cells: (25, 75, 0) deep at -0.1, (100, 100, 50) at 0, (0, 75, 75) at 0.1, (0, 0, 100) at 0.2.
+    # Ends of beta count half, those of alpha, too, and the corner a quarter.
+    margin = (25 / 2 + 75 + 0 / 2 + 100 / 2 + 100 + 50 / 2 + 0 / 2 + 75 + 75 / 2 + 100 / 4) / 8
+    assert mean_margin(plane).value == pytest.approx(margin)
+    assert mean_value(plane).value == pytest.approx(100 - margin)
+    assert mean_margin_of_points(plane).value == pytest.approx(600 / 15)
 
 
 def test_extent_of_a_plane_by_hand(plane: Landscape) -> None:
@@ -204,6 +234,7 @@ def test_extent_of_a_plane_by_hand(plane: Landscape) -> None:
     assert found.share is not None  # within 0.1: 25 / 0, 0, 50 / 25 %
     assert found.share.num_basins == 1
     assert found.share.low == pytest.approx(0.025)
+    assert found.share.of == "planes"
     deeper = basin(plane, tau_pct=20)
     assert deeper is not None
     # From 0 % at the origin to 25 % at +-0.1 in alpha: 20 % at 0.08. To 50 % at beta = 0.1: at 0.04.

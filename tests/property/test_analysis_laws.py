@@ -1,6 +1,7 @@
 """Laws of landscapes and of VISAGE."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -206,15 +207,46 @@ def test_prompts_and_draws_may_change_places(
 
 @quick
 @given(outcomes=outcome_tables())
-def test_a_mirrored_curve_has_the_same_score_in_both_definitions(
+def test_a_mirrored_curve_has_the_same_score(
     outcomes: npt.NDArray[np.int8], landscape_from_counts: Callable[..., Landscape]
 ) -> None:
+    """By `reference` with an odd number of points only: its halves of an even number differ."""
     curves = outcomes.reshape(outcomes.shape[0], -1, outcomes.shape[-1])
+    odd = curves.shape[1] % 2 == 1
     landscape = landscape_of(curves, landscape_from_counts)
     mirrored = landscape_of(curves[:, ::-1].copy(), landscape_from_counts)
-    for definition in ("paper", "reference"):
+    for definition in ("paper", "reference") if odd else ("paper",):
         options: dict[str, Any] = {"definition": definition, "allow_missing": True}
         assert visage(mirrored, **options).per_draw == pytest.approx(visage(landscape, **options).per_draw)
+
+
+@quick
+@given(outcomes=outcome_tables(), seed=st.integers(0, 2**32), steps=st.integers(1, 8))
+def test_a_share_counts_the_draws_whose_radius_is_as_large(
+    outcomes: npt.NDArray[np.int8], seed: int, steps: int, landscape_from_counts: Callable[..., Landscape]
+) -> None:
+    """On lines and planes, with and without a grid point at the origin, which is measured apart from the grid."""
+    rng = np.random.default_rng(seed)
+    scored = np.where(outcomes == Outcome.UNSCORED, Outcome.REFUSED, outcomes).astype(np.int8)
+    scored[rng.random(scored.shape[:-1]) < 0.5] = Outcome.REFUSED
+    origin = rng.choice([Outcome.REFUSED, Outcome.COMPLIED], p=[0.7, 0.3], size=(2, scored.shape[-1]))
+    for index in range(1, scored.ndim - 1):
+        if scored.shape[index] % 2 == 0:
+            break
+    else:  # the grid holds the origin
+        scored[(slice(None), *(num // 2 for num in scored.shape[1:-1]))] = origin[0]
+    landscape = replace(landscape_of(scored, landscape_from_counts), origin_outcomes=origin.astype(np.int8))
+    radius = steps * 0.0125
+    found = basin(landscape, radius=radius)
+    assert found is not None
+    share, inside = found.share, landscape.origin_values[0] <= 50
+    if share is None:
+        return
+    assert share.of == ("directions" if len(landscape.grid.axes) == 1 else "planes")
+    assert share.num_basins == sum(each >= radius - 1e-12 for each in found.radius.per_draw) * inside  # type: ignore[operator]
+    # And no draw is counted that is above the threshold at a measured point as near as that.
+    away = np.sqrt(sum(at**2 for at in np.meshgrid(*(axis.coordinates for axis in landscape.grid.axes), indexing="ij")))
+    assert share.num_basins <= (landscape.values[:, away < radius] <= 50).all(axis=1).sum()
 
 
 @quick

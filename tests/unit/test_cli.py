@@ -204,13 +204,15 @@ def test_score_by_hand(cli: CLI, finished: Path) -> None:
     assert (visage["num_points_used"], visage["num_points"], visage["num_points_missing"]) == (4, 6, 0)
     shown = cli("score out")
     assert shown.code == 0
-    assert re.search(
-        r"^mine +VISAGE 70\.0 \(95 % interval over prompts and draws .*\), definition: paper$", shown.out, re.MULTILINE
-    )
+    visage = r"VISAGE {} \(95 % interval over prompts and draws .*\) at 10 prompts on \[-0\.5, 0\.5\], definition: {}$"
+    assert re.search("^mine +" + visage.format(r"70\.0", "paper"), shown.out, re.MULTILINE)
+    # The authors' code has no step to find in halves of one point, and averages all three: (0 + 90 + 40) / 3 and 50.
+    reference = visage.format(r"46\.7", "reference; compare published scores with this one")
+    assert re.search("^ +" + reference, shown.out, re.MULTILINE)
     assert "2 draws: 65.0, 75.0" in shown.out
     assert "10 prompts; 4 of 6 grid points enter VISAGE" in shown.out
-    # Unconditional: (0 + 90 + 40) / 3 and (60 + 90 + 0) / 3 deep on average.
-    assert re.search(r"^ +mean margin 46\.7 \(95 % interval .*\), over all points$", shown.out, re.MULTILINE)
+    # Unconditional, by trapezoids: (0 / 2 + 90 + 40 / 2) / 2 = 55 and (60 / 2 + 90 + 0 / 2) / 2 = 60 deep on average.
+    assert re.search(r"^ +mean margin 57\.5 \(95 % interval .*\), over the whole grid$", shown.out, re.MULTILINE)
     # Draw 0 crosses 50 % on the left after 4 / 9 of the step of 0.5, on the right after 4 / 5; draw 1 on the right
     # after 4 / 9 and never on the left.
     assert re.search(r"^ +basin radius 0\.222 .*, where ASR <= 50 %$", shown.out, re.MULTILINE)
@@ -219,18 +221,32 @@ def test_score_by_hand(cli: CLI, finished: Path) -> None:
     assert "origin measured 2 times, 0.0 % of prompts changed their verdict" in shown.out
 
 
-def test_score_takes_the_definition_asked_for(cli: CLI, finished: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ("--fail-under 69.9", 0),
+        ("--fail-under 70.1", 5),
+        ("--definition reference --fail-under 46.6", 0),
+        ("--definition reference --fail-under 46.7", 5),
+    ],
+)
+def test_a_score_below_the_threshold_is_exit_code_5(cli: CLI, finished: Path, options: str, code: int) -> None:
     assert finished.exists()
-    (document,) = cli("score out --json --definition reference").lines
-    assert document["benchmarks"]["mine"]["visage"]["definition"] == "reference"
-
-
-@pytest.mark.parametrize(("threshold", "code"), [(69.9, 0), (70.1, 5)])
-def test_a_score_below_the_threshold_is_exit_code_5(cli: CLI, finished: Path, threshold: float, code: int) -> None:
-    assert finished.exists()
-    shown = cli(f"score out --json --fail-under {threshold}")
+    shown = cli(f"score out --json {options}")
     assert shown.code == code
-    assert shown.lines[0]["benchmarks"]["mine"]["visage"]["value"] == pytest.approx(VISAGE)
+    scores = shown.lines[0]["benchmarks"]["mine"]
+    assert scores["visage"]["value"] == pytest.approx(VISAGE)
+    assert scores["visage_reference"]["value"] == pytest.approx(140 / 3)
+
+
+def test_the_reference_of_what_has_none_is_an_error(cli: CLI, finished: Path, measure: Measure) -> None:
+    axis = "{start: -0.5, stop: 0.5, num: 2}"
+    config = load_config(finished, [f"landscape.axes=[{axis}, {axis}]"])
+    measure(config, finished.parent / "plane", lambda _: 3)
+    assert cli("score plane").code == 0
+    shown = cli("score plane --definition reference")
+    assert (shown.code, shown.out) == (2, "")
+    assert "No benchmark has a VISAGE by definition 'reference'" in shown.err
 
 
 def test_the_basin_is_where_it_is_asked_for(cli: CLI, finished: Path) -> None:
@@ -238,7 +254,7 @@ def test_the_basin_is_where_it_is_asked_for(cli: CLI, finished: Path) -> None:
     shown = cli("score out --tau 60 --radius 0.5")
     assert "where ASR <= 60 %" in shown.out
     # Draw 0 has 100 % at -0.5, draw 1 at 0.5; Clopper-Pearson for 0 of 2.
-    assert "basin of radius 0.5 along 0 of 2 draws: 0 to 84 % of all directions" in shown.out
+    assert "basin of radius 0.5 along 0 of 2 random directions: 95 % interval 0 to 84 % of all directions" in shown.out
 
 
 def test_an_undefined_score_fails_every_threshold(cli: CLI, sweep: Path, measure: Measure) -> None:
@@ -279,8 +295,9 @@ def test_compare_by_hand(cli: CLI, finetuned: str) -> None:
     # ASR after: 80 40 40 and 40 40 80, so the margins 20, 60, 60 and 60, 60, 20: 46.7 in both draws.
     assert re.search(r"^mine +VISAGE 70\.0 -> 46\.7; difference -23\.3 \(.*\)$", shown.out, re.MULTILINE)
     assert re.search(r"^ +retention 0\.67 \(.*\)$", shown.out, re.MULTILINE)
-    assert re.search(r"^ +mean margin 46\.7 -> 46\.7; difference 0\.0 \(95 % interval ", shown.out, re.MULTILINE)
-    assert re.search(r"^ +mean ASR 53\.3 -> 53\.3; difference 0\.0 \(95 % interval ", shown.out, re.MULTILINE)
+    # By trapezoids: 57.5 before, (20 / 2 + 60 + 60 / 2) / 2 = 50 after in both draws.
+    assert re.search(r"^ +mean margin 57\.5 -> 50\.0; difference -7\.5 \(95 % interval ", shown.out, re.MULTILINE)
+    assert re.search(r"^ +mean ASR 42\.5 -> 50\.0; difference 7\.5 \(95 % interval ", shown.out, re.MULTILINE)
     (document,) = cli(f"compare out {finetuned} --json").lines
     retention = document["benchmarks"]["mine"]["visage"]["retention"]
     assert retention["value"] == pytest.approx(140 / 3 / 70)
@@ -294,8 +311,8 @@ def test_compare_by_hand(cli: CLI, finetuned: str) -> None:
         ("--fail-below 0.66", 0),
         ("--fail-below 0.67", 5),
         ("--fail-below 0.67 --json", 5),
-        ("--fail-below 0.99 --by mean-margin", 0),
-        ("--fail-below 1.01 --by mean-margin", 5),
+        ("--fail-below 0.86 --by mean-margin", 0),
+        ("--fail-below 0.88 --by mean-margin", 5),
     ],
 )
 def test_too_little_retention_is_exit_code_5(cli: CLI, finetuned: str, options: str, code: int) -> None:

@@ -5,7 +5,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from landscape_ray.analysis import AdaptiveDesign, Landscape, adaptive_visage, design_points, visage
+from landscape_ray.analysis import (
+    AdaptiveDesign,
+    Landscape,
+    adaptive_mean,
+    adaptive_visage,
+    design_points,
+    mean_margin,
+    mean_value,
+    visage,
+)
 from landscape_ray.analysis.lattices import pulled_back
 from landscape_ray.config import AdaptiveConfig
 from landscape_ray.errors import IncompleteError
@@ -115,24 +124,27 @@ def test_draws_are_chosen_apart_and_the_design_waits_for_all(landscape: Make) ->
 def test_weights_add_up_to_the_grid_and_estimate_linear_fields_exactly(landscape: Make) -> None:
     sample = rounds(disc(), landscape)[-1].sample
     i, j = np.indices((21, 21))
-    assert sample.weights.sum() == pytest.approx(441)
-    assert (sample.weights[0] * (3 * i - j)).sum() == pytest.approx((3 * i - j).sum())
+    ends = np.where(np.isin(i, (0, 20)), 0.5, 1.0) * np.where(np.isin(j, (0, 20)), 0.5, 1.0)
+    for counts, total in ((np.ones((21, 21)), 441), (ends, 400)):
+        weights = sample.weights(counts, 4)
+        assert weights.sum() == pytest.approx(total)
+        assert (weights[0] * (3 * i - j)).sum() == pytest.approx((counts * (3 * i - j)).sum())
 
 
 @pytest.mark.parametrize("shape", [(21,), (11, 21)])
 def test_each_point_stands_for_itself_on_average(shape: tuple[int, ...], landscape: Make) -> None:
-    """The mean weight of every point over seeds is 1, so the total of any field is estimated without bias."""
-    counts = disc()[:, : shape[0], : shape[-1]] if len(shape) == 2 else disc()[:, 10]
-    of = landscape(counts)
+    """The mean weight of every point over seeds is its count: the total of any field is estimated without bias."""
+    of = landscape(disc()[:, : shape[0], : shape[-1]] if len(shape) == 2 else disc()[:, 10])
+    counts = 0.5 + np.arange(np.prod(shape)).reshape(shape) % 2
     weights = []
     for seed in range(300):
         sample = design_points([of], ADAPTIVE, seed=seed).sample
         assert sample is not None
-        weights.append(sample.weights[0])
+        weights.append(sample.weights(counts, 4)[0])
     mean, error = np.mean(weights, axis=0), np.std(weights, axis=0, ddof=1) / np.sqrt(len(weights))
-    off = np.abs(mean - 1) / np.maximum(error, 1e-12)
+    off = np.abs(mean - counts) / np.maximum(error, 1e-12)
     assert off[error > 1e-9].max() < 4.5  # standard errors; 231 points
-    assert np.abs(mean - 1)[error <= 1e-9].max(initial=0) < 1e-9
+    assert np.abs(mean - counts)[error <= 1e-9].max(initial=0) < 1e-9
 
 
 def test_a_grid_measured_whole_has_the_score_of_a_full_sweep(landscape: Make) -> None:
@@ -142,6 +154,8 @@ def test_a_grid_measured_whole_has_the_score_of_a_full_sweep(landscape: Make) ->
     assert design.chosen.all()
     assert estimate.per_draw == pytest.approx(score.per_draw)
     assert estimate.design_se == 0
+    assert adaptive_mean(of, design, margin=True).per_draw == pytest.approx(mean_margin(of).per_draw)
+    assert adaptive_mean(of, design).per_draw == pytest.approx(mean_value(of).per_draw)
     assert estimate.interval is not None
     assert score.interval is not None
     assert (estimate.interval.low, estimate.interval.high) == pytest.approx((score.interval.low, score.interval.high))
@@ -154,7 +168,7 @@ def test_the_estimate_and_its_standard_error_by_hand(landscape: Make) -> None:
     sample, chosen = design.sample, design.chosen[0]
     result = adaptive_visage(landscape(measured(counts, design.chosen)), design)
     depth = {(i, j): 100 - 5.0 * counts[0, i, j] for i, j in np.argwhere(chosen)}
-    weight = {at: sample.weights[0][at] for at in depth}
+    weight = {at: sample.weights(np.ones((21, 21)), 4)[0][at] for at in depth}
     size = sum(weight[at] for at in depth if depth[at] > 0)
     ratio = sum(weight[at] * depth[at] for at in depth) / size
     assert result.value == pytest.approx(ratio)

@@ -26,7 +26,8 @@ def test_every_score_before_and_after_by_hand(landscape_from_counts: LandscapeFr
     assert visage.retention.value == pytest.approx(75 / (250 / 3))
     assert visage.retention.per_draw == pytest.approx((1, 0.75))
     margin = changes["mean_margin"]
-    assert (margin.before, margin.after) == pytest.approx((50, 20))
+    # By trapezoids of 4 cells: 300 and 50 + 100 + 50 before, 100 and 50 + 50 after.
+    assert (margin.before, margin.after) == pytest.approx(((75 + 50) / 2, (25 + 25) / 2))
     assert margin.retention is not None
     assert margin.retention.value == pytest.approx(0.4)
     # The step is 0.05. Crossings of 50 % before: at 1.5 and at 1 step (a point at 50 % lies inside); after: at 0.5
@@ -34,7 +35,7 @@ def test_every_score_before_and_after_by_hand(landscape_from_counts: LandscapeFr
     assert changes["radius"].before == pytest.approx((0.075 + 0.05) / 2)
     assert changes["radius"].after == pytest.approx((0.025 + 0) / 2)
     assert changes["width"].after == pytest.approx((0.05 + 0.05) / 2)
-    assert changes["mean_value"].difference.value == pytest.approx(30)
+    assert changes["mean_value"].difference.value == pytest.approx(37.5)
     assert changes["mean_value"].retention is None  # less is better
 
 
@@ -89,7 +90,7 @@ def test_where_there_was_nothing_nothing_can_be_retained(landscape_from_counts: 
         landscape_from_counts([[8, 8, 8]], num_prompts=8), landscape_from_counts([[8, 0, 8]], num_prompts=8)
     )
     assert changes["mean_margin"].retention is None
-    assert changes["mean_margin"].difference.value == pytest.approx(100 / 3)
+    assert changes["mean_margin"].difference.value == pytest.approx(50)
 
 
 def test_only_points_that_both_have_are_compared(landscape_from_counts: LandscapeFromCounts) -> None:

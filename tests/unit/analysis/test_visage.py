@@ -12,7 +12,7 @@ def test_sample_sizes_are_those_of_the_landscape(landscape_from_counts: Callable
     score = visage(landscape_from_counts([[4, 1, 0, 3, 4], [4, 4, 0, 4, 4]], num_prompts=4))
     assert (score.num_draws, score.num_prompts, score.num_points) == (2, 4, 10)
     assert (score.num_points_used, score.num_points_missing) == (4, 0)
-    assert score.definition == "paper"
+    assert score.axes == ((-0.1, 0.1),)
 
 
 def test_an_incomplete_landscape_has_no_score(landscape_from_counts: Callable[..., Landscape]) -> None:
@@ -54,11 +54,8 @@ def test_points_where_nothing_could_be_scored_are_told_apart(landscape_from_coun
         visage(broken)
 
 
-@pytest.mark.parametrize("definition", ["paper", "reference"])
-def test_a_curve_at_100_everywhere_is_undefined_not_0(
-    landscape_from_counts: Callable[..., Landscape], definition: str
-) -> None:
-    score = visage(landscape_from_counts([[4, 4, 4]], num_prompts=4), definition)  # type: ignore[arg-type]
+def test_a_curve_at_100_everywhere_is_undefined_in_eq_5_not_0(landscape_from_counts: Callable[..., Landscape]) -> None:
+    score = visage(landscape_from_counts([[4, 4, 4]], num_prompts=4))
     assert score.value is None
     assert score.per_draw == (None,)
     assert score.interval is None
@@ -75,6 +72,8 @@ def test_nothing_measured_is_undefined(landscape_from_counts: Callable[..., Land
     score = visage(landscape_from_counts([[-1, -1, -1]], num_prompts=4), allow_missing=True)
     assert score.value is None
     assert score.num_points_missing == 3
+    reference = visage(landscape_from_counts([[-1, -1, -1]], num_prompts=4), "reference", allow_missing=True)
+    assert reference.value is None  # not the 0.0 of a curve that was measured
 
 
 def test_the_reference_definition_is_refused_on_a_plane(landscape_from_counts: Callable[..., Landscape]) -> None:

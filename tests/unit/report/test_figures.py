@@ -24,7 +24,7 @@ VISIT = (Outcome.REFUSED, Outcome.COMPLIED, Outcome.REFUSED, Outcome.REFUSED)
 
 
 def figure_of(landscape: Landscape, **options: Any) -> Figure:
-    return draw(landscape, visage(landscape, allow_missing=True), **options)
+    return draw(landscape, [visage(landscape, allow_missing=True)], **options)
 
 
 def line(axes: Axes, label: str) -> Any:
@@ -157,26 +157,31 @@ def test_the_caption_says_score_interval_and_sizes(landscape_from_counts: Callab
     landscape = landscape_from_counts([[80, 40, 0, 40, 80]] * 3, num_prompts=80)
     score = visage(landscape)
     assert score.interval is not None
-    text = caption(landscape, score)
-    assert text.startswith("VISAGE 66.7 (95 % interval over prompts and draws: ")
-    assert f"{score.interval.low:.1f} to {score.interval.high:.1f}), definition: paper" in text
+    text = caption(landscape, [score, visage(landscape, "reference")])
+    # Lines are broken to fit the page.
+    words = " ".join(text.split())
+    assert words.startswith("VISAGE on [-0.1, 0.1] 66.7 (95 % interval over prompts and draws: ")
+    ends = f"{score.interval.low:.1f} to {score.interval.high:.1f})"
+    assert f"{ends} at 80 prompts, definition: Eq. 5, not the paper's setting: the paper's axis is" in words
+    assert "at 80 prompts, definition: reference" in words
+    assert max(map(len, text.splitlines())) <= 110
     assert "80 prompts, 3 draws, 5 points" in text
     assert "band: pointwise 95 % interval of the mean" in text
 
 
 def test_the_caption_says_what_is_missing_or_undefined(landscape_from_counts: Callable[..., Landscape]) -> None:
     landscape = landscape_from_counts([[[4, 4, 4], [4, -1, 4]]], num_prompts=4)
-    text = caption(landscape, visage(landscape, allow_missing=True))
-    assert text.startswith("VISAGE undefined, definition: paper\n")
+    text = caption(landscape, [visage(landscape, allow_missing=True)])
+    assert text.startswith("VISAGE on [-0.025, 0.025] by [-0.05, 0.05] undefined at 4 prompts, definition: Eq. 5")
     assert "4 prompts, 1 draw, 2 x 3 points, 1 of 6 missing" in text
     assert text.endswith("\ndiamond: the origin; hatched: missing")
 
 
 def test_the_caption_says_that_a_plane_is_a_mean(landscape_from_counts: Callable[..., Landscape]) -> None:
     complete = landscape_from_counts([[[1, 0], [0, 1]]] * 2, num_prompts=4)
-    assert caption(complete, visage(complete)).endswith("\nmean over draws; diamond: the origin")
+    assert caption(complete, [visage(complete)]).endswith("\nmean over draws; diamond: the origin")
     gap = landscape_from_counts([[[1, 0], [0, 1]], [[1, 0], [-1, 1]]], num_prompts=4)
-    text = caption(gap, visage(gap, allow_missing=True))
+    text = caption(gap, [visage(gap, allow_missing=True)])
     assert text.endswith("\nmean over draws; diamond: the origin; hatched: missing in a draw")
 
 
@@ -231,11 +236,11 @@ def perplexity_of(nats: Any) -> Landscape:
 
 
 def test_perplexity_is_drawn_on_a_logarithmic_scale() -> None:
-    axes = draw(perplexity_of([[20, 10, 30]]), None).axes[0]
+    axes = draw(perplexity_of([[20, 10, 30]]), []).axes[0]
     assert axes.get_yscale() == "log"
     assert axes.get_ylabel() == "perplexity"
     assert line(axes, "perplexity").get_ydata() == pytest.approx(np.exp([2, 1, 3]))
-    cells = heat_map(draw(perplexity_of([[[20, 10], [30, 40]]]), None))
+    cells = heat_map(draw(perplexity_of([[[20, 10], [30, 40]]]), []))
     assert (cells.norm.vmin, cells.norm.vmax) == pytest.approx((np.exp(1), np.exp(4)))
     assert type(cells.norm).__name__ == "LogNorm"
 
@@ -246,7 +251,7 @@ def test_dark_is_better_for_every_metric(landscape_from_counts: Callable[..., La
         attack, metric=METRICS["accuracy"], outcomes=np.where(attack.outcomes == 2, 6, 5).astype(np.int8)
     )
     for landscape, better in ((attack, 0), (accuracy, 1)):
-        cells = heat_map(draw(landscape, None))
+        cells = heat_map(draw(landscape, []))
         brightness = cells.to_rgba(cells.get_array())[..., :3].sum(axis=-1).ravel()
         assert brightness[better] < brightness[1 - better]
 

@@ -4,15 +4,17 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from landscape_ray.analysis import Definition
 from landscape_ray.config import SweepConfig
-from landscape_ray.errors import IncompleteError
+from landscape_ray.errors import IncompleteError, UserError
 from landscape_ray.evaluation import Verdict
 from landscape_ray.plan import PlannedPoint
 from landscape_ray.report.results import load_results
-from landscape_ray.report.scores import score, scores_document, write_scores
+from landscape_ray.report.scores import score, scores_document, visages_by, write_scores
 
 
 def basin(name: str, point: PlannedPoint, index: int) -> Verdict:
@@ -47,8 +49,20 @@ def test_the_document_holds_value_interval_sizes_and_noise_floor(
     assert (visage["num_draws"], visage["num_prompts"]) == (2, 4)
     assert (visage["num_points"], visage["num_points_used"], visage["num_points_missing"]) == (10, 10, 0)
     assert visage["interval"] is None  # four prompts
-    assert harmful["mean_margin"]["value"] == pytest.approx(80.0)
-    assert harmful["mean_value"]["value"] == pytest.approx(20.0)
+    assert (visage["axes"], visage["departures"]) == (((-0.5, 0.5),), ())
+    assert harmful["visage_reference"]["value"] == pytest.approx(80.0)
+    assert harmful["visage_reference"]["definition"] == "reference"
+    # By trapezoids of 4 cells: 50 / 2 + 3 * 100 + 50 / 2. As it was defined first, the mean of 5 points.
+    assert harmful["mean_margin"]["value"] == pytest.approx(87.5)
+    assert harmful["mean_margin_of_points"]["value"] == pytest.approx(80.0)
+    assert harmful["mean_value"]["value"] == pytest.approx(12.5)
+    assert document["definitions"] == {
+        "visage": 1,
+        "visage_reference": 2,
+        "mean_margin": 2,
+        "mean_value": 2,
+        "basin.share": 2,
+    }
     # The whole axis is at most at 50 %, so the basin is cut at both ends.
     assert (harmful["basin"]["tau_pct"], harmful["basin"]["num_draws_cut"]) == (50.0, 2)
     assert harmful["basin"]["radius"]["value"] == 0.5
@@ -103,12 +117,25 @@ def test_what_is_not_known_is_null(tmp_path: Path, config: SweepConfig, publish:
     assert harmful["visage"]["num_points_missing"] == 10
 
 
-def test_the_definition_can_be_chosen(tmp_path: Path, config: SweepConfig, publish: Callable[..., None]) -> None:
+def test_both_definitions_are_there_and_either_can_be_chosen(
+    tmp_path: Path, config: SweepConfig, publish: Callable[..., None]
+) -> None:
     publish(tmp_path, config, basin)
-    scores = score(load_results(str(tmp_path)), "reference")
-    assert scores["other"].visage is not None
-    assert scores["other"].visage.definition == "reference"
-    assert scores["other"].visage.value == 100.0
+    scores = score(load_results(str(tmp_path)))
+    for definition in get_args(Definition):
+        assert [each.definition for each in visages_by(scores, definition)] == [definition] * 2
+    assert [each.value for each in scores["other"].visages] == [100.0, 100.0]
+
+
+def test_a_plane_has_no_reference(tmp_path: Path, config: SweepConfig, publish: Callable[..., None]) -> None:
+    axes = [{"start": -0.5, "stop": 0.5, "num": 3}] * 2
+    plane = config.model_copy(update={"landscape": type(config.landscape).model_validate({"axes": axes})})
+    publish(tmp_path, plane, basin)
+    scores = score(load_results(str(tmp_path)))
+    assert [len(each.visages) for each in scores.values()] == [1, 1]
+    assert visages_by(scores, "paper")
+    with pytest.raises(UserError, match="No benchmark has a VISAGE by definition 'reference'"):
+        visages_by(scores, "reference")
 
 
 def test_the_basin_can_be_chosen(tmp_path: Path, config: SweepConfig, publish: Callable[..., None]) -> None:
@@ -130,11 +157,11 @@ def test_an_interval_says_what_it_is_over_and_what_it_comes_from(
         "mean_margin"
     ]["interval"]
     assert interval["over"] == "prompts and draws"
-    # Half of 16 prompts lose 40 points: a variance of 40^2 / 4 * 16 / 15 / 16, and draws do not differ.
-    assert interval["components"]["prompts"] == pytest.approx(400 / 15, rel=0.15)
+    # Half of 16 prompts lose 25 points, at two ends that count half: a variance of 25^2 / 4 / 15, no matter the draw.
+    assert interval["components"]["prompts"] == pytest.approx(25**2 / 4 / 15, rel=0.15)
     assert interval["components"]["draws"] == interval["components"]["interaction"] == 0.0
     half = 2.131 * interval["components"]["prompts"] ** 0.5
-    assert (interval["low"], interval["high"]) == pytest.approx((80 - half, 80 + half), abs=0.01)
+    assert (interval["low"], interval["high"]) == pytest.approx((87.5 - half, 87.5 + half), abs=0.01)
 
 
 def test_the_documentation_lists_what_a_benchmark_holds(
