@@ -30,7 +30,7 @@ def trapezoids(grid: Grid) -> FloatArray:
         along = np.ones(num)
         if num > 1:
             along[[0, -1]] = 0.5
-        weights = np.outer(weights, along).ravel()
+        weights = np.outer(weights, along).ravel().astype(np.float64)
     return weights
 
 

@@ -135,7 +135,7 @@ def test_weights_add_up_to_the_grid_and_estimate_linear_fields_exactly(landscape
 def test_each_point_stands_for_itself_on_average(shape: tuple[int, ...], landscape: Make) -> None:
     """The mean weight of every point over seeds is its count: the total of any field is estimated without bias."""
     of = landscape(disc()[:, : shape[0], : shape[-1]] if len(shape) == 2 else disc()[:, 10])
-    counts = 0.5 + np.arange(np.prod(shape)).reshape(shape) % 2
+    counts = 0.5 + (np.arange(np.prod(shape)).reshape(shape) % 2).astype(np.float64)
     weights = []
     for seed in range(300):
         sample = design_points([of], ADAPTIVE, seed=seed).sample
