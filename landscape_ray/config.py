@@ -560,12 +560,6 @@ class SweepConfig(Section):
             raise ValueError(msg)
         return self
 
-    @property
-    def headline_benchmark(self) -> BenchmarkConfig:
-        """The benchmark whose score is the sweep's: the primary one, else the first of `asr`, else the first."""
-        ranked = sorted(self.benchmarks, key=lambda benchmark: (not benchmark.primary, benchmark.metric != "asr"))
-        return ranked[0]
-
     @model_validator(mode="after")
     def _check_adaptive(self) -> Self:
         if self.adaptive:

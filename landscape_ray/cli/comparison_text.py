@@ -6,18 +6,10 @@ from landscape_ray.analysis import Change
 from landscape_ray.cli.results_text import estimate_text
 from landscape_ray.cli.text import Fact
 from landscape_ray.report.comparison import Comparison
+from landscape_ray.report.paired import LABELS
 from landscape_ray.report.results import Results
 
 __all__ = ["comparison_text"]
-
-LABELS = {
-    "visage": ("VISAGE", 1),
-    "mean_margin": ("mean margin", 1),
-    "radius": ("basin radius", 3),
-    "width": ("basin width", 3),
-    "area": ("basin area", 3),
-}
-"""How scores are called, and how many digits behind the point mean something."""
 
 
 def comparison_text(before: Results, after: Results, comparison: Comparison) -> Iterator[Fact]:

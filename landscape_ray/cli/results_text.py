@@ -9,6 +9,7 @@ from landscape_ray.analysis import AdaptiveVisage, Estimate, Landscape, VisageSc
 from landscape_ray.cli.text import Fact, number_of
 from landscape_ray.config import SweepConfig
 from landscape_ray.plan import random_axes
+from landscape_ray.report.paired import Paired, difference_texts
 from landscape_ray.report.results import Results
 from landscape_ray.report.scores import Scores
 from landscape_ray.report.status import FolderStatus
@@ -20,11 +21,15 @@ MAX_LISTED = 10
 
 
 def scores_text(results: Results, scores: Mapping[str, Scores]) -> Iterator[Fact]:
-    """Yield scores with what a reader must know beside them."""
+    """Yield scores with what a reader must know beside them, the headline first."""
     yield from judge_text(results)
-    for name, of_benchmark in scores.items():
-        landscape = results.landscapes[name]
-        lines = [*_score_lines(landscape, of_benchmark), *_sample_lines(landscape, of_benchmark)]
+    for name in sorted(scores, key=lambda name: name != results.headline):
+        landscape, of_benchmark = results.landscapes[name], scores[name]
+        lines = [
+            *_score_lines(landscape, of_benchmark),
+            *_paired_lines(landscape, of_benchmark.paired),
+            *_sample_lines(landscape, of_benchmark),
+        ]
         yield from zip((name, *[""] * len(lines)), lines, strict=False)
 
 
@@ -71,6 +76,12 @@ def _visage_lines(score: VisageScore) -> Iterator[str]:
     if score.num_draws > 1:
         draws = ", ".join("undefined" if value is None else f"{value:.1f}" for value in score.per_draw)
         yield f"{number_of(score.num_draws, 'draw')}: {draws}"
+
+
+def _paired_lines(landscape: Landscape, found: Paired | None) -> Iterator[str]:
+    if found is not None:
+        differences = difference_texts(landscape, found)
+        yield f"minus {found.against}, prompt by prompt: {', '.join(f'{label} {text}' for label, text in differences)}"
 
 
 def _sample_lines(landscape: Landscape, scores: Scores) -> Iterator[str]:

@@ -61,7 +61,11 @@ def page(
         tally_text=html_text.TALLY,
         mark=html_text.MARK,
         word=html_text.WORD,
-        cards=[html_text.card(landscape, scores[landscape.benchmark]) for landscape in landscapes],
+        cards=[
+            html_text.card(landscape, scores[landscape.benchmark], is_headline=landscape.benchmark == results.headline)
+            for landscape in sorted(landscapes, key=lambda landscape: landscape.benchmark != results.headline)
+        ],
+        pairs=html_text.pairs(results, scores),
         overview=html_text.overview(results) if len(landscapes) > 1 else None,
         planes=len(axes) == 2,
         num_draws=results.plan.draws,

@@ -10,6 +10,7 @@ import numpy as np
 from landscape_ray.analysis import Basin, Estimate, Interval, Landscape, VisageScore
 from landscape_ray.plan import Axis, random_axes
 from landscape_ray.report.figures import near
+from landscape_ray.report.paired import difference_texts
 from landscape_ray.report.results import Results
 from landscape_ray.report.scores import Scores, origin_of
 from landscape_ray.report.texts import Texts
@@ -30,6 +31,7 @@ __all__ = [
     "marks",
     "number",
     "overview",
+    "pairs",
     "tables",
     "texts_note",
 ]
@@ -74,6 +76,8 @@ class Card:
 
     name: str
     """Of the benchmark."""
+    is_headline: bool
+    """Whether it is the sweep's headline."""
     what: str
     """What the headline is."""
     value: str
@@ -88,7 +92,7 @@ class Card:
     """Name and value of what belongs beside it."""
 
 
-def card(landscape: Landscape, scores: Scores) -> Card:
+def card(landscape: Landscape, scores: Scores, *, is_headline: bool = False) -> Card:
     """Return VISAGE, or the mean of the metric over the grid where there is no VISAGE, with what belongs beside it."""
     metric = landscape.metric
     unit = f" {metric.unit}".rstrip()
@@ -122,6 +126,7 @@ def card(landscape: Landscape, scores: Scores) -> Card:
         facts.append(("Noise floor", f"{100 * scores.noise_floor.flipped:.1f} % of verdicts flip"))
     return Card(
         name=landscape.benchmark,
+        is_headline=is_headline,
         what=what,
         value=_value(headline.value),
         unit="of 100" if metric.name == "asr" else metric.unit,
@@ -129,6 +134,18 @@ def card(landscape: Landscape, scores: Scores) -> Card:
         bar=bar,
         facts=tuple(facts),
     )
+
+
+def pairs(results: Results, scores: Mapping[str, Scores]) -> list[dict[str, Any]]:
+    """Return the differences between benchmarks of the same prompts, as a titled list for each benchmark."""
+    return [
+        {
+            "title": f"{name} minus {found.against}",
+            "rows": list(difference_texts(results.landscapes[name], found)),
+        }
+        for name, of_benchmark in scores.items()
+        if (found := of_benchmark.paired) is not None
+    ]
 
 
 def axis_titles(results: Results) -> list[str]:

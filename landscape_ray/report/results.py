@@ -1,14 +1,14 @@
 """From a results folder to landscapes: `load_results`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from landscape_ray.analysis import COLUMNS, AdaptiveDesign, Landscape, planned_design
-from landscape_ray.config import SweepConfig
+from landscape_ray.config import BenchmarkConfig, SweepConfig
 from landscape_ray.plan import Geometry, SweepPlan
 from landscape_ray.store import JUDGED_METRICS, JudgedResultStore, JudgeIdentity, Manifest, ResultStore, planned_keys
 
-__all__ = ["Results", "load_design", "load_results", "open_results"]
+__all__ = ["Results", "headline_of", "load_design", "load_results", "open_results"]
 
 READ = (*COLUMNS, "num_tokens", "broken", "log_likelihood")
 
@@ -39,9 +39,20 @@ class Results:
         return self.judge.version if self.judge else self.manifest.benchmarks[benchmark].judge
 
     @property
+    def headline(self) -> str | None:
+        """The benchmark whose score is the sweep's, see `headline_of`; None where there is none."""
+        return headline_of(each for each in self.config.benchmarks if each.name in self.landscapes)
+
+    @property
     def geometry(self) -> Geometry | None:
         """How the configuration's checkpoints lie to each other; where they lie on the landscape says `plan.marks`."""
         return self.manifest.geometry
+
+
+def headline_of(benchmarks: Iterable[BenchmarkConfig]) -> str | None:
+    """Return the benchmark whose score comes first: the primary one, else the first of `asr`, else the first."""
+    ranked = sorted(benchmarks, key=lambda benchmark: (not benchmark.primary, benchmark.metric != "asr"))
+    return ranked[0].name if ranked else None
 
 
 def load_results(out: str, judge: str | None = None) -> Results:

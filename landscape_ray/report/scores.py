@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_args
@@ -34,6 +34,7 @@ from landscape_ray.analysis.basin import DEFAULT_RADIUS, DEFAULT_TAU_PCT
 from landscape_ray.analysis.visage_conditions import Definition
 from landscape_ray.config import DirectionsConfig
 from landscape_ray.errors import UserError
+from landscape_ray.report.paired import Paired, paired
 from landscape_ray.report.results import Results
 
 __all__ = [
@@ -79,6 +80,9 @@ class Scores:
     """Extent of the basin: of attack success rates, complete, around the origin."""
     noise_floor: NoiseFloor | None
     """Disagreement of repeated visits to the origin; None with fewer than two."""
+    paired: Paired | None = None
+    """Differences from another benchmark of the same prompts, where there is one. None for estimates of an adaptive
+    sweep, because each score is estimated for itself."""
 
     @property
     def visages(self) -> tuple[VisageScore, ...]:
@@ -105,10 +109,12 @@ def score(
     directions = config.directions if config.landscape.kind == "random" else None
     if design is not None and not (allow_missing and not _all_measured(results.landscapes.values(), design)):
         return {name: _adaptive_scores(landscape, design, directions) for name, landscape in results.landscapes.items()}
-    return {
+    pairs = paired(config, results.landscapes, allow_missing=allow_missing, tau_pct=tau_pct)
+    found = {
         name: _scores(landscape, directions, allow_missing=allow_missing, tau_pct=tau_pct, radius=radius)
         for name, landscape in results.landscapes.items()
     }
+    return {name: replace(scores, paired=pairs.get(name)) for name, scores in found.items()}
 
 
 def visages_by(scores: Mapping[str, Scores], definition: Definition) -> list[VisageScore]:
@@ -191,6 +197,7 @@ def scores_document(results: Results, scores: Mapping[str, Scores]) -> dict[str,
         "measured_with": manifest.versions,
         "scored_with": {"landscape_ray": __version__},
         "definitions": dict(VERSIONS),
+        "headline": results.headline,
         "benchmarks": {
             name: {
                 "metric": landscape.metric.name,

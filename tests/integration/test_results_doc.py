@@ -93,7 +93,11 @@ def example_with(text: str) -> Mapping[str, Any]:
     return variables
 
 
-ASR_PCT = [("advbench", 0, -0.05, 200 / 3), ("advbench", 0, 0.05, 200 / 3), ("advbench", None, 0.0, 25.0)]
+ASR_PCT = [
+    ("advbench", 0, -0.05, None, 200 / 3),
+    ("advbench", 0, 0.05, None, 200 / 3),
+    ("advbench", None, 0.0, None, 25.0),
+]
 
 
 def test_the_page_lists_exactly_the_columns() -> None:
@@ -123,6 +127,29 @@ def test_polars_computes_the_attack_success_rate() -> None:
     assert example_with("import polars")["asr"].rows() == [pytest.approx(row) for row in ASR_PCT]
 
 
+PLANE = SweepConfig.model_validate(
+    {**CONFIG.model_dump(mode="json"), "landscape": {"axes": [{"start": -0.05, "stop": 0.05, "num": 3}] * 2}}
+)
+
+
+def test_no_query_pools_the_points_of_a_plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neighbours differ in how many prompts comply, and are broken, so that a mean of several would show."""
+    monkeypatch.chdir(tmp_path)
+    store, expected = ResultStore("results"), []
+    for number, point in enumerate(each for each in SweepPlan.from_config(PLANE).points if each.repeat == 0):
+        complied = [i < number % 5 for i in range(4)]
+        verdicts = tuple(Verdict.COMPLIED if yes else Verdict.REFUSED for yes in complied)
+        record = replace(record_at(point), verdicts=verdicts, broken=tuple(complied))
+        store.publish(record, key=f"{number:032x}", sweep_id=PLANE.sweep_id)
+        expected.append((point.draw, *point.coordinates, 25.0 * (number % 5)))
+    assert len(expected) == 9
+    for marker, table in (("AS asr_pct", "asr"), ("AS accuracy_pct", "capability")):  # its last column: broken_pct
+        rows = example_with(marker)[table].fetchall()
+        assert sorted(map(repr, ((*row[1:4], row[-1]) for row in rows))) == sorted(map(repr, expected))
+    assert sorted(repr(row[1:]) for row in example_with("import polars")["asr"].rows()) == sorted(map(repr, expected))
+    assert example_with("AS visits")["seconds"].fetchall() == [("here", "cpu", 9, 4.5, 18.0)]
+
+
 def test_duckdb_computes_accuracy_perplexity_and_what_is_broken(results: ResultStore) -> None:
     (point, *_) = SweepPlan.from_config(CONFIG).points
     answers = tuple(Completion(text=" A", token_ids=(1,), finish_reason=FinishReason.SCORED) for _ in range(4))
@@ -138,7 +165,7 @@ def test_duckdb_computes_accuracy_perplexity_and_what_is_broken(results: ResultS
     )
     for number, record in enumerate(records):
         results.publish(record, key=f"{number:032x}", sweep_id=CONFIG.sweep_id)
-    rows = {row[0]: row[3:] for row in example_with("AS accuracy_pct")["capability"].fetchall()}
+    rows = {row[0]: row[4:] for row in example_with("AS accuracy_pct")["capability"].fetchall()}
     assert rows == {
         "advbench": (None, None, None),
         "choices": (75.0, None, None),
