@@ -463,18 +463,6 @@ def test_one_benchmark_can_be_primary() -> None:
         benchmarks({**plain, "primary": True}, {**sugar, "primary": "base"})
 
 
-def test_the_headline_is_the_primary_benchmarks_else_that_of_the_first_attacks() -> None:
-    demo = {"prompts": {"source": "demo"}}
-    items = [{"name": "fluency", "metric": "perplexity", **demo}, {"name": "a", **demo}, {"name": "b", **demo}]
-
-    def headline(*items: dict[str, Any]) -> str:
-        return SweepConfig.model_validate({"model": {"id": "m"}, "benchmarks": items}).headline_benchmark.name
-
-    assert headline(*items) == "a"
-    assert headline(*items[:1]) == "fluency"
-    assert headline(*items[:2], {**items[2], "primary": True}) == "b"
-
-
 @pytest.mark.parametrize("value", ["no", "12345678", "1.0", "2024-01-02"])
 def test_text_that_yaml_takes_for_something_else_is_to_be_quoted(minimal: Path, value: str) -> None:
     with pytest.raises(ConfigError, match=r"model\.revision: .*got .*, which YAML takes for a \w+; .* in quotes"):

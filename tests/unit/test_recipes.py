@@ -62,6 +62,8 @@ NUM_VISITS = {
 }
 JUDGES = {"paper/llama-guard-2.judge": "llama-guard-2", "paper/demo.judge": "demo"}
 USER_FILES = {"paper/jailbreaks": "jailbreaks.csv", "paper/fluency": "mt-bench.jsonl", "paper/pose": "pose.csv"}
+CHATS = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+"""The environment in which transformers renders chat templates."""
 
 
 def recipe(name: str) -> SweepConfig:
@@ -198,8 +200,7 @@ def test_capability_is_the_papers_three_subjects_beside_asr() -> None:
 def test_the_interpolations_template_renders_the_chat_models_format() -> None:
     (benchmark,) = recipe("paper/interpolation").benchmarks
     assert benchmark.chat_template is not None
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(benchmark.chat_template)
+    template = CHATS.from_string(benchmark.chat_template)
     messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello!"}]
     assert (
         template.render(messages=messages, bos_token="<s>", add_generation_prompt=True)
@@ -281,15 +282,39 @@ def test_system_prompts_are_each_models_default() -> None:
     assert paragraphs[0].startswith("You are a helpful, respectful and honest assistant. Always answer as helpfully")
     assert paragraphs[1].endswith("please don't share false information.")
     assert recipe("paper/llama-3-8b-instruct-1d").benchmarks[0].system_prompt == llama2
-    assert recipe("paper/mistral-7b-instruct-v0.2-1d").benchmarks[0].system_prompt is None
+    mistral = recipe("paper/mistral-7b-instruct-v0.2-1d").benchmarks[0].system_prompt
+    assert mistral is not None
+    assert mistral.startswith("Always assist with care, respect, and truth. Respond with utmost utility yet securely.")
+    assert mistral.endswith("Ensure replies promote fairness and positivity.")
+    assert "\n" not in mistral
+
+
+def test_conditions_are_called_as_in_the_paper() -> None:
+    base, empty, *others = recipe("paper/system-prompts").benchmarks
+    assert [each.name for each in (base, empty, *others)] == [
+        f"advbench-{name}" for name in ("base", "empty", "role-play", "safety")
+    ]
+    assert [each.primary for each in (base, empty, *others)] == [True, False, False, False]
+    assert base.system_prompt == recipe("paper/llama-2-7b-chat-1d").benchmarks[0].system_prompt
+    assert empty.system_prompt is None  # no system block; "" would be an empty one
+
+
+def test_mistrals_template_puts_the_guard_prompt_before_the_request_in_one_inst() -> None:
+    (benchmark,) = recipe("paper/mistral-7b-instruct-v0.2-2d").benchmarks
+    assert benchmark.chat_template is not None
+    tokens = {"bos_token": "<s>", "eos_token": "</s>", "add_generation_prompt": True}
+    system, user = {"role": "system", "content": "Be kind."}, {"role": "user", "content": " Hello! "}
+    template = CHATS.from_string(benchmark.chat_template)
+    assert template.render(messages=[system, user], **tokens) == "<s>[INST] Be kind. Hello! [/INST]"
+    assert template.render(messages=[user], **tokens) == "<s>[INST] Hello! [/INST]"
+    turns = [system, user, {"role": "assistant", "content": "Hi."}, {"role": "user", "content": "Bye."}]
+    assert template.render(messages=turns, **tokens) == "<s>[INST] Be kind. Hello! [/INST] Hi.</s>[INST] Bye. [/INST]"
 
 
 def test_vicunas_template_renders_fastchats_format() -> None:
     (benchmark,) = recipe("paper/vicuna-7b-v1.5-1d").benchmarks
     assert benchmark.chat_template is not None
-    # The environment in which transformers renders chat templates.
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(benchmark.chat_template)
+    template = CHATS.from_string(benchmark.chat_template)
     system = {"role": "system", "content": benchmark.system_prompt}
     user = {"role": "user", "content": "Hello!"}
     beginning = (
