@@ -82,7 +82,7 @@ def where_both_are_measured(before: Landscape, after: Landscape) -> tuple[Landsc
     return one, other
 
 
-def _change(before: Landscape, after: Landscape, statistic: Statistic, *, with_retention: bool) -> Change:
+def _change(before: Landscape, after: Landscape, statistic: Statistic, *, with_retention: bool = True) -> Change:
     def differ(first: Sums, second: Sums) -> FloatArray:
         return statistic(second) - statistic(first)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from landscape_ray.analysis import Estimate, Landscape, compare, where_both_are_measured
 from landscape_ray.config import BenchmarkConfig, SweepConfig
-from landscape_ray.report.results import headline_of
+from landscape_ray.report.results import ranked
 
 __all__ = ["LABELS", "Paired", "difference_texts", "paired"]
 
@@ -55,10 +55,10 @@ def paired(
             groups.setdefault(shared, []).append(benchmark)
     found = {}
     for group in groups.values():
-        against = headline_of(group)
-        for benchmark in group:
-            both = landscapes[against], landscapes[benchmark.name]
-            if benchmark.name == against or not both[0].prompt_ids or both[0].prompt_ids != both[1].prompt_ids:
+        against, *others = ranked(group)
+        for benchmark in others:
+            both = landscapes[against.name], landscapes[benchmark.name]
+            if not both[0].prompt_ids or both[0].prompt_ids != both[1].prompt_ids:
                 continue
             if allow_missing:
                 both = where_both_are_measured(*both)
@@ -66,7 +66,7 @@ def paired(
                 *both, tau_pct=tau_pct, random_directions=config.landscape.kind == "random", with_retention=False
             )
             found[benchmark.name] = Paired(
-                against=against, differences={name: change.difference for name, change in changes.items()}
+                against=against.name, differences={name: change.difference for name, change in changes.items()}
             )
     return found
 

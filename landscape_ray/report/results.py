@@ -8,7 +8,7 @@ from landscape_ray.config import BenchmarkConfig, SweepConfig
 from landscape_ray.plan import Geometry, SweepPlan
 from landscape_ray.store import JUDGED_METRICS, JudgedResultStore, JudgeIdentity, Manifest, ResultStore, planned_keys
 
-__all__ = ["Results", "headline_of", "load_design", "load_results", "open_results"]
+__all__ = ["Results", "load_design", "load_results", "open_results", "ranked"]
 
 READ = (*COLUMNS, "num_tokens", "broken", "log_likelihood")
 
@@ -40,8 +40,9 @@ class Results:
 
     @property
     def headline(self) -> str | None:
-        """The benchmark whose score is the sweep's, see `headline_of`; None where there is none."""
-        return headline_of(each for each in self.config.benchmarks if each.name in self.landscapes)
+        """The benchmark whose score is the sweep's, see `ranked`; None where there is none."""
+        there = (benchmark for benchmark in self.config.benchmarks if benchmark.name in self.landscapes)
+        return next((benchmark.name for benchmark in ranked(there)), None)
 
     @property
     def geometry(self) -> Geometry | None:
@@ -49,10 +50,9 @@ class Results:
         return self.manifest.geometry
 
 
-def headline_of(benchmarks: Iterable[BenchmarkConfig]) -> str | None:
-    """Return the benchmark whose score comes first: the primary one, else the first of `asr`, else the first."""
-    ranked = sorted(benchmarks, key=lambda benchmark: (not benchmark.primary, benchmark.metric != "asr"))
-    return ranked[0].name if ranked else None
+def ranked(benchmarks: Iterable[BenchmarkConfig]) -> list[BenchmarkConfig]:
+    """Return benchmarks in the order in which their scores matter: the primary one, those of `asr`, the others."""
+    return sorted(benchmarks, key=lambda benchmark: (not benchmark.primary, benchmark.metric != "asr"))
 
 
 def load_results(out: str, judge: str | None = None) -> Results:

@@ -13,9 +13,10 @@ from landscape_ray.cli.results_text import scores_text
 from landscape_ray.config import SweepConfig
 from landscape_ray.evaluation import Verdict
 from landscape_ray.plan import PlannedPoint
-from landscape_ray.report.folder import write_report
-from landscape_ray.report.results import Results, load_results
+from landscape_ray.report.html import page
+from landscape_ray.report.results import Results, load_results, open_results
 from landscape_ray.report.scores import score, scores_document
+from landscape_ray.report.visits import load_visits
 
 PROMPTS = {"source": "file", "path": "gone.csv"}
 NUM_PROMPTS = 40
@@ -45,6 +46,7 @@ def measured(
 
 
 CONDITIONS = {"name": "a", "prompts": PROMPTS, "system_prompts": {"none": None, "safety": "Be careful."}}
+FLUENCY = {"name": "fluency", "metric": "perplexity", "prompts": PROMPTS}
 
 
 def test_a_difference_is_known_prompt_by_prompt(measured: Callable[..., Results]) -> None:
@@ -96,9 +98,7 @@ def test_only_the_same_prompts_counted_alike_are_compared(measured: Callable[...
 def test_the_primary_benchmark_comes_first_and_is_what_others_are_compared_with(
     measured: Callable[..., Results], tmp_path: Path
 ) -> None:
-    results = measured(
-        {"name": "fluency", "metric": "perplexity", "prompts": PROMPTS}, {**CONDITIONS, "primary": "safety"}
-    )
+    results = measured(FLUENCY, {**CONDITIONS, "primary": "safety"})
     scores = score(results)
     found = scores["a-none"].paired
     assert (scores["a-safety"].paired, found and found.against) == (None, "a-safety")
@@ -111,21 +111,22 @@ def test_the_primary_benchmark_comes_first_and_is_what_others_are_compared_with(
     (line,) = [text for _, text in facts if text.startswith("minus a-safety, prompt by prompt: VISAGE -")]
     assert re.search(r"mean margin -\d+\.\d \(95 % interval over prompts -\d+\.\d to -\d+\.\d\), basin radius ", line)
 
-    page = write_report(str(tmp_path), tmp_path / "report").files[0].read_text(encoding="utf-8")
-    assert re.findall(r'<article class="(card.*?)" aria-label="(.*?)"', page) == [
+    visits = load_visits(open_results(str(tmp_path), None), results)
+    shown = page(results, scores, visits, [], {})
+    assert re.findall(r'<article class="(card.*?)" aria-label="(.*?)"', shown) == [
         ("card headline", "a-safety"),
         ("card", "fluency"),
         ("card", "a-none"),
     ]
     assert re.search(
-        r"<caption>a-none minus a-safety</caption>\s*<tr><th scope=\"row\">VISAGE</th><td>-\d.*? \(95 % interval", page
+        r"<caption>a-none minus a-safety</caption>\s*<tr><th scope=\"row\">VISAGE</th><td>-\d.*? \(95 % interval", shown
     )
 
 
 def test_without_a_primary_benchmark_the_first_of_attacks_is_the_headline(measured: Callable[..., Results]) -> None:
-    results = measured({"name": "fluency", "metric": "perplexity", "prompts": PROMPTS}, CONDITIONS)
+    results = measured(FLUENCY, CONDITIONS)
     assert results.headline == "a-none"
-    assert measured({"name": "fluency", "metric": "perplexity", "prompts": PROMPTS}).headline == "fluency"
+    assert measured(FLUENCY).headline == "fluency"
 
 
 def test_an_unfinished_sweep_is_compared_where_both_are_measured(measured: Callable[..., Results]) -> None:
