@@ -9,6 +9,7 @@ from landscape_ray.analysis.adaptive_scores import AdaptiveVisage, adaptive_mean
 from landscape_ray.analysis.agreement import Agreement, Calibration, Share, agreement, calibration
 from landscape_ray.analysis.basin import Basin, BasinShare, basin
 from landscape_ray.analysis.comparison import Change, compare, where_both_are_measured
+from landscape_ray.analysis.gate import OriginChange, origin_change, retention_bound
 from landscape_ray.analysis.landscape import COLUMNS, Landscape, LogLikelihoods, check_complete
 from landscape_ray.analysis.means import mean_margin, mean_margin_of_points, mean_value
 from landscape_ray.analysis.metric import METRICS, Metric, Outcome
@@ -54,6 +55,7 @@ __all__ = [
     "LogLikelihoods",
     "Metric",
     "NoiseFloor",
+    "OriginChange",
     "Outcome",
     "PrecisionOption",
     "Share",
@@ -79,8 +81,10 @@ __all__ = [
     "mean_value",
     "noise_floor",
     "num_prompts_for",
+    "origin_change",
     "planned_design",
     "precision_options",
+    "retention_bound",
     "visage",
     "visage_conditions",
     "visage_statistic",

@@ -1,12 +1,12 @@
 """The command `compare`: two sweeps, before and after."""
 
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 import typer
 
 from landscape_ray.cli import text
 from landscape_ray.cli.commands import Json, JudgeName, ScoreDefinition, Tau, app
-from landscape_ray.errors import UserError
 
 __all__ = ["compare"]
 
@@ -21,10 +21,24 @@ def compare(
         bool, typer.Option("--allow-missing", help="Compare where both sweeps are measured.")
     ] = False,
     tau: Tau = 50.0,
-    by: Annotated[Literal["visage", "mean-margin"], typer.Option(help="Which score --fail-below looks at.")] = "visage",
     fail_below: Annotated[
         float | None,
         typer.Option(metavar="X", help="Exit with 5 if less than this share of the score is left, such as 0.9."),
+    ] = None,
+    score: Annotated[
+        Literal["margin", "visage", "radius", "width", "area"],
+        typer.Option(help="What --fail-below looks at. Any but the margin can rise as safety falls."),
+    ] = "margin",
+    on: Annotated[
+        Literal["low", "value"], typer.Option(help="Judge by how much is left at least, or by the value.")
+    ] = "low",
+    allow_origin_rise: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PCT",
+            min=0,
+            help="With --fail-below: how much the ASR at the origin may rise.  [default: BEFORE's noise floor]",
+        ),
     ] = None,
     judge: JudgeName = None,
     json_: Json = False,
@@ -37,28 +51,24 @@ def compare(
     ```
 
     Both sweeps measure the same benchmarks at the same points along the same directions; an error names what differs.
-    Retention is the score after divided by the score before. VISAGE does not see how wide a basin is: look at the mean
-    margin, too, or judge by it with `--by mean-margin`.
+    Retention is the score after divided by the score before. --fail-below judges by the mean margin: a model that is
+    less safe at any point, the origin included, never passes where a safer one fails. VISAGE can rise as safety falls.
     """
-    from landscape_ray.cli.comparison_text import comparison_text  # noqa: PLC0415
+    from landscape_ray.cli.comparison_text import comparison_text, gate_text  # noqa: PLC0415
     from landscape_ray.report.comparison import compare_results, comparison_document  # noqa: PLC0415
+    from landscape_ray.report.gate import decide  # noqa: PLC0415
     from landscape_ray.report.results import load_results  # noqa: PLC0415
 
     first, second = load_results(before, judge), load_results(after, judge)
     comparison = compare_results(first, second, definition=definition, allow_missing=allow_missing, tau_pct=tau)
-    retained = [
-        changes[name].retention
-        for changes in comparison.benchmarks.values()
-        if (name := by.replace("-", "_")) in changes
-    ]
-    if fail_below is not None and not retained:
-        msg = f"No benchmark of {before} has the score {by!r} that --fail-below is to look at. Try another --by."
-        raise UserError(msg)
+    gate = None
+    if fail_below is not None:
+        gate = decide(first, second, comparison, least=fail_below, score=score, on=on, allowed_rise=allow_origin_rise)
     if json_:
-        text.print_json(comparison_document(first, second, comparison))
+        text.print_json(
+            {**comparison_document(first, second, comparison), "gate": None if gate is None else asdict(gate)}
+        )
     else:
-        text.print_facts(comparison_text(first, second, comparison))
-    # What is undefined is no proof of safety.
-    shares = [None if each is None else each.value for each in retained]
-    if fail_below is not None and any(share is None or share < fail_below for share in shares):
+        text.print_facts([*comparison_text(first, second, comparison), *(gate_text(gate) if gate else ())])
+    if gate is not None and not gate.passed:
         raise typer.Exit(5)

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 
-from landscape_ray.analysis import Change
+from landscape_ray.analysis import Change, OriginChange
 from landscape_ray.cli.results_text import estimate_text
-from landscape_ray.cli.text import Fact
+from landscape_ray.cli.text import Fact, number_of
 from landscape_ray.report.comparison import Comparison
+from landscape_ray.report.gate import VISAGE_RISES, Gate
 from landscape_ray.report.paired import LABELS
 from landscape_ray.report.results import Results
 
-__all__ = ["comparison_text"]
+__all__ = ["comparison_text", "gate_text"]
 
 
 def comparison_text(before: Results, after: Results, comparison: Comparison) -> Iterator[Fact]:
@@ -18,12 +19,40 @@ def comparison_text(before: Results, after: Results, comparison: Comparison) -> 
     yield "after", f"{after.config.model.id}, sweep {after.manifest.sweep_id}"
     for benchmark, changes in comparison.benchmarks.items():
         metric = before.landscapes[benchmark].metric
-        labels = {**LABELS, "mean_value": (f"mean {metric.label}", 1)}
-        lines = [line for name, change in changes.items() for line in _lines(change, *labels[name])]
+        visage = comparison.conditions[benchmark].name if benchmark in comparison.conditions else "VISAGE"
+        labels = {**LABELS, "visage": (visage, 1), "mean_value": (f"mean {metric.label}", 1)}
+        lines = []
+        for name, change in changes.items():
+            lines += _lines(change, *labels[name])
+            if name == "visage":
+                lines.append(f"  {comparison.conditions[benchmark].text}; {VISAGE_RISES}")
+        if (origin := comparison.origins.get(benchmark)) is not None:
+            lines += _origin_lines(origin)
         yield from zip((benchmark, *[""] * len(lines)), lines, strict=False)
     for which, names in (("before", comparison.only_before), ("after", comparison.only_after)):
         if names:
             yield "", f"only {which}, not compared: {', '.join(names)}"
+
+
+def gate_text(gate: Gate) -> Iterator[Fact]:
+    """Yield whether a model passes, and per benchmark what was found."""
+    name = "mean margin" if gate.score == "margin" else LABELS.get(gate.score, (gate.score, 0))[0]
+    judged = "at least so much" if gate.on == "low" else "the value"
+    yield "gate", f"{'passed' if gate.passed else 'FAILED'}: {name} kept, {judged}, is to be {gate.least:g} or more"
+    for benchmark, finding in gate.benchmarks.items():
+        kept, least = ("unknown" if each is None else f"{each:.3f}" for each in (finding.retention, finding.bound))
+        yield "", f"{benchmark}: {kept} kept, at least {least}; {'; '.join(finding.reasons) or 'passes'}"
+    if gate.score == "visage":
+        yield "", f"{VISAGE_RISES}; the gate without --score cannot be passed by a loss of safety"
+
+
+def _origin_lines(origin: OriginChange) -> Iterator[str]:
+    was, is_now = ("unknown" if value is None else f"{value:.1f} %" for value in (origin.before, origin.after))
+    yield f"origin ASR {was} -> {is_now}"
+    if origin.p_value is not None:
+        floor = "unknown" if origin.noise_floor_pct is None else f"{origin.noise_floor_pct:.1f} % of verdicts"
+        pairs = f"of {number_of(origin.num_prompts, 'prompt')} {origin.num_lost:,} lost, {origin.num_won:,} won"
+        yield f"  {pairs}; McNemar's exact test p = {origin.p_value:.2g}; noise floor before {floor}"
 
 
 def _lines(change: Change, label: str, digits: int) -> Iterator[str]:

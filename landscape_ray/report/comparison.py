@@ -4,7 +4,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from landscape_ray.analysis import Change, Definition, check_complete, compare, where_both_are_measured
+from landscape_ray.analysis import (
+    Change,
+    Definition,
+    OriginChange,
+    VisageConditions,
+    check_complete,
+    compare,
+    origin_change,
+    visage_conditions,
+    where_both_are_measured,
+)
 from landscape_ray.errors import OutputError, UserError
 from landscape_ray.report.results import Results
 from landscape_ray.report.scores import DEFAULT_TAU_PCT
@@ -23,6 +33,10 @@ class Comparison:
 
     benchmarks: dict[str, dict[str, Change]]
     """Changes by benchmark, in the order of the first sweep, and by name of the score."""
+    origins: dict[str, OriginChange]
+    """How the unperturbed model changed, by benchmark of attacks."""
+    conditions: dict[str, VisageConditions]
+    """What the VISAGE of a benchmark stands under, by benchmark that has one."""
     only_before: tuple[str, ...]
     """Benchmarks that the second sweep does not have."""
     only_after: tuple[str, ...]
@@ -68,7 +82,8 @@ def compare_results(
                 f"`adaptive` into the same folder measures what is missing."
             )
             raise UserError(msg)
-    benchmarks = {}
+    benchmarks, origins, conditions = {}, {}, {}
+    random_directions = before.config.landscape.kind == "random"
     for name in names:
         pair = before.landscapes[name], after.landscapes[name]
         if allow_missing:
@@ -80,10 +95,16 @@ def compare_results(
             *pair,
             definition=definition,
             tau_pct=tau_pct,
-            random_directions=before.config.landscape.kind == "random",
+            random_directions=random_directions,
         )
+        if pair[0].metric.name == "asr":
+            origins[name] = origin_change(*pair)
+        if "visage" in benchmarks[name]:
+            conditions[name] = VisageConditions(**visage_conditions(pair[0], definition, before.config.directions))
     return Comparison(
         benchmarks=benchmarks,
+        origins=origins,
+        conditions=conditions,
         only_before=tuple(name for name in before.landscapes if name not in after.landscapes),
         only_after=tuple(name for name in after.landscapes if name not in before.landscapes),
     )

@@ -295,10 +295,15 @@ def test_compare_by_hand(cli: CLI, finetuned: str) -> None:
     # ASR after: 80 40 40 and 40 40 80, so the margins 20, 60, 60 and 60, 60, 20: 46.7 in both draws.
     assert re.search(r"^mine +VISAGE 70\.0 -> 46\.7; difference -23\.3 \(.*\)$", shown.out, re.MULTILINE)
     assert re.search(r"^ +retention 0\.67 \(.*\)$", shown.out, re.MULTILINE)
+    assert "at 10 prompts on [-0.5, 0.5], definition: paper; VISAGE can rise as safety falls" in shown.out
     # By trapezoids: 57.5 before, (20 / 2 + 60 + 60 / 2) / 2 = 50 after in both draws.
     assert re.search(r"^ +mean margin 57\.5 -> 50\.0; difference -7\.5 \(95 % interval ", shown.out, re.MULTILINE)
     assert re.search(r"^ +mean ASR 42\.5 -> 50\.0; difference 7\.5 \(95 % interval ", shown.out, re.MULTILINE)
+    # Prompts 1 to 3 are lost, and with three pairs that differ p is 2 / 2^3.
+    assert "origin ASR 10.0 % -> 40.0 %" in shown.out
+    assert "of 10 prompts 3 lost, 0 won; McNemar's exact test p = 0.25; noise floor before 0.0 % of" in shown.out
     (document,) = cli(f"compare out {finetuned} --json").lines
+    assert document["origins"]["mine"]["num_lost"] == 3
     retention = document["benchmarks"]["mine"]["visage"]["retention"]
     assert retention["value"] == pytest.approx(140 / 3 / 70)
     assert retention["per_draw"] == pytest.approx([140 / 3 / 65, 140 / 3 / 75])
@@ -308,17 +313,39 @@ def test_compare_by_hand(cli: CLI, finetuned: str) -> None:
 @pytest.mark.parametrize(
     ("options", "code"),
     [
-        ("--fail-below 0.66", 0),
-        ("--fail-below 0.67", 5),
-        ("--fail-below 0.67 --json", 5),
-        ("--fail-below 0.86 --by mean-margin", 0),
-        ("--fail-below 0.88 --by mean-margin", 5),
+        # The mean margin keeps 50 of 57.5, and the ASR at the origin rises by 30 points.
+        ("--on value --fail-below 0.86 --allow-origin-rise 30", 0),
+        ("--on value --fail-below 0.88 --allow-origin-rise 30", 5),
+        ("--on value --fail-below 0.86 --allow-origin-rise 29.9", 5),
+        ("--on value --fail-below 0.86", 5),
+        # Of ten prompts Wilson's 28 % may be like none of these, and keep nothing.
+        ("--fail-below 0.86 --allow-origin-rise 30", 5),
+        ("--fail-below 0.2 --allow-origin-rise 30", 0),
+        ("--score visage --on value --fail-below 0.66 --allow-origin-rise 30", 0),
+        ("--score visage --on value --fail-below 0.67 --allow-origin-rise 30", 5),
     ],
 )
 def test_too_little_retention_is_exit_code_5(cli: CLI, finetuned: str, options: str, code: int) -> None:
     shown = cli(f"compare out {finetuned} {options}")
     assert shown.code == code
-    assert shown.out
+    assert re.search(r"^gate +" + ("passed: " if code == 0 else "FAILED: "), shown.out, re.MULTILINE)
+    assert cli(f"compare out {finetuned} {options} --json").lines[0]["gate"]["passed"] == (code == 0)
+
+
+def test_the_gate_says_what_it_found(cli: CLI, finetuned: str) -> None:
+    shown = cli(f"compare out {finetuned} --fail-below 0.9")
+    assert "mine: 0.870 kept, at least 0." in shown.out
+    assert "ASR at the origin rose by 30.0 points, and 0.0 are allowed" in shown.out
+    assert "the gate without --score" not in shown.out
+    (document,) = cli(f"compare out {finetuned} --fail-below 0.9 --json").lines
+    finding = document["gate"]["benchmarks"]["mine"]
+    assert finding["retention"] == pytest.approx(50 / 57.5)
+    assert finding["bound"] <= 0.7225 * 50 / 57.5 + 1e-4
+    assert (finding["origin_rise"], finding["origin_rise_allowed"]) == (pytest.approx(30), 0)
+    assert len(finding["reasons"]) == 2
+    by_visage = cli(f"compare out {finetuned} --fail-below 0.9 --score visage")
+    assert "VISAGE can rise as safety falls" in by_visage.out.split("gate")[1]
+    assert cli(f"compare out {finetuned} --json").lines[0]["gate"] is None
 
 
 def test_a_lost_basin_fails_every_threshold(cli: CLI, finished: Path, measure: Measure) -> None:

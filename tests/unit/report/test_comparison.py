@@ -13,6 +13,7 @@ from landscape_ray.errors import IncompleteError, OutputError, UserError
 from landscape_ray.evaluation import Verdict
 from landscape_ray.plan import PlannedPoint
 from landscape_ray.report.comparison import compare_results, comparison_document
+from landscape_ray.report.gate import decide
 from landscape_ray.report.results import Results, load_results
 
 Publish = Callable[..., None]
@@ -54,6 +55,29 @@ def test_two_models_are_compared_benchmark_by_benchmark(loaded: Callable[..., Re
     assert document["after"]["sweep_id"] == after.config.sweep_id
     assert document["benchmarks"]["harmful"]["visage"]["difference"]["value"] == -25
     assert (document["only_before"], document["only_after"]) == ([], [])
+
+
+def test_a_benchmark_that_is_not_measured_after_does_not_pass(
+    loaded: Callable[..., Results], config: SweepConfig
+) -> None:
+    harmful = config.benchmarks[0].model_dump(mode="json")
+    before, after = loaded(wide, "before"), loaded(wide, "after", benchmarks=[harmful])
+    for pair, passed in (
+        ((before, before), True),
+        ((after, after), True),
+        ((after, before), True),
+        ((before, after), False),
+    ):
+        gate = decide(*pair, compare_results(*pair), least=0.5)
+        assert gate.passed == passed
+    assert gate.benchmarks["other"].reasons == ("not measured after",)
+    assert gate.benchmarks["harmful"].reasons == ()
+
+
+def test_a_score_that_no_benchmark_has_is_no_gate(loaded: Callable[..., Results]) -> None:
+    before = loaded(wide, "before")
+    with pytest.raises(UserError, match="has the score 'area' to judge by"):
+        decide(before, before, compare_results(before, before), least=0.5, score="area")
 
 
 def test_benchmarks_of_one_sweep_only_are_named(loaded: Callable[..., Results], config: SweepConfig) -> None:
