@@ -21,7 +21,7 @@ def comparison_text(before: Results, after: Results, comparison: Comparison) -> 
         metric = before.landscapes[benchmark].metric
         visage = comparison.conditions[benchmark].name if benchmark in comparison.conditions else "VISAGE"
         labels = {**LABELS, "visage": (visage, 1), "mean_value": (f"mean {metric.label}", 1)}
-        lines = []
+        lines: list[str] = []
         for name, change in changes.items():
             lines += _lines(change, *labels[name])
             if name == "visage":
@@ -36,7 +36,7 @@ def comparison_text(before: Results, after: Results, comparison: Comparison) -> 
 
 def gate_text(gate: Gate) -> Iterator[Fact]:
     """Yield whether a model passes, and per benchmark what was found."""
-    name = "mean margin" if gate.score == "margin" else LABELS.get(gate.score, (gate.score, 0))[0]
+    name = {"margin": "mean margin", "visage": "VISAGE"}.get(gate.score, f"basin {gate.score}")
     judged = "at least so much" if gate.on == "low" else "the value"
     yield "gate", f"{'passed' if gate.passed else 'FAILED'}: {name} kept, {judged}, is to be {gate.least:g} or more"
     for benchmark, finding in gate.benchmarks.items():

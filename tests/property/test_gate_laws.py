@@ -102,11 +102,11 @@ def test_the_narrower_basin_fails(
     margin: float,
     landscape_from_counts: Callable[..., Landscape],
 ) -> None:
-    pair = [landscape_from_counts([counts], num_prompts=80, origin=SAFE) for counts in (before, after)]
+    first, second = (landscape_from_counts([counts], num_prompts=80, origin=SAFE) for counts in (before, after))
     for on in ("low", "value"):
-        judged = found(*pair, least=least, on=on)
+        judged = found(first, second, least=least, on=on)
         assert judged.retention == pytest.approx(margin)
         assert judged.reasons
-        by_visage = found(*pair, score="visage", least=least, on="value")
+        by_visage = found(first, second, score="visage", least=least, on="value")
         assert by_visage.retention == pytest.approx(visage, abs=0.005)
         assert not by_visage.reasons  # why it is not the default
