@@ -1,6 +1,7 @@
 """The commands of `landscape-ray`: the same verbs as the library's, for people and for scripts."""
 
 import landscape_ray.cli.comparing
+import landscape_ray.cli.dequantize
 import landscape_ray.cli.judges
 import landscape_ray.cli.report  # noqa: F401 - these register their commands
 from landscape_ray.cli.commands import main

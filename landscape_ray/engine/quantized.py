@@ -13,7 +13,7 @@ from landscape_ray.errors import CheckpointError
 __all__ = ["DEQUANTIZED", "check_unquantized", "quantization"]
 
 # What `landscape-ray dequantize` can write as plain weights, by transformers' names of the formats.
-DEQUANTIZED = frozenset({"bitsandbytes", "compressed-tensors", "fp8", "gguf", "mxfp4", "mxfp8"})
+DEQUANTIZED = frozenset({"bitsandbytes", "compressed-tensors", "fp8", "mxfp4", "mxfp8"})
 KEYS = ("quantization_config", "compression_config")
 # Where tools that quantise state their settings in a file of its own.
 FILES = {"quantize_config.json": "gptq", "quant_config.json": "awq", "hf_quant_config.json": "modelopt"}
@@ -40,6 +40,15 @@ def _settings(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for part in config.values():
         if isinstance(part, Mapping):
             yield from _settings(part)
+
+
+def without_quantization(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration without the settings of a quantisation."""
+    return {
+        key: without_quantization(value) if isinstance(value, Mapping) else value
+        for key, value in config.items()
+        if key not in KEYS
+    }
 
 
 def check_unquantized(folder: Path, name: str) -> None:
