@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
-from landscape_ray.errors import ConfigError
+from landscape_ray.errors import ConfigError, in_brief
 
 __all__ = [
     "SCORED_METRICS",
@@ -45,6 +45,7 @@ __all__ = [
     "SweepConfig",
     "SyntheticFaults",
     "load_config",
+    "problems_of",
 ]
 
 ENVIRONMENT_PREFIX = "LANDSCAPE_RAY__"
@@ -659,7 +660,7 @@ def load_config(
         msg = f"Cannot read the configuration {path}: {error.strerror or error}. Give the path of a YAML file."
         raise ConfigError(msg) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        msg = f"{path} is not valid YAML: {error}"
+        msg = f"{path} is not valid YAML: {in_brief(error)}. Correct it there."
         raise ConfigError(msg) from error
     if not isinstance(data, dict):
         msg = f"{path} must hold a YAML mapping with the keys 'model' and 'benchmarks', not {type(data).__name__}."
@@ -680,11 +681,7 @@ def load_config(
     try:
         return SweepConfig.model_validate(data)
     except ValidationError as error:
-        errors = error.errors()
-        # A list whose items are all invalid is reported as too short as well; that says nothing more.
-        causes = [e for e in errors if not any(_is_inside(other["loc"], e["loc"]) for other in errors)]
-        problems = "\n".join(f"  {_where(e['loc'])}: {_what(e)}" for e in causes)
-        msg = f"{path} does not describe a valid sweep:\n{problems}"
+        msg = f"{path} does not describe a valid sweep:\n{problems_of(error)}"
         raise ConfigError(msg) from error
 
 
@@ -693,7 +690,7 @@ def _set(data: dict[str, Any], keys: Sequence[str], value: str, *, origin: str) 
     try:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        msg = f"{origin}: the value is not valid YAML: {error}"
+        msg = f"{origin}: the value is not valid YAML: {in_brief(error)}."
         raise ConfigError(msg) from error
     node: Any = data
     for depth, key in enumerate(keys):
@@ -723,6 +720,19 @@ def _set(data: dict[str, Any], keys: Sequence[str], value: str, *, origin: str) 
             node = node[index]
 
 
+def problems_of(error: ValidationError, *, with_values: bool = True) -> str:
+    """Return what is wrong with a configuration, one line for each key: ours first, then what pydantic says.
+
+    Args:
+        error: What pydantic found.
+        with_values: Repeat values; not where there may be a secret among them.
+    """
+    errors = error.errors()
+    # A list whose items are all invalid is reported as too short as well; that says nothing more.
+    causes = [e for e in errors if not any(_is_inside(other["loc"], e["loc"]) for other in errors)]
+    return "\n".join(f"  {_where(e['loc'])}: {_what(e, with_values=with_values)}" for e in causes)
+
+
 def _is_inside(loc: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
     return len(loc) > len(outer) and loc[: len(outer)] == outer
 
@@ -733,11 +743,13 @@ def _where(loc: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in loc) or "(top level)"
 
 
-def _what(error: Any) -> str:
+def _what(error: Any, *, with_values: bool) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] in {"missing", "value_error"}:
+    if error["type"] == "value_error":  # a message of our own
         return message
-    quoted = ""
+    if error["type"] == "missing":
+        return "is needed, and is not there"
+    value, quoted = f"{error['input']!r:.80}" if with_values else "what it is", ""
     if error["type"] == "string_type" and isinstance(value := error["input"], bool | int | float | date):
         quoted = f", which YAML takes for a {type(value).__name__}; write text that looks like one in quotes"
-    return f"{message} (got {error['input']!r}{quoted})"
+    return f"cannot be {value}{quoted}: {message[0].lower()}{message[1:]}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape_ray.config import CheckpointConfig, ModelConfig
-from landscape_ray.errors import CheckpointError, in_brief
+from landscape_ray.errors import CheckpointError, few_of, in_brief
 from landscape_ray.plan import CheckpointDelta
 
 __all__ = ["ResolvedModel", "can_be_had", "check_same_computation", "checkpoint_folder", "resolve", "resolve_delta"]
@@ -176,7 +176,7 @@ def check_same_computation(model: Path, checkpoint: Path) -> None:
     if differences:
         msg = (
             f"The checkpoint {checkpoint} computes something else than the model {model} with equal weights, by its "
-            f"config.json: {', '.join(differences)}. On the way from one to the other only weights may change; give a "
+            f"config.json: {few_of(differences)}. On the way from one to the other only weights may change; give a "
             "checkpoint of the same configuration."
         )
         raise CheckpointError(msg)
@@ -193,7 +193,7 @@ def _resolve_folder(folder: Path, *, may_be_adapter: bool) -> ResolvedModel:
     if index.is_file():
         shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         if missing := sorted(shards.difference(names)):
-            msg = f"{folder} lacks {', '.join(missing)}, which its {INDEX_FILE} lists; fetch the checkpoint again."
+            msg = f"{folder} lacks {few_of(missing)}, which its {INDEX_FILE} lists; fetch the checkpoint again."
             raise CheckpointError(msg)
     return ResolvedModel(location=str(folder.resolve()), revision=None, fingerprint=_fingerprint(folder))
 
@@ -245,7 +245,16 @@ def _hub_error(model_id: str, revision: str | None, error: Exception) -> Checkpo
 
 
 def _check_files(names: list[str], where: str, *, may_be_adapter: bool) -> None:
-    if ADAPTER_CONFIG in names and not may_be_adapter and "config.json" not in names:
+    top = [name for name in names if "/" not in name]
+    weights = [name for name in top if name.endswith(".safetensors") and not name.startswith("adapter_")]
+    if ADAPTER_CONFIG in top and weights:
+        msg = (
+            f"{where} is two things: a model ({few_of(sorted(weights))}) and an adapter ({ADAPTER_CONFIG}). If the "
+            f"adapter is meant, give a folder that holds its {ADAPTER_CONFIG} and adapter_model.safetensors alone; if "
+            "the model is meant, one without these two."
+        )
+        raise CheckpointError(msg)
+    if ADAPTER_CONFIG in top and not may_be_adapter:
         msg = (
             f"{where} is an adapter, which cannot be the model at the origin. Give the model that it was trained on, "
             "and the adapter as a checkpoint of the landscape (kind interpolation or plane)."
@@ -256,7 +265,7 @@ def _check_files(names: list[str], where: str, *, may_be_adapter: bool) -> None:
         raise CheckpointError(msg)
     if not any(name.endswith(".safetensors") for name in names):
         others = sorted(name for name in names if name.endswith((".bin", ".pt", ".pth", ".gguf")))
-        found = f" (there is {', '.join(others[:3])})" if others else ""
+        found = f" (there is {few_of(others)})" if others else ""
         msg = (
             f"{where} has no *.safetensors file{found}. Only safetensors are read, because other formats can run code; "
             "convert the checkpoint with `model.save_pretrained(folder, safe_serialization=True)`."

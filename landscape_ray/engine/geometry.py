@@ -1,11 +1,13 @@
 """What must be known of a sweep's checkpoints before it can be planned. Runs once, on the driver, without an engine."""
 
+import itertools
+import math
 from pathlib import Path
 
 from landscape_ray.config import SweepConfig
 from landscape_ray.engine.checkpoint import ResolvedModel, check_same_computation, checkpoint_folder, resolve_delta
 from landscape_ray.engine.synthetic import synthetic_delta, synthetic_geometry
-from landscape_ray.errors import CheckpointError, ResourceError
+from landscape_ray.errors import CheckpointError, ResourceError, in_brief
 from landscape_ray.plan import CheckpointDelta, Geometry, RandomVector
 
 __all__ = ["measure_geometry", "resolve_checkpoints"]
@@ -38,6 +40,7 @@ def measure_geometry(config: SweepConfig, model: ResolvedModel, deltas: tuple[Ch
     try:
         from landscape_ray.weights import (  # noqa: PLC0415 - heavy, and needed by few sweeps
             CheckpointFiles,
+            check_finite,
             inner_products,
             open_endpoint,
             random_norm,
@@ -50,20 +53,22 @@ def measure_geometry(config: SweepConfig, model: ResolvedModel, deltas: tuple[Ch
         raise ResourceError(msg) from error
     folder = checkpoint_folder(model.location, model.revision)
     base = CheckpointFiles.open(folder, tied_head=_has_tied_head(folder))
-    endpoints = []
-    for delta in deltas:
-        place = checkpoint_folder(delta.location, delta.revision)
+    places = [checkpoint_folder(delta.location, delta.revision) for delta in deltas]
+    for place in places:
         check_same_computation(folder, place)
-        endpoints.append(open_endpoint(place, base))
+    endpoints = [open_endpoint(place, base) for place in places]
     directions = config.directions
     vector = RandomVector(
         seed=0, normalization=directions.normalization, excluded=directions.excluded, included=directions.included
     )
-    return Geometry(
-        deltas=deltas,
-        inner_products=inner_products(base, endpoints),
-        random_norm=None if directions.displacement is None else random_norm(base, vector),
-    )
+    products = inner_products(base, endpoints)
+    norm = None if directions.displacement is None else random_norm(base, vector)
+    if not all(map(math.isfinite, (norm or 0.0, *itertools.chain(*products)))):
+        # Only now is it looked for: in a checkpoint that is in order these sums cost nothing more.
+        for name in base.names:
+            for place, source in zip((folder, *places), (base, *endpoints), strict=True):
+                check_finite(name, source.tensor(name), place)
+    return Geometry(deltas=deltas, inner_products=products, random_norm=norm)
 
 
 def _has_tied_head(folder: Path) -> bool:
@@ -72,6 +77,6 @@ def _has_tied_head(folder: Path) -> bool:
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        msg = f"{folder} holds no configuration that transformers can read: {error}"
+        msg = f"{folder} holds no configuration that transformers can read: {in_brief(error)}."
         raise CheckpointError(msg) from error
     return bool(getattr(config.get_text_config(), "tie_word_embeddings", False))

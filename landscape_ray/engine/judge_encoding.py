@@ -6,7 +6,7 @@ from pathlib import Path
 import jinja2
 
 from landscape_ray.engine.encoding import PromptEncoder
-from landscape_ray.errors import ConfigError
+from landscape_ray.errors import ConfigError, in_brief
 from landscape_ray.evaluation.guards import FORMATS, rendered
 from landscape_ray.evaluation.judge_config import ModelJudgeConfig
 from landscape_ray.evaluation.judging import Exchange
@@ -69,7 +69,7 @@ class JudgeEncoder(PromptEncoder):
                 [{"role": "user", "content": template}], add_generation_prompt=True, tokenize=False
             )
         except (jinja2.TemplateError, ValueError, TypeError) as error:
-            msg = f"The judge model {folder} cannot be asked in a chat: {error}. Use format: text."
+            msg = f"The judge model {folder} cannot be asked in a chat: {in_brief(error)}. Use format: text."
             raise ConfigError(msg) from error
         if template.strip() not in text:
             msg = f"The chat template of the judge model {folder} changes the message. Use format: text."

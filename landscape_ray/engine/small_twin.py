@@ -19,7 +19,7 @@ import torch
 import transformers
 from transformers import AutoConfig
 
-from landscape_ray.errors import CheckpointError
+from landscape_ray.errors import CheckpointError, in_brief
 
 __all__ = ["write_small_twin"]
 
@@ -109,7 +109,7 @@ def _read(folder: Path) -> Any:
     try:
         config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        msg = f"{folder} holds no configuration that transformers can read: {error}"
+        msg = f"{folder} holds no configuration that transformers can read: {in_brief(error)}."
         raise CheckpointError(msg) from error
     return config
 

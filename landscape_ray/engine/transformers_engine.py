@@ -19,15 +19,13 @@ from landscape_ray.engine.line_points import coefficients_of, directions_of, poi
 from landscape_ray.engine.protocol import EngineFacts, EngineSpec
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tied_head import check_tied_head
-from landscape_ray.errors import CheckpointError, GenerationError, PlacementError
+from landscape_ray.errors import CheckpointError, GenerationError, PlacementError, few_of, in_brief
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText, stop_strings
 from landscape_ray.plan import ORIGIN, Perturbation, VectorSpec
 from landscape_ray.weights import BaseWeights, Perturber, WeightsDigest, open_endpoint, vector_tensors
 
 __all__ = ["TransformersEngine"]
 
-# Enough to recognise a pattern in an error; a mixture of experts has thousands.
-MOST_NAMES = 8
 Item = TypeVar("Item")
 # A prompt, the most new tokens that it gets, and strings that end its completion.
 Job: TypeAlias = tuple[list[int], int, tuple[str, ...]]
@@ -63,7 +61,7 @@ class TransformersEngine:
                 ignore_mismatched_sizes=True,  # _check_names refuses them, by name
             )
         except (OSError, ValueError) as error:
-            msg = f"transformers cannot load {folder}: {error}"
+            msg = f"transformers cannot load {folder}. It says: {in_brief(error)}."
             raise CheckpointError(msg) from error
         self._model.to(self._device).eval()
         # Sampling defaults of the checkpoint must not reach the measurement; what is wanted is passed to `generate`.
@@ -200,7 +198,8 @@ class TransformersEngine:
                     on_keep=self._line.keep,
                 )
         except (RuntimeError, ValueError, IndexError) as error:
-            msg = f"transformers failed while generating {len(jobs)} completions: {type(error).__name__}: {error}"
+            said = f"{type(error).__name__}: {in_brief(error)}"
+            msg = f"transformers failed while generating {len(jobs)} completions: {said}."
             raise GenerationError(msg) from error
         with self.stopwatch.phase("detokenize"):
             return [self._encoder.complete(tokens, is_cut=is_cut(row, tokens)) for row, tokens in enumerate(found)]
@@ -244,7 +243,8 @@ class TransformersEngine:
                     stopping_criteria=StoppingCriteriaList([until_settled] if stops else []),
                 )
         except (RuntimeError, ValueError, IndexError) as error:
-            msg = f"transformers failed while generating {len(prompts)} completions: {type(error).__name__}: {error}"
+            said = f"{type(error).__name__}: {in_brief(error)}"
+            msg = f"transformers failed while generating {len(prompts)} completions: {said}."
             raise GenerationError(msg) from error
         with self.stopwatch.phase("detokenize"):
             return [
@@ -263,7 +263,7 @@ class TransformersEngine:
         try:
             logits_BSV = self._model(input_ids=ids_BT.to(self._device), logits_to_keep=num_kept).logits
         except (RuntimeError, ValueError, IndexError) as error:
-            msg = f"transformers failed while scoring {len(jobs)} texts: {type(error).__name__}: {error}"
+            msg = f"transformers failed while scoring {len(jobs)} texts: {type(error).__name__}: {in_brief(error)}."
             raise GenerationError(msg) from error
         scores = []
         for row, (ids, first) in enumerate(jobs):
@@ -333,11 +333,7 @@ def _check_values(base: BaseWeights, parameters: dict[str, torch.nn.Parameter]) 
 
 
 def _refuse(*problems: tuple[str, list[str]]) -> None:
-    found = [
-        f"{len(names)} {problem} ({', '.join(names[:MOST_NAMES])}{', ...' if len(names) > MOST_NAMES else ''})"
-        for problem, names in problems
-        if names
-    ]
+    found = [f"{len(names)} {problem} ({few_of(names)})" for problem, names in problems if names]
     if found:
         msg = (
             f"Checkpoint and model do not match tensor by tensor, so perturbed weights could not be placed exactly: "

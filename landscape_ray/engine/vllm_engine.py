@@ -19,7 +19,7 @@ from landscape_ray.engine.protocol import EngineFacts, EngineSpec
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tied_head import check_tied_head
 from landscape_ray.engine.vllm_placing import Placing
-from landscape_ray.errors import GenerationError, PlacementError, ResourceError
+from landscape_ray.errors import GenerationError, PlacementError, ResourceError, in_brief
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText, scored_texts, stop_strings
 from landscape_ray.plan import ORIGIN, Perturbation
 
@@ -128,7 +128,7 @@ class VllmEngine:
                 }
             )
         except (ValueError, RuntimeError) as error:
-            msg = f"vLLM did not start with {folder}: {error}"
+            msg = f"vLLM did not start with {folder}. It says: {in_brief(error)}."
             raise ResourceError(msg) from error
         built = time.perf_counter()
         endpoints = {delta: str(checkpoint_folder(delta.location, delta.revision)) for delta in spec.deltas}
@@ -309,7 +309,7 @@ class VllmEngine:
             outputs = self._until_answered()
         except (ValueError, RuntimeError) as error:
             self._abort_requests()
-            msg = f"vLLM failed on a batch of {len(prompts)} prompts: {type(error).__name__}: {error}"
+            msg = f"vLLM failed on a batch of {len(prompts)} prompts: {type(error).__name__}: {in_brief(error)}."
             raise GenerationError(msg) from error
         if [output.prompt_token_ids for output in outputs] != [list(ids) for _, ids in prompts]:
             msg = f"vLLM answered {len(outputs)} requests that are not the {len(prompts)} that were asked."

@@ -6,7 +6,7 @@ from typing import Any
 
 from landscape_ray.engine.checkpoint import ResolvedModel, checkpoint_folder
 from landscape_ray.engine.judge_encoding import JudgeEncoder
-from landscape_ray.errors import GenerationError, ResourceError
+from landscape_ray.errors import GenerationError, ResourceError, in_brief
 from landscape_ray.evaluation import Verdict
 from landscape_ray.evaluation.guards import FORMATS
 from landscape_ray.evaluation.judge_config import ModelJudgeConfig, reader_of
@@ -75,7 +75,7 @@ class VllmJudge:
                 ),
             )
         except (ValueError, RuntimeError) as error:
-            msg = f"vLLM did not start with the judge {folder}: {error}"
+            msg = f"vLLM did not start with the judge {folder}. It says: {in_brief(error)}."
             raise ResourceError(msg) from error
         self.judged_with = f"vllm {vllm.__version__}"
 
@@ -92,7 +92,7 @@ class VllmJudge:
         try:
             outputs = iter(self._llm.generate(asked, self._sampling, use_tqdm=False) if asked else ())
         except (ValueError, RuntimeError) as error:
-            msg = f"vLLM failed while judging {len(asked)} completions: {type(error).__name__}: {error}"
+            msg = f"vLLM failed while judging {len(asked)} completions: {type(error).__name__}: {in_brief(error)}."
             raise GenerationError(msg) from error
         return [self._judgment(next(outputs)) if fit else UNASKED for fit in fits]
 

@@ -19,7 +19,7 @@ from vllm.platforms import current_platform
 from landscape_ray.engine.vllm_layout import LoadingTrace, model_state
 from landscape_ray.engine.vllm_line import VllmLine
 from landscape_ray.engine.vllm_placing import Layout
-from landscape_ray.errors import PlacementError
+from landscape_ray.errors import PlacementError, few_of, in_brief
 from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector, VectorSpec
 from landscape_ray.weights import (
     BaseWeights,
@@ -218,7 +218,7 @@ class PerturbationWorker:
                 self.reload_weights(weights_iterator=trace.feed(noted()) if trace else noted())
             except (ValueError, KeyError, AssertionError, RuntimeError) as error:
                 last = next(reversed(fed), "the first tensor")
-                msg = f"vLLM could not load the perturbed weights at or after {last!r}: {error}"
+                msg = f"vLLM could not load the perturbed weights at or after {last!r}. It says: {in_brief(error)}."
                 raise PlacementError(msg) from error
         self._check_complete(model, fed, loading)
         # What is loaded is packed anew; of tied modules that is the first only.
@@ -241,16 +241,16 @@ class PerturbationWorker:
         expected = {name: n for name, n in loading.expected.items() if name not in self._perturbation_tied}
         problems = []
         if unread := [name for name in self._perturbation_base.names if name not in fed]:
-            problems.append(f"checkpoint tensors not asked for: {', '.join(unread)}")
+            problems.append(f"checkpoint tensors not asked for: {few_of(unread)}")
         if loading.loaded is not None and (unfilled := sorted(expected.keys() - loading.loaded)):
-            problems.append(f"parameters of the engine not filled: {', '.join(unfilled)}")
+            problems.append(f"parameters of the engine not filled: {few_of(unfilled)}")
         # Elements are counted where one worker holds the whole model; with tensor parallelism slices overlap.
         if self.parallel_config.tensor_parallel_size == 1:
             num_expected = sum(expected.values()) - _num_padding(model, self._perturbation_tied)
             if num_expected != sum(fed.values()):
                 problems.append(
-                    f"the checkpoint holds {sum(fed.values())} weights ({', '.join(fed)}), the engine takes "
-                    f"{num_expected} ({', '.join(expected)})"
+                    f"the checkpoint holds {sum(fed.values()):,} weights in {len(fed):,} tensors, the engine takes "
+                    f"{num_expected:,} in {len(expected):,} parameters"
                 )
         if problems:
             msg = f"vLLM did not take every perturbed tensor: {'; '.join(problems)}. The point cannot be measured."

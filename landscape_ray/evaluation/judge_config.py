@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from landscape_ray.config import ModelConfig, RunConfig, Section
+from landscape_ray.config import ModelConfig, RunConfig, Section, problems_of
 from landscape_ray.errors import ConfigError
 from landscape_ray.evaluation.guards import FORMATS, PLACEHOLDER, Question, read_answer
 from landscape_ray.evaluation.judge import KeywordJudge
@@ -208,8 +208,7 @@ def load_judge(name_or_path: str) -> JudgeConfig:
         raise ConfigError(msg) from error
     except ValidationError as error:
         # Values are not repeated: somebody may have put a key into the file.
-        problems = "\n".join(f"  {'.'.join(map(str, e['loc'])) or '(top level)'}: {e['msg']}" for e in error.errors())
-        msg = f"{path} does not describe a judge:\n{problems}"
+        msg = f"{path} does not describe a judge:\n{problems_of(error, with_values=False)}"
         raise ConfigError(msg) from error
 
 

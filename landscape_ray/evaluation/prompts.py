@@ -20,7 +20,7 @@ from landscape_ray.config import (
     HubPrompts,
     PromptsConfig,
 )
-from landscape_ray.errors import BenchmarkError
+from landscape_ray.errors import BenchmarkError, in_brief
 from landscape_ray.evaluation.advbench import advbench_csv
 from landscape_ray.evaluation.benchmark import Benchmark, Prompt
 from landscape_ray.evaluation.multiple_choice import QuestionReader, context_of
@@ -272,7 +272,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
             for batch in file.iter_batches():
                 yield from batch.to_pylist()
     except pa.ArrowInvalid as error:
-        msg = f"{path} is no valid Parquet file: {error}. Write it anew."
+        msg = f"{path} is no valid Parquet file: {in_brief(error)}. Write it anew."
         raise BenchmarkError(msg) from error
 
 

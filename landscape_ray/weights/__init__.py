@@ -5,6 +5,7 @@ from landscape_ray.weights.digest import WeightsDigest
 from landscape_ray.weights.directions import vector_tensors
 from landscape_ray.weights.endpoints import open_endpoint
 from landscape_ray.weights.files import CheckpointFiles, TensorSource
+from landscape_ray.weights.finite import check_finite
 from landscape_ray.weights.fused import (
     FusedPass,
     Rectangle,
@@ -28,6 +29,7 @@ __all__ = [
     "TensorSource",
     "WeightsDigest",
     "as_matrix",
+    "check_finite",
     "check_partition",
     "digest_of",
     "direction",

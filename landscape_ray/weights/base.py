@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from landscape_ray.weights.files import CheckpointFiles
+from landscape_ray.weights.finite import check_finite
 
 __all__ = ["BaseWeights", "moved"]
 
@@ -32,10 +33,13 @@ class BaseWeights:
             tied_head: The model shares the head with the embedding, see `CheckpointFiles.open`.
 
         Raises:
-            CheckpointError: There are no safetensors, or a tensor is listed but absent.
+            CheckpointError: There are no safetensors, or a tensor is listed but absent, or holds what is no number.
         """
         files = CheckpointFiles.open(folder, tied_head=tied_head)
-        tensors = {name: moved(tensor, location, device) for name, tensor in files.all_tensors()}
+        tensors = {}
+        for name, tensor in files.all_tensors():
+            tensors[name] = moved(tensor, location, device)
+            check_finite(name, tensors[name], folder)
         return cls(tensors={name: tensors[name] for name in files.names})
 
     @property

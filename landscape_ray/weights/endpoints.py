@@ -14,14 +14,12 @@ from typing import Any
 
 import torch
 
-from landscape_ray.errors import CheckpointError
+from landscape_ray.errors import CheckpointError, few_of
 from landscape_ray.weights.files import HEAD, CheckpointFiles, TensorSource
 
 __all__ = ["ADAPTER_CONFIG", "open_endpoint"]
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-# Enough to recognise a pattern in an error; a mixture of experts has thousands.
-MOST_NAMES = 8
 
 
 def open_endpoint(folder: Path, base: TensorSource) -> TensorSource:
@@ -60,7 +58,7 @@ def _check_names(folder: Path, files: CheckpointFiles, base: TensorSource) -> No
     missing = [name for name in base.names if name not in files.files]
     surplus = [name for name in files.names if name not in set(base.names)]
     problems = [
-        f"{problem} {', '.join(names[:MOST_NAMES])}{f' and {len(names) - MOST_NAMES} more' * (len(names) > MOST_NAMES)}"
+        f"{problem} {few_of(names)}"
         for problem, names in (("it lacks", missing), ("only it has", surplus), ("of another shape are", misshaped))
         if names
     ]
@@ -191,7 +189,7 @@ def _adapter_config(folder: Path) -> dict[str, Any]:
         refused.append(f"r {rank} with lora_alpha {alpha}")
     if refused:
         msg = (
-            f"The adapter {folder} has settings that cannot be merged exactly here: {', '.join(refused)}. Merge it "
+            f"The adapter {folder} has settings that cannot be merged exactly here: {few_of(refused)}. Merge it "
             "with PEFT (`merge_and_unload`, then `save_pretrained`), and give the folder of the merged checkpoint."
         )
         raise CheckpointError(msg)
@@ -218,8 +216,8 @@ def _factors(
     ]
     if strange:
         msg = (
-            f"The adapter {folder} holds tensors that cannot be merged exactly here: {', '.join(strange[:MOST_NAMES])}"
-            f"{', ...' if len(strange) > MOST_NAMES else ''}. Only plain LoRA factors of weights that the model's "
+            f"The adapter {folder} holds tensors that cannot be merged exactly here: {few_of(strange)}"
+            f". Only plain LoRA factors of weights that the model's "
             "checkpoint holds by the same name can. Merge it with PEFT (`merge_and_unload`, then `save_pretrained`), "
             "and give the folder of the merged checkpoint."
         )

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from safetensors import safe_open
 
-from landscape_ray.errors import CheckpointError
+from landscape_ray.errors import CheckpointError, few_of
 
 __all__ = ["HEAD", "CheckpointFiles", "TensorSource"]
 
@@ -106,7 +106,7 @@ def _safetensors_files(folder: Path) -> list[Path]:
     if index.is_file():
         files = sorted({folder / name for name in json.loads(index.read_text())["weight_map"].values()})
         if missing := [file.name for file in files if not file.is_file()]:
-            msg = f"{folder} lacks {', '.join(missing)}, which {INDEX_FILE} lists; fetch the checkpoint again."
+            msg = f"{folder} lacks {few_of(missing)}, which {INDEX_FILE} lists; fetch the checkpoint again."
             raise CheckpointError(msg)
         return files
     single = folder / "model.safetensors"

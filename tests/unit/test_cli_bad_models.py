@@ -6,8 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import load_file, save_file
+
+import landscape_ray
 
 CLI: TypeAlias = Callable[[str], Any]
 Write: TypeAlias = Callable[..., Path]
@@ -104,3 +108,35 @@ def test_a_model_that_lies_elsewhere_is_not_checked_and_plan_says_so(cli: CLI, s
     assert planned.code == 0
     assert json.loads(planned.out)["not_checked"] == f"{model} is no folder here"
     assert f"not checked  {model} is no folder here" in cli(f"plan {config}").out
+
+
+def spoil(folder: Path, name: str, *values: float) -> None:
+    """Write values into the beginning of a tensor."""
+    tensors = load_file(folder / "model.safetensors")
+    tensors[name].flat[: len(values)] = values
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("spoiled", ["model", "other"])
+def test_weights_that_are_no_numbers_where_the_driver_reads_them(
+    cli: CLI, sweep: Write, model: Path, tmp_path: Path, spoiled: str
+) -> None:
+    shutil.copytree(model, tmp_path / "other")
+    name = "model.layers.1.mlp.up_proj.weight"
+    spoil(tmp_path / spoiled, name, np.nan, 1.0, np.inf)
+    run = cli(f"run {sweep(landscape={'kind': 'interpolation', 'to': {'id': str(tmp_path / 'other')}})}")
+    assert run.code == 2
+    assert f"The tensor {name} of {tmp_path / spoiled} holds 2 values that are no finite numbers, of 6,144" in run.err
+    assert not Path("results", "sweep", "manifest.json").exists()
+
+
+def test_a_folder_that_is_a_model_and_an_adapter(cli: CLI, sweep: Write, model: Path, tmp_path: Path) -> None:
+    both = shutil.copytree(model, tmp_path / "both")
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (both / name).write_bytes((Path(landscape_ray.__file__).parent / "demo" / "adapter" / name).read_bytes())
+    landscape = {"kind": "interpolation", "to": {"id": str(both)}}
+    for config in (sweep(landscape=landscape), sweep(model={"id": str(both)})):
+        said = refusals(cli, config)
+        assert f"{both} is two things: a model (model.safetensors) and an adapter (adapter_config.json)" in said
+        assert "If the adapter is meant, give a folder that holds its adapter_config.json and adapter_model" in said
+        assert "if the model is meant, one without these two" in said
