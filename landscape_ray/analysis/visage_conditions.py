@@ -37,20 +37,26 @@ class VisageConditions:
     @property
     def name(self) -> str:
         """What the score is called: `VISAGE`, or `VISAGE on [-0.25, 0.25]` where the setting is not the paper's."""
-        return f"VISAGE on {self._axes_text}" if self.departures else "VISAGE"
+        return f"VISAGE on {self.axes_text}" if self.departures else "VISAGE"
+
+    @property
+    def definition_text(self) -> str:
+        """Which definition, such as `definition: paper`, and what follows from it."""
+        definition = f"definition: {'Eq. 5' if self.definition == 'eq5' else self.definition}"
+        if self.departures:
+            return f"{definition}, not the paper's setting: {'; '.join(self.departures)}"
+        return f"{definition}; compare published scores with this one" if self.definition == "reference" else definition
 
     @property
     def text(self) -> str:
         """What belongs behind the value, such as `at 80 prompts on [-0.5, 0.5], definition: paper`."""
         prompts = f"at {self.num_prompts:,} prompt{'' if self.num_prompts == 1 else 's'}"
-        definition = f"definition: {'Eq. 5' if self.definition == 'eq5' else self.definition}"
-        if self.departures:
-            return f"{prompts}, {definition}, not the paper's setting: {'; '.join(self.departures)}"
-        published = "; compare published scores with this one" if self.definition == "reference" else ""
-        return f"{prompts} on {self._axes_text}, {definition}{published}"
+        axes = "" if self.departures else f" on {self.axes_text}"  # or else they are part of the name
+        return f"{prompts}{axes}, {self.definition_text}"
 
     @property
-    def _axes_text(self) -> str:
+    def axes_text(self) -> str:
+        """The axes, such as `[-0.5, 0.5] by [-0.5, 0.5]`."""
         return " by ".join(f"[{first:g}, {last:g}]" for first, last in self.axes)
 
 

@@ -153,8 +153,9 @@ def caption(landscape: Landscape, scores: Sequence[VisageScore]) -> str:
     """Return what a reader must know of a figure: scores, their intervals, the sample sizes, what the marks are."""
     metric = landscape.metric
     lines = [fill(_score_text(score), MAX_CAPTION) for score in scores] or [f"{metric.label}, {metric.direction}"]
+    axes = f" on {scores[0].axes_text}" if scores else ""
     sizes = [
-        _number_of(landscape.num_prompts, "prompt"),
+        _number_of(landscape.num_prompts, "prompt") + axes,
         _number_of(landscape.num_draws, "draw"),
         f"{' x '.join(map(str, landscape.grid.shape))} points",
     ]
@@ -179,7 +180,7 @@ def _score_text(score: VisageScore) -> str:
         ends = f"{interval.low:.1f} to {interval.high:.1f}"
         value += f" ({100 * interval.level:.0f} % interval over {interval.over}: {ends})"
     label = f"Adaptive estimate of {score.name}" if isinstance(score, AdaptiveVisage) else score.name
-    return f"{label} {value} {score.text}"
+    return f"{label} {value}, {score.definition_text}"
 
 
 def _number_of(num: int, noun: str) -> str:

@@ -162,18 +162,18 @@ def test_the_caption_says_score_interval_and_sizes(landscape_from_counts: Callab
     words = " ".join(text.split())
     assert words.startswith("VISAGE on [-0.1, 0.1] 66.7 (95 % interval over prompts and draws: ")
     ends = f"{score.interval.low:.1f} to {score.interval.high:.1f})"
-    assert f"{ends} at 80 prompts, definition: Eq. 5, not the paper's setting: the paper's axis is" in words
-    assert "at 80 prompts, definition: reference" in words
+    assert f"{ends}, definition: Eq. 5, not the paper's setting: the paper's axis is" in words
+    assert "), definition: reference, not the paper's setting" in words
     assert max(map(len, text.splitlines())) <= 110
-    assert "80 prompts, 3 draws, 5 points" in text
+    assert "80 prompts on [-0.1, 0.1], 3 draws, 5 points" in text
     assert "band: pointwise 95 % interval of the mean" in text
 
 
 def test_the_caption_says_what_is_missing_or_undefined(landscape_from_counts: Callable[..., Landscape]) -> None:
     landscape = landscape_from_counts([[[4, 4, 4], [4, -1, 4]]], num_prompts=4)
     text = caption(landscape, [visage(landscape, allow_missing=True)])
-    assert text.startswith("VISAGE on [-0.025, 0.025] by [-0.05, 0.05] undefined at 4 prompts, definition: Eq. 5")
-    assert "4 prompts, 1 draw, 2 x 3 points, 1 of 6 missing" in text
+    assert text.startswith("VISAGE on [-0.025, 0.025] by [-0.05, 0.05] undefined, definition: Eq. 5")
+    assert "4 prompts on [-0.025, 0.025] by [-0.05, 0.05], 1 draw, 2 x 3 points, 1 of 6 missing" in text
     assert text.endswith("\ndiamond: the origin; hatched: missing")
 
 
