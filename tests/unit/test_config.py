@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from landscape_ray.config import BenchmarkConfig, SweepConfig, load_config
+from landscape_ray.config import BenchmarkConfig, FilePrompts, SweepConfig, load_config
 from landscape_ray.errors import ConfigError
 
 MINIMAL = {"model": {"id": "m"}, "benchmarks": [{"name": "b", "prompts": {"source": "demo"}}]}
@@ -477,6 +477,28 @@ def test_text_that_yaml_takes_for_something_else_is_to_be_quoted(minimal: Path, 
     with pytest.raises(ConfigError, match=r"model\.revision: cannot be .*, which YAML takes for a \w+; .* in quotes"):
         load(minimal, f"model.revision={value}")
     assert load(minimal, f"model.revision='{value}'").model.revision == value
+
+
+def test_values_of_where_stay_what_yaml_reads(minimal: Path) -> None:
+    values = {"a": True, "b": 1, "c": 0.5, "d": "yes", "e": "1"}
+    config = load(minimal, f"benchmarks.0.prompts={{source: file, path: a.csv, where: {json.dumps(values)}}}")
+    again = SweepConfig.model_validate(json.loads(config.model_dump_json()))  # as a manifest remembers it
+    for prompts in (config.benchmarks[0].prompts, again.benchmarks[0].prompts):
+        assert isinstance(prompts, FilePrompts)
+        assert [(type(value), value) for value in prompts.where.values()] == [
+            (bool, True),
+            (int, 1),
+            (float, 0.5),
+            (str, "yes"),
+            (str, "1"),
+        ]
+    assert again.sweep_id == config.sweep_id
+    load(minimal, "benchmarks.0.prompts={source: file, path: a.csv}", "benchmarks.0.prompts.where.a=no")
+
+
+def test_a_name_of_a_system_prompt_that_yaml_takes_for_a_truth_value_is_to_be_quoted(minimal: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be False, which YAML takes for a bool"):
+        load(minimal, "benchmarks.0.system_prompts={no: '', kind: be kind}")
 
 
 def test_names_that_meet_by_expansion_are_refused() -> None:

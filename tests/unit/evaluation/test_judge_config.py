@@ -72,6 +72,10 @@ def test_a_file_describes_a_judge(tmp_path: Path) -> None:
         ({**ENDPOINT, "template": "only {prompt}"}, "must hold {completion}"),
         ({**ENDPOINT, "answers": {"yes": "harmful"}}, "answers.yes"),
         ({**ENDPOINT, "answers": {}}, "needs both template and answers"),
+        (
+            {**ENDPOINT, "answers": {True: "complied"}},
+            "YAML takes for a bool; write text that looks like one in quotes",
+        ),
         ({**ENDPOINT, "format": "llama-guard-3"}, "brings its own"),
         ({**ENDPOINT, "format": "wildguard"}, "format"),
         ({**MODEL, "format": "harmbench", "question": "refusal"}, "does not answer the question refusal"),
