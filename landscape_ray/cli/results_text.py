@@ -80,8 +80,8 @@ def _visage_lines(score: VisageScore) -> Iterator[str]:
 
 def _paired_lines(landscape: Landscape, found: Paired | None) -> Iterator[str]:
     if found is not None:
-        differences = difference_texts(landscape, found)
-        yield f"minus {found.against}, prompt by prompt: {', '.join(f'{label} {text}' for label, text in differences)}"
+        yield f"minus {found.against}, prompt by prompt:"
+        yield from (f"  {label} {difference}" for label, difference in difference_texts(landscape, found))
 
 
 def _sample_lines(landscape: Landscape, scores: Scores) -> Iterator[str]:

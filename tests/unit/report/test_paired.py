@@ -108,8 +108,10 @@ def test_the_primary_benchmark_comes_first_and_is_what_others_are_compared_with(
     assert document["benchmarks"]["a-none"]["paired"]["against"] == "a-safety"
     facts = list(scores_text(results, scores))
     assert [name for name, _ in facts if name] == ["a-safety", "fluency", "a-none"]
-    (line,) = [text for _, text in facts if text.startswith("minus a-safety, prompt by prompt: VISAGE -")]
-    assert re.search(r"mean margin -\d+\.\d \(95 % interval over prompts -\d+\.\d to -\d+\.\d\), basin radius ", line)
+    lines = [text for _, text in facts]
+    visage, margin = lines[lines.index("minus a-safety, prompt by prompt:") + 1 :][:2]
+    assert visage.startswith("  VISAGE -")
+    assert re.fullmatch(r"  mean margin -\d+\.\d \(95 % interval over prompts -\d+\.\d to -\d+\.\d\)", margin)
 
     visits = load_visits(open_results(str(tmp_path), None), results)
     shown = page(results, scores, visits, [], {})
