@@ -9,8 +9,10 @@
     │   ├── CheckpointError         model files, tensor names
     │   ├── OutputError             the output folder belongs to another sweep, or cannot be written
     │   └── ResourceError           no GPU, too few cores, a package that is not installed
+    ├── TransientError              what may pass by itself: the network, memory that another process holds
+    ├── DefectError                 a fault of the program or a library, which the same call would meet again
     ├── PlacementError              the engine did not take the perturbed weights exactly
-    ├── GenerationError             the engine failed while generating
+    ├── GenerationError             the engine failed, in starting or at work
     ├── PartError                   a result file that does not prove itself
     ├── IncompleteError             exit code 3: a score was asked of a landscape with missing points
     └── LeaseError                  exit code 3: another run is measuring this sweep
@@ -27,6 +29,7 @@ __all__ = [
     "BenchmarkError",
     "CheckpointError",
     "ConfigError",
+    "DefectError",
     "GenerationError",
     "IncompleteError",
     "LandscapeError",
@@ -35,6 +38,7 @@ __all__ = [
     "PartError",
     "PlacementError",
     "ResourceError",
+    "TransientError",
     "UserError",
     "few_of",
     "in_brief",
@@ -79,12 +83,20 @@ class ResourceError(UserError):
     """The machine or cluster lacks something the request needs."""
 
 
+class TransientError(LandscapeError):
+    """What may pass by itself: a network or service that does not answer, memory that another process still holds."""
+
+
+class DefectError(LandscapeError):
+    """A fault of the program or of a library, which the same call would meet again."""
+
+
 class PlacementError(LandscapeError):
     """The engine did not take the perturbed weights exactly as computed."""
 
 
 class GenerationError(LandscapeError):
-    """The engine failed while generating."""
+    """The engine failed, in starting or at work; nobody knows whether it would fail again."""
 
 
 class PartError(LandscapeError):

@@ -15,7 +15,7 @@ import landscape_ray
 from landscape_ray.cli import text
 from landscape_ray.cli.text import print_json
 from landscape_ray.config import SweepConfig, load_config
-from landscape_ray.errors import BenchmarkError, LandscapeError
+from landscape_ray.errors import BenchmarkError, LandscapeError, TransientError
 from landscape_ray.evaluation import Benchmark, load_benchmark
 
 __all__ = ["app", "main"]
@@ -146,7 +146,8 @@ def plan(
     not_checked = check_ahead(sweep, benchmarks)
     planned = SweepPlan.from_config(sweep, Geometry.assumed(sweep))
     size = estimate(sweep, planned, num_prompts)
-    document = {"sweep_id": sweep.sweep_id, "num_prompts": num_prompts, **asdict(size), "problems": problems}
+    document = {"sweep_id": sweep.sweep_id, "num_prompts": num_prompts, **asdict(size)}
+    document["problems"] = [str(problem) for problem in problems]
     document["not_checked"] = not_checked
     facts = [*text.plan_text(sweep, size, num_prompts)]
     if not_checked:
@@ -162,7 +163,8 @@ def plan(
     else:
         text.print_facts(facts)
     if problems:
-        raise BenchmarkError("\n".join([*problems, "Counted with `limit` instead; `run` would stop here."]))
+        told = "\n".join([*map(str, problems), "Counted with `limit` instead; `run` would stop here."])
+        raise type(problems[0])(told)
 
 
 def _load(config: Path, overrides: Sequence[str], *, adaptive: bool) -> SweepConfig:
@@ -171,18 +173,20 @@ def _load(config: Path, overrides: Sequence[str], *, adaptive: bool) -> SweepCon
     return load_config(config, ["adaptive={}", *overrides]) if adaptive and sweep.adaptive is None else sweep
 
 
-def _prompts(config: SweepConfig) -> tuple[list[Benchmark], dict[str, int], list[str]]:
+def _prompts(config: SweepConfig) -> tuple[list[Benchmark], dict[str, int], list[LandscapeError]]:
     """Return benchmarks, their numbers of prompts by name, and why prompts that will be needed cannot be had now."""
-    benchmarks, num_prompts, problems = [], {}, []
+    benchmarks: list[Benchmark] = []
+    num_prompts: dict[str, int] = {}
+    problems: list[LandscapeError] = []
     for benchmark in config.benchmarks:
         try:
             benchmarks.append(load_benchmark(benchmark))
             num_prompts[benchmark.name] = len(benchmarks[-1].prompts)
-        except BenchmarkError as error:
+        except (BenchmarkError, TransientError) as error:
             if benchmark.limit is None:
                 raise
             num_prompts[benchmark.name] = benchmark.limit
-            problems.append(str(error))
+            problems.append(error)
     return benchmarks, num_prompts, problems
 
 

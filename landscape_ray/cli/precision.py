@@ -16,7 +16,7 @@ from landscape_ray.analysis import (
 )
 from landscape_ray.cli.text import Fact, number_of
 from landscape_ray.config import AdvBenchPrompts, BenchmarkConfig, SweepConfig
-from landscape_ray.errors import BenchmarkError, UserError
+from landscape_ray.errors import BenchmarkError, TransientError, UserError
 from landscape_ray.plan import SweepPlan
 
 __all__ = ["Precision", "precision_by_benchmark", "precision_json", "precision_text"]
@@ -112,7 +112,7 @@ def _num_available(benchmark: BenchmarkConfig) -> int | None:
 
     try:
         return len(load_benchmark(benchmark.model_copy(update={"limit": None})).prompts)
-    except BenchmarkError:
+    except (BenchmarkError, TransientError):
         return NUM_ADVBENCH if isinstance(benchmark.prompts, AdvBenchPrompts) else None
 
 

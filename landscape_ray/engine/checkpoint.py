@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from landscape_ray.config import CheckpointConfig, ModelConfig
-from landscape_ray.errors import CheckpointError, few_of, in_brief
+from landscape_ray.errors import CheckpointError, LandscapeError, TransientError, few_of, in_brief
 from landscape_ray.plan import CheckpointDelta
+from landscape_ray.transience import is_transient
 
 __all__ = ["ResolvedModel", "can_be_had", "check_same_computation", "checkpoint_folder", "resolve", "resolve_delta"]
 
@@ -50,7 +51,8 @@ def resolve(model: ModelConfig) -> ResolvedModel:
     cache.
 
     Raises:
-        CheckpointError: There is no such model, it has no safetensors, it is gated, or the Hub is out of reach.
+        CheckpointError: There is no such model, it has no safetensors, or it is gated.
+        TransientError: The Hub is out of reach.
     """
     return _resolve(model, may_be_adapter=False)
 
@@ -118,7 +120,8 @@ def checkpoint_folder(location: str, revision: str | None, *, weights: bool = Tr
         weights: Fetch all of it; or else, where only its configuration and tokenizer are needed, these.
 
     Raises:
-        CheckpointError: It cannot be fetched.
+        CheckpointError: It cannot be had.
+        TransientError: The Hub is out of reach.
     """
     if revision is None:
         folder = Path(location)
@@ -129,10 +132,10 @@ def checkpoint_folder(location: str, revision: str | None, *, weights: bool = Tr
             )
             raise CheckpointError(msg)
         return folder
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - heavy, and needed here only
+    from huggingface_hub import constants, snapshot_download  # noqa: PLC0415 - heavy, and needed here only
 
     try:
-        return Path(
+        folder = Path(
             snapshot_download(
                 location,
                 revision=revision,
@@ -143,6 +146,11 @@ def checkpoint_folder(location: str, revision: str | None, *, weights: bool = Tr
         )
     except Exception as error:  # the client raises errors of several libraries
         raise _hub_error(location, revision, error) from error
+    # Where the Hub is out of reach its client gives what there is of a checkpoint, if it does not know the whole.
+    if weights and (missing := _missing_weights(folder)):
+        msg = f"Of the model {location!r} only a part is in the local cache: {few_of(missing)} must be fetched first."
+        raise (CheckpointError if constants.HF_HUB_OFFLINE else TransientError)(msg)
+    return folder
 
 
 # Settings of a model that decide what its weights compute. Absence may stand for any default, and so may `null`, but
@@ -189,13 +197,18 @@ def _is_path(name: str) -> bool:
 def _resolve_folder(folder: Path, *, may_be_adapter: bool) -> ResolvedModel:
     names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
     _check_files(names, str(folder), may_be_adapter=may_be_adapter)
-    index = folder / INDEX_FILE
-    if index.is_file():
-        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        if missing := sorted(shards.difference(names)):
-            msg = f"{folder} lacks {few_of(missing)}, which its {INDEX_FILE} lists; fetch the checkpoint again."
-            raise CheckpointError(msg)
+    if missing := _missing_weights(folder):
+        msg = f"{folder} lacks {few_of(missing)}, which its {INDEX_FILE} lists; fetch the checkpoint again."
+        raise CheckpointError(msg)
     return ResolvedModel(location=str(folder.resolve()), revision=None, fingerprint=_fingerprint(folder))
+
+
+def _missing_weights(folder: Path) -> list[str]:
+    """Return which files of weights are not there: of those that an index lists, or else any."""
+    index, found = folder / INDEX_FILE, {file.name for file in folder.glob("*.safetensors")}
+    if index.is_file():
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) - found)
+    return [] if found else ["*.safetensors"]
 
 
 def _resolve_on_hub(model: ModelConfig | CheckpointConfig, *, may_be_adapter: bool) -> ResolvedModel:
@@ -223,11 +236,18 @@ def _resolve_on_hub(model: ModelConfig | CheckpointConfig, *, may_be_adapter: bo
     return ResolvedModel(location=model.id, revision=commit, fingerprint=f"hub:{model.id}@{commit}")
 
 
-def _hub_error(model_id: str, revision: str | None, error: Exception) -> CheckpointError:
+def _hub_error(model_id: str, revision: str | None, error: Exception) -> LandscapeError:
     """Say what a failure of the Hub client means, and what to do."""
+    where = f"model {model_id!r}" + (f" at revision {revision!r}" if revision else "")
+    if is_transient(error):
+        msg = (
+            f"The {where} cannot be fetched at the moment: the Hub is out of reach or overloaded, and not all of it is "
+            f"in the local cache ({in_brief(error.__cause__ or error)}). Try again later, check the network, or give a "
+            "folder."
+        )
+        return TransientError(msg)
     from huggingface_hub import errors  # noqa: PLC0415
 
-    where = f"model {model_id!r}" + (f" at revision {revision!r}" if revision else "")
     match error:
         case errors.GatedRepoError():
             reason = "is gated: accept its licence on its page, then set HF_TOKEN (or run `hf auth login`)"

@@ -5,11 +5,18 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from landscape_ray.errors import ConfigError, GenerationError, LandscapeError, ResourceError
+from landscape_ray.errors import (
+    ConfigError,
+    GenerationError,
+    LandscapeError,
+    ResourceError,
+    TransientError,
+)
 from landscape_ray.evaluation import Verdict
 from landscape_ray.evaluation.guards import rendered
 from landscape_ray.evaluation.judge_config import EndpointJudgeConfig, reader_of
 from landscape_ray.evaluation.judging import Exchange, Judgment, Receive
+from landscape_ray.transience import is_transient
 
 __all__ = ["EndpointJudge"]
 
@@ -46,7 +53,8 @@ class EndpointJudge:
 
         Raises:
             ConfigError: The endpoint refuses the key or the model.
-            GenerationError: It could not be reached, or failed, even after retries.
+            TransientError: It could not be reached, or failed, even after retries.
+            GenerationError: What it replied is no reply.
         """
         asyncio.run(self._judge_all(exchanges, receive))
 
@@ -99,9 +107,12 @@ class EndpointJudge:
                 msg = f"{self._name} refuses the request: {reason}. Check base_url, model and api_key_variable."
                 raise ConfigError(msg) from None
             msg = f"{self._name} failed: {reason}"
-            raise GenerationError(msg) from None
+            raise (TransientError if is_transient(error) else GenerationError)(msg) from None
+        except self._openai.APIConnectionError as error:  # time-outs included
+            msg = f"{self._name} does not answer: {type(error).__name__}: {self._scrubbed(error)}"
+            raise TransientError(msg) from None
         except (self._openai.OpenAIError, ValueError, LookupError, AttributeError, TypeError) as error:
-            # Unreachable, too slow, or what came back is no reply of this interface.
+            # What came back is no reply of this interface.
             msg = f"{self._name} gave no usable reply: {type(error).__name__}: {self._scrubbed(error)}"
             raise GenerationError(msg) from None
         if not isinstance(answer, str):

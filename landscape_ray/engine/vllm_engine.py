@@ -19,6 +19,7 @@ from landscape_ray.engine.protocol import EngineFacts, EngineSpec
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tied_head import check_tied_head
 from landscape_ray.engine.vllm_placing import Placing
+from landscape_ray.engine.vllm_start import START_ERRORS, start_error
 from landscape_ray.errors import GenerationError, PlacementError, ResourceError, in_brief
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText, scored_texts, stop_strings
 from landscape_ray.plan import ORIGIN, Perturbation
@@ -90,6 +91,8 @@ class VllmEngine:
 
         Raises:
             ResourceError: vLLM found no room for the model.
+            TransientError: Another process holds the memory.
+            GenerationError: vLLM did not start, and does not say whether it ever will.
             CheckpointError: The checkpoint cannot be read.
             PlacementError: vLLM's loader does not take every tensor of the checkpoint.
         """
@@ -127,9 +130,8 @@ class VllmEngine:
                     **settings,
                 }
             )
-        except (ValueError, RuntimeError) as error:
-            msg = f"vLLM did not start with {folder}. It says: {in_brief(error)}."
-            raise ResourceError(msg) from error
+        except START_ERRORS as error:
+            raise start_error(error, str(folder)) from error
         built = time.perf_counter()
         endpoints = {delta: str(checkpoint_folder(delta.location, delta.revision)) for delta in spec.deltas}
         self._llm.collective_rpc("load_base_weights", args=(str(folder), spec.run.base_location, endpoints))

@@ -6,7 +6,8 @@ from typing import Any
 
 from landscape_ray.engine.checkpoint import ResolvedModel, checkpoint_folder
 from landscape_ray.engine.judge_encoding import JudgeEncoder
-from landscape_ray.errors import GenerationError, ResourceError, in_brief
+from landscape_ray.engine.vllm_start import START_ERRORS, start_error
+from landscape_ray.errors import GenerationError, in_brief
 from landscape_ray.evaluation import Verdict
 from landscape_ray.evaluation.guards import FORMATS
 from landscape_ray.evaluation.judge_config import ModelJudgeConfig, reader_of
@@ -31,6 +32,8 @@ class VllmJudge:
 
         Raises:
             ResourceError: vLLM found no room for the model.
+            TransientError: Another process holds the memory.
+            GenerationError: vLLM did not start, and does not say whether it ever will.
             CheckpointError: The checkpoint cannot be read.
         """
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
@@ -74,9 +77,8 @@ class VllmJudge:
                     else {"kv_cache_memory_bytes": int(cache_gib * GIB)}
                 ),
             )
-        except (ValueError, RuntimeError) as error:
-            msg = f"vLLM did not start with the judge {folder}. It says: {in_brief(error)}."
-            raise ResourceError(msg) from error
+        except START_ERRORS as error:
+            raise start_error(error, f"the judge {folder}") from error
         self.judged_with = f"vllm {vllm.__version__}"
 
     def judge(self, exchanges: Sequence[Exchange], receive: Receive) -> None:

@@ -8,7 +8,8 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from landscape_ray.errors import BenchmarkError
+from landscape_ray.errors import BenchmarkError, TransientError
+from landscape_ray.transience import is_transient
 
 __all__ = ["ADVBENCH_SHA256", "ADVBENCH_URL", "advbench_csv"]
 
@@ -41,6 +42,7 @@ def advbench_csv(
 
     Raises:
         BenchmarkError: The file cannot be read or fetched, or is another file.
+        TransientError: The network or the server is out of reach.
     """
     if path is not None:
         content = _read(Path(path).expanduser())
@@ -84,7 +86,7 @@ def _fetch(url: str) -> bytes:
             f"Cannot fetch AdvBench from {url}: {error}. Check the network (HTTPS_PROXY is honoured), or put a copy "
             "of harmful_behaviors.csv somewhere and give its path as prompts.path."
         )
-        raise BenchmarkError(msg) from error
+        raise (TransientError if is_transient(error) else BenchmarkError)(msg) from error
     return content
 
 

@@ -20,12 +20,13 @@ from landscape_ray.config import (
     HubPrompts,
     PromptsConfig,
 )
-from landscape_ray.errors import BenchmarkError, in_brief
+from landscape_ray.errors import BenchmarkError, TransientError, in_brief
 from landscape_ray.evaluation.advbench import advbench_csv
 from landscape_ray.evaluation.benchmark import Benchmark, Prompt
 from landscape_ray.evaluation.multiple_choice import QuestionReader, context_of
 from landscape_ray.evaluation.row_filter import RowFilter
 from landscape_ray.evaluation.system_prompts import check_is_text, system_message
+from landscape_ray.transience import is_transient
 
 __all__ = ["file_rows", "load_benchmark"]
 
@@ -51,13 +52,14 @@ def load_benchmark(config: BenchmarkConfig) -> Benchmark:
 
     Raises:
         BenchmarkError: The prompts cannot be had, or are not one non-empty text with a unique id per row.
+        TransientError: They cannot be fetched at the moment.
     """
     try:
         prompts = _prompts(config)
         system_prompt = system_message(config.system_prompt)
-    except BenchmarkError as error:
+    except (BenchmarkError, TransientError) as error:
         msg = f"Benchmark {config.name!r}: {error}"
-        raise BenchmarkError(msg) from error
+        raise type(error)(msg) from error
     return Benchmark(
         name=config.name,
         prompts=prompts,
@@ -341,10 +343,9 @@ def _hub_snapshot(config: HubPrompts, patterns: Sequence[str]) -> Path:
             "with `hf auth login` or set HF_TOKEN."
         )
         raise BenchmarkError(msg) from error
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # the client raises errors of several libraries
         msg = (
-            f"cannot download the data set {config.id} at {config.revision}: {reason} Check the id, the network and "
-            "HF_HUB_OFFLINE, or download the file yourself and use source: file."
+            f"cannot download the data set {config.id} at {config.revision}: {in_brief(error)}. Check the id, the "
+            "network and HF_HUB_OFFLINE, or download the file yourself and use source: file."
         )
-        raise BenchmarkError(msg) from error
+        raise (TransientError if is_transient(error) else BenchmarkError)(msg) from error

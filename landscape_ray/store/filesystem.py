@@ -20,8 +20,9 @@ from typing import Any, TypeVar
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from landscape_ray.errors import OutputError
+from landscape_ray.errors import OutputError, TransientError
 from landscape_ray.store.redaction import redacted
+from landscape_ray.transience import is_transient
 
 __all__ = ["Entry", "Filesystem", "LocalFilesystem", "explained", "open_filesystem"]
 
@@ -254,11 +255,15 @@ def explained(location: str, action: str) -> Iterator[None]:
 
     Raises:
         OutputError: In place of an OSError.
+        TransientError: In place of one that may pass.
     """
     try:
         yield
     except OSError as error:
         reason = redacted(error.strerror or str(error) or type(error).__name__)
+        if is_transient(error):
+            msg = f"Cannot {action} {location} at the moment: {reason}. The same command goes on when it answers again."
+            raise TransientError(msg) from error
         msg = (
             f"Cannot {action} {location}: {reason}. Check that it exists, that you have the rights, and "
             "that it is not full, or choose another output folder (--out)."

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -20,7 +20,13 @@ from landscape_ray.engine import Engine, EngineFacts, EngineSpec, LineEngine
 from landscape_ray.engine.checkpoint import checkpoint_folder, resolve, resolve_delta
 from landscape_ray.engine.factory import create_engine, create_point_on_line, import_engine
 from landscape_ray.engine.synthetic import strike
-from landscape_ray.errors import CheckpointError, GenerationError, LandscapeError
+from landscape_ray.errors import (
+    CheckpointError,
+    DefectError,
+    GenerationError,
+    LandscapeError,
+    TransientError,
+)
 from landscape_ray.evaluation import (
     WHOLE_ANSWERS,
     Benchmark,
@@ -37,13 +43,16 @@ from landscape_ray.evaluation import (
 from landscape_ray.plan import LineTask, PointTask, Task
 from landscape_ray.store import BenchmarkIdentity, ResultStore, part_key
 from landscape_ray.sweep.batches import generate, is_out_of_memory, log_likelihoods, log_likelihoods_points
-from landscape_ray.sweep.resources import lease_cores
+from landscape_ray.sweep.resources import hide_gpus, lease_cores
+from landscape_ray.transience import is_transient
 
 __all__ = ["EngineActor", "EngineReady", "Trouble", "VisitReport"]
 
 logger = logging.getLogger(__name__)
 
 MAX_MESSAGE_CHARS = 2000
+# What Python raises for a fault of the program, or for libraries that do not fit each other.
+DEFECTS = (AttributeError, ImportError, LookupError, NameError, NotImplementedError, SyntaxError, TypeError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +117,24 @@ class Trouble:
             out_of_memory=is_out_of_memory(error),
             engine_usable=ours and not isinstance(error, GenerationError),
         )
+
+    @classmethod
+    def of_start(cls, error: Exception) -> "Trouble":
+        """Classify an exception that ended the start of an engine: may another start go better?
+
+        Memory may be short because another process is still on its way out, whatever was being done with it.
+        """
+        trouble = cls.of(error)
+        told = str(trouble.error)
+        if trouble.out_of_memory:
+            msg = f"Memory ran out while the engine was built: {told}"
+            return replace(trouble, error=TransientError(msg))
+        if is_transient(error):
+            return replace(trouble, error=TransientError(told))
+        if isinstance(error, DEFECTS):
+            msg = f"The engine cannot be built, because of a fault in this program or a library: {told}"
+            return replace(trouble, error=DefectError(msg))
+        return trouble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +205,8 @@ class EngineActor:
             environment: Variables to set before anything reads them.
         """
         os.environ.update(environment)
+        if not on_gpu:
+            hide_gpus()
         self._spec = spec
         self._on_gpu = on_gpu
         self._out = out
@@ -216,7 +245,7 @@ class EngineActor:
             self._on_engine.submit(carry_out).result()
         except Exception as error:  # whatever it is, the driver must hear of it
             logger.exception("The engine did not start")
-            return Trouble.of(error)
+            return Trouble.of_start(error)
         self._stages_s[name] = time.perf_counter() - began
         return None
 

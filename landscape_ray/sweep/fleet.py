@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 
-from landscape_ray.errors import GenerationError, ResourceError
+from landscape_ray.errors import GenerationError, LandscapeError, ResourceError, TransientError
 from landscape_ray.sweep.actor import EngineReady, Trouble, VisitReport
 from landscape_ray.sweep.kept import KeptEngines
 from landscape_ray.sweep.resources import Allotment, forwarded_environment
 from landscape_ray.sweep.scheduler import (
     Assign,
     ClusterGrown,
+    EngineCreated,
     EngineLost,
     EngineStarted,
     EngineStartFailed,
@@ -36,6 +37,8 @@ MAX_LOSS_CHARS = 1000
 WAITING = "__ray_ready__"
 """Ray's own method of actors, which answers as soon as there is a process."""
 ADOPTION = "taking over a kept engine"
+NODE_DIED = "its node has died"
+"""Ray's words for it; the exception itself does not tell."""
 
 
 Answers: TypeAlias = tuple[VisitReport | EngineReady, ...]
@@ -215,8 +218,8 @@ class Fleet:
                 return failed, ()
             case tuple(), int():
                 return VisitDone(visit=visit), answer
-            case ((None | True), str()):
-                return None  # a stage of the start, not the last one
+            case ((None | True), str()):  # a stage of the start, not the last one
+                return (EngineCreated(engine=engine), ()) if visit == WAITING else None
             case _:
                 raise AssertionError(answer, visit)
 
@@ -233,7 +236,8 @@ class Fleet:
             ray.kill(actor)
 
 
-def _loss(error: RayError) -> GenerationError:
+def _loss(error: RayError) -> LandscapeError:
     """Return what Ray says of a lost engine, without its page of advice."""
     text = " ".join(str(error).split())[:MAX_LOSS_CHARS]
-    return GenerationError(f"The process of the engine was lost: {text}")
+    passes = isinstance(error, OutOfMemoryError) or NODE_DIED in text
+    return (TransientError if passes else GenerationError)(f"The process of the engine was lost: {text}")

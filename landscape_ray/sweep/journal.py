@@ -15,7 +15,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from landscape_ray.errors import OutputError
+from landscape_ray.errors import OutputError, TransientError
 from landscape_ray.store import ResultStore, RunSummary
 from landscape_ray.store.redaction import redacted
 from landscape_ray.sweep.actor import EngineReady, VisitReport
@@ -170,7 +170,7 @@ class Journal:
         try:
             content = b"".join([self._first, *left_out, *self._lines, last])
             self._store.write_log(self._name, content)
-        except OutputError as error:
+        except (OutputError, TransientError) as error:
             logger.warning("The log of this run was not written: %s", error)
         self._write_at = self._now() + WRITE_EVERY
 

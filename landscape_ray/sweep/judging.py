@@ -39,11 +39,12 @@ from landscape_ray.store import (
 )
 from landscape_ray.sweep.actor import EngineReady, Trouble, VisitReport
 from landscape_ray.sweep.driver import Run, policy_of, stop_requests
+from landscape_ray.sweep.fetching import fetched
 from landscape_ray.sweep.fleet import Fleet
 from landscape_ray.sweep.part_answers import PartAnswers
 from landscape_ray.sweep.preparation import SweepOutcome
 from landscape_ray.sweep.progress import Progress, SilentProgress, Tally
-from landscape_ray.sweep.resources import Allotment, allot, connection, lease_cores
+from landscape_ray.sweep.resources import Allotment, allot, connection, hide_gpus, lease_cores
 
 __all__ = ["JudgingOutcome", "run_judge"]
 
@@ -186,7 +187,7 @@ class _Pass:
             )
             raise ConfigError(msg)
         return cls(
-            judge=resolve_judge(config),
+            judge=fetched(resolve_judge, config),
             manifest=manifest,
             plan=plan,
             results=results,
@@ -276,6 +277,8 @@ class JudgeActor:
         """
         os.environ.update(environment)
         os.environ.update(secrets)
+        if not on_gpu:
+            hide_gpus()
         self._resolved = judge
         self._out = out
         self._sweep_id = sweep_id
@@ -295,7 +298,7 @@ class JudgeActor:
             self._judge: ExchangeJudge = create_judge(self._resolved)
         except Exception as error:  # whatever it is, the driver must hear of it
             logger.exception("The judge did not start")
-            return Trouble.of(error)
+            return Trouble.of_start(error)
         return EngineReady(
             node=ray.get_runtime_context().get_node_id(),
             facts=EngineFacts(engine=self._judge.judged_with, torch_version="", device=""),

@@ -35,6 +35,7 @@ from landscape_ray.store import (
     keys_by_label,
     part_keys,
 )
+from landscape_ray.sweep.fetching import fetched
 
 __all__ = ["PreparedSweep", "SweepOutcome", "installed_versions"]
 
@@ -94,23 +95,24 @@ class PreparedSweep:
 
         Raises:
             UserError: The sweep cannot be carried out as configured; the message says what to change.
+            TransientError: Something that it needs cannot be had at the moment.
         """
         store = ResultStore(out)
-        benchmarks = tuple(load_benchmark(benchmark) for benchmark in config.benchmarks)
+        benchmarks = tuple(fetched(load_benchmark, benchmark) for benchmark in config.benchmarks)
         if config.engine == "synthetic":
             model = ResolvedModel(location=config.model.id, revision=None, fingerprint="synthetic")
         else:
-            model = resolve(config.model)
-        deltas = resolve_checkpoints(config)
+            model = fetched(resolve, config.model)
+        deltas = fetched(resolve_checkpoints, config)
         manifest = store.read_manifest()
         if manifest is not None:
             check_same_sweep(manifest, config, model.fingerprint, benchmarks, deltas)
         if config.engine != "synthetic":
-            check_checkpoints(model, deltas)
+            fetched(check_checkpoints, model, deltas)
             # What the folder's sweep has been measured with already is in order.
             seen = () if manifest is None else manifest.benchmarks
             if new := [benchmark for benchmark in benchmarks if benchmark.name not in seen]:
-                check_model(config.engine, model, new)
+                fetched(check_model, config.engine, model, new)
         geometry = _geometry(config, model, deltas, manifest)
         plan = SweepPlan.from_config(config, geometry)
         identities = {benchmark.name: BenchmarkIdentity.of(benchmark) for benchmark in benchmarks}
@@ -243,7 +245,7 @@ def _geometry(
         return None
     if manifest is not None and manifest.geometry is not None and manifest.geometry.deltas == deltas:
         return replace(manifest.geometry, deltas=deltas)  # the same contents, where they lie now
-    return measure_geometry(config, model, deltas)
+    return fetched(measure_geometry, config, model, deltas)
 
 
 def installed_versions() -> dict[str, str]:

@@ -17,10 +17,14 @@ import ray
 from landscape_ray.config import RunConfig
 from landscape_ray.errors import ResourceError
 
-__all__ = ["Allotment", "allot", "connection", "forwarded_environment", "hardware", "lease_cores"]
+__all__ = ["Allotment", "allot", "connection", "forwarded_environment", "hardware", "hide_gpus", "lease_cores"]
 
 FORWARDED_PREFIXES = ("HF_", "TRANSFORMERS_", "VLLM_", "AWS_", "GOOGLE_", "AZURE_", "FSSPEC_")
 """Variables that decide what an engine or the store does: tokens, caches, offline mode, endpoints."""
+
+VISIBLE_DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+NO_DEVICE = "-1"
+"""An empty value would be none to HIP."""
 
 
 @contextlib.contextmanager
@@ -140,6 +144,14 @@ def forwarded_environment(environment: Mapping[str, str]) -> dict[str, str]:
     tokens.
     """
     return {name: value for name, value in environment.items() if name.startswith(FORWARDED_PREFIXES)}
+
+
+def hide_gpus() -> None:
+    """Hide the GPUs of this node from this process. Call it before torch or vLLM is imported.
+
+    Ray hides those that an actor did not ask for only from actors that asked for some.
+    """
+    os.environ.update(dict.fromkeys(VISIBLE_DEVICES, NO_DEVICE))
 
 
 def lease_cores(num: int) -> tuple[int, ...]:

@@ -12,23 +12,36 @@ What it promises, whatever order events come in:
 - the loss of an engine is charged to its visit, or to none if the node was taken away; of two visits under way nobody
   knows which one it was, so it is charged to none, and each has an engine to itself from then on;
 - no task is assigned to an engine that is not up, that is on a draining node, or that already has that task;
+- what cannot get better is not tried again: an engine that cannot be built as asked ends the sweep, as does one that
+  fails to start as an earlier one did, as long as none has ever come up;
+- as long as none has ever come up, failed starts are repeated one at a time, after ever longer pauses;
+- what passes by itself, or lies with the store, is charged to no point: the engine pauses, and its slot pays;
 - it always ends: each failure uses up a budget, and when no engine can be had any more it says so;
 - it does not end while more tasks are to come, but asks for them when those it has have ended, and keeps its engines.
 """
 
 import math
+import re
 import statistics
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
-from landscape_ray.errors import GenerationError, UserError
+from landscape_ray.errors import (
+    DefectError,
+    GenerationError,
+    OutputError,
+    PlacementError,
+    TransientError,
+    UserError,
+)
 from landscape_ray.plan import LineTask, PointTask, Task, in_lines
 
 __all__ = [
     "Assign",
     "ClusterGrown",
+    "EngineCreated",
     "EngineLost",
     "EngineStartFailed",
     "EngineStarted",
@@ -51,6 +64,10 @@ __all__ = [
 
 # The first retry of an engine comes after a second, later ones after twice the time before, at most a minute.
 BACKOFF_S, BACKOFF_MAX_S = 1.0, 60.0
+# What another start cannot change: the request, the program, or whether the engine takes the weights.
+LASTING = (UserError, DefectError, PlacementError)
+# What no point is to blame for: services that do not answer for a while, and the place of the results.
+NO_POINTS_FAULT = (TransientError, OutputError)
 # A visit this many times slower than the median is repeated by an engine that has nothing else to do.
 STRAGGLER_FACTOR = 3.0
 # Durations of this many recent visits give the median.
@@ -89,6 +106,14 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineCreated:
+    """An engine has a node, and its start begins; until then it waited for room."""
+
+    engine: int
+    """Which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStarted:
     """An engine is ready for visits."""
 
@@ -105,7 +130,7 @@ class EngineStartFailed:
     engine: int
     """Which."""
     error: Exception
-    """Why. A `UserError` is not tried again: the same request would fail the same way."""
+    """Why. `UserError`, `DefectError` and `PlacementError` last; `TransientError` passes; of others nobody knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +200,7 @@ class StopRequested:
 
 Event: TypeAlias = (
     Tick
+    | EngineCreated
     | EngineStarted
     | EngineStartFailed
     | EngineLost
@@ -269,18 +295,33 @@ class _Task:
 
 
 @dataclass(slots=True, eq=False)
-class _Slot:
+class _Budget:
+    setbacks: float = 0
+    """Failures in a row; infinite: not tried again."""
+    not_before_s: float = 0.0
+    """No further try before this time."""
+
+    def charge(self, now_s: float, amount: float = 1) -> None:
+        """Count a failure, and pause: the more in a row, the longer."""
+        self.not_before_s = now_s + min(BACKOFF_S * 2 ** min(self.setbacks, 10), BACKOFF_MAX_S)
+        self.setbacks += amount
+
+
+@dataclass(slots=True, eq=False)
+class _Slot(_Budget):
+    """Counts starts, lost engines, and visits that failed through no point's fault, since the last visit done."""
+
     engine: int | None = None
     """Its engine, starting or up."""
-    setbacks: float = 0
-    """Failed starts and lost engines since the last visit done here; infinite: not tried again."""
-    not_before_s: float = 0.0
-    """No start before this time."""
 
 
 @dataclass(slots=True, eq=False)
 class _Engine:
     slot: _Slot
+    num_failed_before: int
+    """How many starts had failed when this one began, before any engine came up."""
+    has_room: bool = False
+    """Its start has begun; until then it waits for a node."""
     node: str | None = None
     """None while starting."""
     draining: bool = False
@@ -313,6 +354,11 @@ class Scheduler:
         self._next_visit = 0
         self._now_s = 0.0
         self._recent_s: deque[float] = deque(maxlen=RECENT_VISITS)
+        self._any_up = False
+        self._first_start = _Budget()
+        """Of all slots together, until an engine has come up for the first time."""
+        self._failed_starts: list[str] = []
+        """What went wrong in each failed start until then."""
         self._any_done = False
         self._stopping = False
         self._finished = False
@@ -344,11 +390,14 @@ class Scheduler:
             case Tick():
                 self._now_s = max(event.now_s, self._now_s)
                 self._replace_hung_engines()
+            case EngineCreated():
+                if engine := self._engines.get(event.engine):
+                    engine.has_room = True
             case EngineStarted():
                 self._engine_started(event)
             case EngineStartFailed():
                 self._lose(event.engine, event.error, preempted=False)
-                self._end_if_hopeless(event.error)
+                self._end_if_hopeless(event.error, LASTING)
             case EngineLost():
                 self._lose(event.engine, event.error, preempted=event.preempted, suspects=self._visits_of(event.engine))
             case VisitDone():
@@ -357,8 +406,8 @@ class Scheduler:
                 self._visit_failed(event)
             case NodeDraining():
                 self._draining_nodes.add(event.node)
-                for engine in self._engines.values():
-                    self._drain(engine)
+                for up in self._engines.values():
+                    self._drain(up)
             case ClusterGrown():
                 self._num_engines = max(event.num_engines, self._num_engines)
                 self._add_slots()
@@ -377,6 +426,7 @@ class Scheduler:
         engine = self._engines.get(event.engine)
         if engine and engine.node is None:
             engine.node = event.node
+            self._any_up = True
             self._drain(engine)
 
     def _drain(self, engine: _Engine) -> None:
@@ -406,11 +456,19 @@ class Scheduler:
         self._leave(engine, event.visit)
         if event.out_of_memory:
             task.num_batches *= 2
-        self._charge(task, event.visit, event.error)
-        if not event.engine_usable:
+        is_points_fault = not isinstance(event.error, NO_POINTS_FAULT)
+        if is_points_fault:
+            self._charge(task, event.visit, event.error)
+        else:
+            self._release(task, event.visit)
+        slot = engine.slot
+        if not event.engine_usable or (not is_points_fault and slot.setbacks >= self._policy.max_engine_restarts):
             self._out.append(StopEngine(engine=number))
             self._lose(number, event.error, preempted=False)
-        self._end_if_hopeless(event.error)
+        elif not is_points_fault and slot.engine == number:
+            self._last_setback = event.error
+            slot.charge(self._now_s)
+        self._end_if_hopeless(event.error, UserError)
 
     def _replace_hung_engines(self) -> None:
         for number, engine in list(self._engines.items()):
@@ -437,8 +495,9 @@ class Scheduler:
             slot.engine = None
             if not preempted:
                 self._last_setback = error
-                slot.not_before_s = self._now_s + min(BACKOFF_S * 2 ** min(slot.setbacks, 10), BACKOFF_MAX_S)
-                slot.setbacks += math.inf if isinstance(error, UserError) else 1
+                slot.charge(self._now_s, math.inf if isinstance(error, LASTING) else 1)
+                if not self._any_up:
+                    self._first_start_failed(engine, error)
         suspects = () if preempted else suspects
         for visit in engine.visits:
             _, task = self._visits[visit]
@@ -448,9 +507,27 @@ class Scheduler:
                 task.alone |= visit in suspects
                 self._release(task, visit)
 
-    def _end_if_hopeless(self, error: Exception) -> None:
-        """End the sweep for what is wrong with the request, unless a visit has shown that it can be carried out."""
-        if isinstance(error, UserError) and not self._any_done:
+    def _first_start_failed(self, failed: _Engine, error: Exception) -> None:
+        """Count a failed start before any engine has come up; starts that were under way together count as one.
+
+        What fails in the same way twice, one start having begun after the other one had failed, is given up, unless it
+        is known to pass. Engines that wait for room are taken back: each would be a retry without a pause.
+        """
+        what = _comparable(error)
+        is_known = what in self._failed_starts[: failed.num_failed_before]
+        is_another_go = failed.num_failed_before == len(self._failed_starts)
+        self._first_start.charge(self._now_s, 1 if is_another_go else 0)
+        self._failed_starts.append(what)
+        if is_known and not isinstance(error, TransientError):
+            self._finish(error)
+            return
+        for number, engine in list(self._engines.items()):
+            if not engine.has_room:
+                self._take_back(number, engine)
+
+    def _end_if_hopeless(self, error: Exception, lasting: type[Exception] | tuple[type[Exception], ...]) -> None:
+        """End the sweep for what would go wrong again, unless a visit has shown that it can be carried out."""
+        if isinstance(error, lasting) and not self._any_done:
             self._finish(error)
 
     # -- tasks
@@ -531,7 +608,7 @@ class Scheduler:
                 self._start_engines()
                 self._repeat_stragglers()
                 self._stop_idle_engines()
-                if not self._engines and all(slot.setbacks > self._policy.max_engine_restarts for slot in self._slots):
+                if not self._engines and not self._may_start_again():
                     self._finish(self._last_setback)
         out, self._out = self._out, []
         return out
@@ -540,8 +617,12 @@ class Scheduler:
         return len(self._waiting) + len(self._waiting_origin)
 
     def _ready(self) -> Iterator[tuple[int, _Engine]]:
-        """Engines that may be given work."""
-        return ((n, engine) for n, engine in self._engines.items() if engine.node is not None and not engine.draining)
+        """Engines that may be given work; one whose last visit failed through no point's fault pauses."""
+        return (
+            (number, engine)
+            for number, engine in self._engines.items()
+            if engine.node is not None and not engine.draining and engine.slot.not_before_s <= self._now_s
+        )
 
     def _assign_waiting(self) -> None:
         """Give each engine a visit, and while work is plenty a second one, so that it never waits for the driver."""
@@ -582,15 +663,26 @@ class Scheduler:
 
     def _start_engines(self) -> None:
         """Start engines in free slots while more tasks wait than engines are starting."""
-        num_starting = self.num_starting
+        num_starting, most = self.num_starting, self._num_waiting()
+        if self._failed_starts and not self._any_up:
+            most = min(most, 1) if self._may_try(self._first_start) else 0
         for slot in self._slots:
-            free = slot.engine is None and slot.setbacks <= self._policy.max_engine_restarts
-            if free and slot.not_before_s <= self._now_s and num_starting < self._num_waiting():
+            if num_starting < most and slot.engine is None and self._may_try(slot):
                 slot.engine = self._next_engine
                 self._next_engine += 1
                 num_starting += 1
-                self._engines[slot.engine] = _Engine(slot)
+                self._engines[slot.engine] = _Engine(slot, len(self._failed_starts))
                 self._out.append(StartEngine(engine=slot.engine))
+
+    def _may_start_again(self) -> bool:
+        is_open = self._any_up or self._has_tries_left(self._first_start)
+        return is_open and any(map(self._has_tries_left, self._slots))
+
+    def _has_tries_left(self, budget: _Budget) -> bool:
+        return budget.setbacks <= self._policy.max_engine_restarts
+
+    def _may_try(self, budget: _Budget) -> bool:
+        return self._has_tries_left(budget) and budget.not_before_s <= self._now_s
 
     def _repeat_stragglers(self) -> None:
         """Let idle engines repeat what has been taking far longer than usual; the first result counts."""
@@ -623,10 +715,14 @@ class Scheduler:
                 if engine.node is not None and num_spare:
                     num_spare -= 1
                     continue
-            del self._engines[number]
-            if engine.slot.engine == number:
-                engine.slot.engine = None
-            self._out.append(StopEngine(engine=number))
+            self._take_back(number, engine)
+
+    def _take_back(self, number: int, engine: _Engine) -> None:
+        """End an engine that has nothing to do, charged to nobody."""
+        del self._engines[number]
+        if engine.slot.engine == number:
+            engine.slot.engine = None
+        self._out.append(StopEngine(engine=number))
 
     def _finish(self, error: Exception | None) -> None:
         if not self._finished:
@@ -638,3 +734,8 @@ class Scheduler:
 
 def _is_origin(task: _Task) -> bool:
     return task.task.tasks[0].point.draw is None
+
+
+def _comparable(error: Exception) -> str:
+    """Return what an error says without the numbers in it: processes, addresses and free memory differ every time."""
+    return re.sub(r"\b(0x)?[0-9a-f]*\d[0-9a-f]*\b", "#", f"{type(error).__name__}: {error}", flags=re.IGNORECASE)

@@ -6,6 +6,7 @@ file of the job's folder (which jobs share), and can be read in the dashboard.
 """
 
 import asyncio
+import contextlib
 import re
 import shlex
 import time
@@ -29,6 +30,9 @@ SECRET_NAME = re.compile(
 )
 MAX_REASON_CHARS = 500
 POLL_S = 0.5
+SILENT_S = 120.0
+RECONNECT_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
+"""Pauses after attempts at a cluster that does not answer, a minute in all."""
 NOT_READY, READY_WITHIN_S = "No available agent", 60.0
 STOPPED_EXIT_CODE = 3
 """Of a job that was stopped before it could say: incomplete but resumable."""
@@ -45,11 +49,12 @@ class SubmittedJob:
     client: Any
     """The connection to it."""
 
-    def follow(self, write: Callable[[str], object]) -> int:
-        """Pass on what the job prints until it ends.
+    def follow(self, write: Callable[[str], object], *, sleep: Callable[[float], object] = time.sleep) -> int:
+        """Pass on what the job prints until it ends; a connection that breaks off is made again.
 
         Args:
-            write: Gets the job's output, piece by piece.
+            write: Gets the job's output, piece by piece, each piece once.
+            sleep: Waits for so many seconds.
 
         Returns:
             The exit code of the job's command; 128 + number if a signal ended it.
@@ -58,28 +63,66 @@ class SubmittedJob:
             ResourceError: The cluster cannot be reached any more; the job may well go on.
             GenerationError: The job's command was never run, or was lost with its node.
         """
-        try:
-            asyncio.run(self._pass_on(write))
-            while not (status := self.client.get_job_status(self.submission_id)).is_terminal():
-                time.sleep(POLL_S)
-            info = self.client.get_job_info(self.submission_id)
-        except Exception as error:  # the client raises classes of several libraries
-            msg = (
-                f"Lost contact with {redacted(self.address)} while following job {self.submission_id}: "
-                f"{_reason(error)}. The job may well go on; look with `ray job status`."
-            )
-            raise ResourceError(msg) from error
+        output = _Output(write)
+        pauses_s = iter(RECONNECT_PAUSES_S)
+        while True:
+            num_before = output.num_written
+            try:
+                # Asked before the output is read: after the end of a job, one reading gives all of it.
+                info = self.client.get_job_info(self.submission_id)
+                asyncio.run(self._pass_on(output))
+            except Exception as error:  # the client raises classes of several libraries
+                if output.num_written > num_before:
+                    pauses_s = iter(RECONNECT_PAUSES_S)
+                pause_s = next(pauses_s, None)
+                if pause_s is None:
+                    msg = (
+                        f"Lost contact with {redacted(self.address)} while following job {self.submission_id}: "
+                        f"{_reason(error)}. The job may well go on; look with `ray job status`."
+                    )
+                    raise ResourceError(msg) from error
+                sleep(pause_s)
+                continue
+            if info.status.is_terminal():
+                break
+            pauses_s = iter(RECONNECT_PAUSES_S)
+            sleep(POLL_S)
         code: int | None = info.driver_exit_code
-        if code is None and status == JobStatus.STOPPED:
+        if code is None and info.status == JobStatus.STOPPED:
             return STOPPED_EXIT_CODE
         if code is None:
             msg = f"Job {self.submission_id} ended without an exit code: {_reason(info.message)}"
             raise GenerationError(msg)
         return code if code >= 0 else 128 - code
 
-    async def _pass_on(self, write: Callable[[str], object]) -> None:
-        async for text in self.client.tail_job_logs(self.submission_id):
-            write(text)
+    async def _pass_on(self, output: "_Output") -> None:
+        """Read until the stream ends; one that is silent for long may have lost its other end without knowing."""
+        output.rewind()
+        async with contextlib.aclosing(self.client.tail_job_logs(self.submission_id)) as stream:
+            with contextlib.suppress(StopAsyncIteration, TimeoutError):
+                while True:
+                    output.add(await asyncio.wait_for(anext(stream), SILENT_S))
+
+
+class _Output:
+    """What a job has printed, which every connection gives from its beginning."""
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write = write
+        self._num_seen = 0
+        self.num_written = 0
+
+    def rewind(self) -> None:
+        """Expect the beginning."""
+        self._num_seen = 0
+
+    def add(self, text: str) -> None:
+        """Pass on what has not been yet, of the next piece."""
+        new = text[max(self.num_written - self._num_seen, 0) :]
+        self._num_seen += len(text)
+        if new:
+            self._write(new)
+            self.num_written += len(new)
 
 
 def submit_sweep(

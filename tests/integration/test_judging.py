@@ -17,7 +17,7 @@ import ray
 import yaml
 
 from landscape_ray.config import DecodingConfig, RunConfig, SweepConfig
-from landscape_ray.errors import ConfigError, OutputError
+from landscape_ray.errors import ConfigError, OutputError, TransientError
 from landscape_ray.evaluation.judge_config import (
     EndpointJudgeConfig,
     FunctionJudgeConfig,
@@ -287,13 +287,31 @@ def test_a_part_that_cannot_be_judged_is_given_up_alone_and_tried_again_by_the_n
 ) -> None:
     out = tmp_path / "out"
     run_sweep(synthetic_config(num=3), str(out))
-    replies = iter([(500, b"{}")])
+    replies = iter([(200, b"{}")])
     endpoint.reply = lambda _: next(replies, None) or says("no")
     judge = endpoint_judge(endpoint, run=RunConfig(engines=1, max_attempts=1))
     outcome = run_judge(judge, str(out))
     assert (outcome.points.num_failed, outcome.points.num_done, outcome.exit_code) == (1, 5, 4)
     assert run_judge(judge, str(out)).exit_code == 0
     assert verdict_rows(out, "mine")["verdict"].tolist() == ["refused"] * 6 * NUM_PROMPTS
+
+
+def test_an_endpoint_that_is_away_costs_no_part_its_attempts(
+    tmp_path: Path, synthetic_config: MakeConfig, endpoint: Any, says: Says
+) -> None:
+    """With one attempt a part: it comes back after two refusals; and then it stays away until the pass ends."""
+    out = tmp_path / "out"
+    run_sweep(synthetic_config(num=3), str(out))
+    replies = iter([(503, b"{}")] * 2)
+    endpoint.reply = lambda _: next(replies, None) or says("no")
+    judge = endpoint_judge(endpoint, run=RunConfig(engines=1, max_attempts=1))
+    assert run_judge(judge, str(out)).exit_code == 0
+    endpoint.reply = lambda _: (503, b"{}")
+    away = endpoint_judge(endpoint, name="other", run=RunConfig(engines=1, max_attempts=1, max_engine_restarts=1))
+    with pytest.raises(TransientError, match="HTTP 503"):
+        run_judge(away, str(out))
+    endpoint.reply = lambda _: says("no")
+    assert run_judge(away, str(out)).exit_code == 0
 
 
 @pytest.mark.long

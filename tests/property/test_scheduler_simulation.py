@@ -2,7 +2,8 @@
 
 A simulated cluster starts engines late or never, kills them idle or at work, fails, hangs and slows visits down,
 publishes the results of one visit while the engine is at the next one, takes nodes away with or without a notice, and
-delivers its reports late, twice and out of order. One seed is one schedule; a failing seed replays exactly.
+delivers its reports late, twice and out of order. Starts fail for reasons that last, that pass, or that nobody knows;
+services that visits need go away and come back. One seed is one schedule; a failing seed replays exactly.
 """
 
 import heapq
@@ -10,15 +11,23 @@ import itertools
 import random
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from landscape_ray.errors import CheckpointError, GenerationError, UserError
+from landscape_ray.errors import (
+    CheckpointError,
+    DefectError,
+    GenerationError,
+    PlacementError,
+    TransientError,
+)
 from landscape_ray.plan import ORIGIN, PlannedPoint, PointTask, Task
 from landscape_ray.sweep.scheduler import (
+    BACKOFF_S,
     Assign,
     ClusterGrown,
+    EngineCreated,
     EngineLost,
     EngineStarted,
     EngineStartFailed,
@@ -42,6 +51,10 @@ from landscape_ray.sweep.scheduler import (
 LONG = (pytest.mark.long, pytest.mark.timeout(1800))
 FAILURE = GenerationError("a visit failed")
 LOSS = GenerationError("an engine died")
+OUTAGE = TransientError("a service does not answer")
+CAUSES = [GenerationError(f"it failed because of {cause}") for cause in "abcdefgh"]
+LASTING = (CheckpointError("no safetensors"), DefectError("AttributeError"), PlacementError("not taken"))
+LASTING_CLASSES = tuple(map(type, LASTING))
 
 
 def point_task(number: int, *, origin: bool) -> PointTask:
@@ -76,7 +89,14 @@ class Weather:
     publish_s: float = 0.0
     start_failure: float = 0.0
     start_loss: float = 0.0
-    user_error: float = 0.0
+    start_outage: float = 0.0
+    """Starts that fail for what passes."""
+    num_causes: int = 1
+    """Of how many causes failed starts are."""
+    lasting: float = 0.0
+    """Starts that fail for what lasts."""
+    outage: float = 0.0
+    """Visits that fail for what passes."""
     drain: float = 0.0
     idle_death: float = 0.0
     report_delay_s: float = 0.0
@@ -99,7 +119,10 @@ class Weather:
             publish_s=rng.choice((0.0, 2.0, 10.0)),
             start_failure=rate(0.5),
             start_loss=rate(0.3),
-            user_error=rng.choice((0.0, 0.0, 0.0, 0.02)),
+            start_outage=rate(0.6),
+            num_causes=rng.choice((1, len(CAUSES))),
+            lasting=rng.choice((0.0, 0.0, 0.0, 0.02)),
+            outage=rate(0.3),
             drain=rate(0.3),
             idle_death=rate(0.2),
             report_delay_s=rng.choice((0.0, 0.5, 20.0)),
@@ -111,6 +134,7 @@ class Weather:
 @dataclass(slots=True)
 class SimulatedEngine:
     node: str
+    has_room: bool = False
     started: bool = False
     alive: bool = True
     loss_told: bool = False
@@ -148,7 +172,7 @@ class Cluster:
         self.num_engines = self.policy.num_engines
         self.scheduler = make(self.tasks, self.policy, more_to_come=bool(self.rounds))
 
-        self.now = 0.0
+        self.now = self.ticked = 0.0
         self.agenda: list[tuple[float, int, Callable[[], None]]] = []
         self.order = itertools.count()
         self.engines: dict[int, SimulatedEngine] = {}
@@ -160,8 +184,13 @@ class Cluster:
         self.acknowledged: set[PointTask] = set()
         self.given_up: dict[PointTask, GiveUp] = {}
         self.mishaps: Counter[PointTask] = Counter()
-        self.user_errors: list[Exception] = []
+        self.failed_starts: list[tuple[float, Exception]] = []
+        """When each was told, by the scheduler's clock, and why it failed."""
+        self.any_up = self.any_done = False
+        self.num_outages = 0
         self.finished: Finished | None = None
+        self.ended_early = False
+        """Engines were ended that were still there at the end."""
 
     # -- the simulation
 
@@ -187,6 +216,7 @@ class Cluster:
         return rate > 0 and self.rng.random() < rate
 
     def tick(self) -> None:
+        self.ticked = self.now
         self.tell(Tick(now_s=self.now))
         self.at(self.rng.choice((0.5, 1.0, 5.0)), self.tick)
 
@@ -216,13 +246,26 @@ class Cluster:
     def tell(self, event: Event) -> None:
         match event:
             case EngineLost(engine=number) | EngineStartFailed(engine=number):
+                self.note_start(number, event)
                 self.engines[number].loss_told = True
                 self.suspect(number)
+            case EngineStarted(engine=number):
+                self.any_up |= self.is_open(number)
             case NodeDraining(node=node):
                 self.told_draining.add(node)
             case VisitDone(visit=visit) if self.finished is None:
                 self.acknowledged.update(self.visits[visit].task.tasks)
+                self.any_done = True
         self.carry_out(self.scheduler.handle(event))
+
+    def is_open(self, number: int) -> bool:
+        return number not in self.stopped and not self.engines[number].loss_told
+
+    def note_start(self, number: int, event: EngineLost | EngineStartFailed) -> None:
+        """Take note of a failed start, as long as no engine has ever come up."""
+        preempted = isinstance(event, EngineLost) and event.preempted
+        if not self.any_up and self.is_open(number) and not preempted:
+            self.failed_starts.append((self.ticked, event.error))
 
     def suspect(self, number: int) -> None:
         """With late reports nobody can know which visit an engine was at when it went: any of them may be charged."""
@@ -236,18 +279,22 @@ class Cluster:
         if isinstance(task, PointTask):
             self.mishaps[task] += 1
 
+    def create_engine(self, number: int) -> None:
+        if self.engines[number].alive:
+            self.engines[number].has_room = True
+            self.report(EngineCreated(engine=number))
+            self.at(self.rng.uniform(1, 60), lambda: self.start_engine(number))
+
     def start_engine(self, number: int) -> None:
-        engine = self.engines[number]
+        engine, rng = self.engines[number], self.rng
         if not engine.alive:
             return
-        if self.chance(self.weather.user_error):
-            error = CheckpointError("no safetensors")
-            self.user_errors.append(error)
-            engine.alive = False
-            self.report(EngineStartFailed(engine=number, error=error))
+        if self.chance(self.weather.lasting):
+            self.fail_start(number, rng.choice(LASTING))
+        elif self.chance(self.weather.start_outage):
+            self.fail_start(number, OUTAGE)
         elif self.chance(self.weather.start_failure):
-            engine.alive = False
-            self.report(EngineStartFailed(engine=number, error=LOSS))
+            self.fail_start(number, rng.choice(CAUSES[: self.weather.num_causes]))
         elif self.chance(self.weather.start_loss):
             self.kill(number, preempted=False)
         else:
@@ -258,6 +305,10 @@ class Cluster:
             if self.preemptions_left and self.chance(self.weather.drain):
                 self.preemptions_left -= 1
                 self.at(self.rng.uniform(0, 50), lambda: self.drain(number))
+
+    def fail_start(self, number: int, error: Exception) -> None:
+        self.engines[number].alive = False
+        self.report(EngineStartFailed(engine=number, error=error))
 
     def drain(self, number: int) -> None:
         self.report(NodeDraining(node=self.engines[number].node))
@@ -285,6 +336,10 @@ class Cluster:
         elif self.poison.intersection(task.tasks) or self.chance(weather.fail):
             self.charge(task)
             end = lambda: self.fail_visit(number, assign, VisitFailed(visit=visit, error=FAILURE))  # noqa: E731
+        elif self.chance(weather.outage):
+            self.num_outages += 1
+            outage = VisitFailed(visit=visit, error=OUTAGE)
+            end = lambda: self.fail_visit(number, assign, outage)  # noqa: E731
         elif self.chance(weather.out_of_memory):
             self.charge(task)
             failed = VisitFailed(visit=visit, error=FAILURE, out_of_memory=True, engine_usable=False)
@@ -340,8 +395,9 @@ class Cluster:
                 case StartEngine(engine=number):
                     assert number not in self.engines, "an engine's number is used again"
                     assert not self.stop_told, "an engine started after the stop"
+                    self.check_start()
                     self.engines[number] = SimulatedEngine(node=f"node{number}")
-                    self.at(self.rng.uniform(1, 60), lambda n=number: self.start_engine(n))  # type: ignore[misc]
+                    self.at(self.rng.uniform(0, 20), lambda n=number: self.create_engine(n))  # type: ignore[misc]
                 case StopEngine(engine=number):
                     assert number not in self.stopped, "an engine ended twice"
                     self.stopped.add(number)
@@ -370,12 +426,22 @@ class Cluster:
                     self.at(self.rng.choice((0.0, 5.0)), self.add_tasks)
                 case Finished():
                     self.finished = instruction
+                    self.ended_early = any(isinstance(other, StopEngine) for other in instructions)
         working = [
             engine
             for number, engine in self.engines.items()
             if number not in self.stopped and not engine.loss_told and engine.node not in self.told_draining
         ]
         assert len(working) <= max(self.policy.num_engines, self.num_engines), "more engines than asked for"
+
+    def check_start(self) -> None:
+        """As long as no engine has ever come up, failed starts are repeated one by one, and only where it may help."""
+        if self.any_up or not self.failed_starts:
+            return
+        told_s, error = self.failed_starts[-1]
+        assert not isinstance(error, LASTING_CLASSES), "a start is repeated that cannot get better"
+        assert not any(map(self.is_open, self.engines)), "starts are repeated before the others have failed"
+        assert self.ticked - told_s >= BACKOFF_S, "a start is repeated without a pause"
 
     def check_assign(self, assign: Assign) -> None:
         engine = self.engines[assign.engine]
@@ -406,12 +472,21 @@ class Cluster:
         assert not (self.poison & self.acknowledged)
         if self.finished.error is None:
             assert not (left or self.rounds) or self.stop_told, "points were lost"
-        elif isinstance(self.finished.error, UserError):
-            assert self.finished.error in self.user_errors
         else:
             assert left
             assert not self.wanted
-            assert len(self.engines) > self.policy.max_engine_restarts, "gave up on engines too early"
+            self.check_despair(self.finished.error)
+        most = max(self.num_engines, self.policy.num_engines) + self.policy.max_engine_restarts
+        assert self.any_up or len(self.engines) <= most, "too many starts before the first engine"
+
+    def check_despair(self, error: Exception) -> None:
+        """A sweep is ended for what lasts, for what went wrong twice in the same way, or when its budgets are used."""
+        errors = [error for _, error in self.failed_starts]
+        if isinstance(error, LASTING_CLASSES):
+            assert not (self.any_done and self.ended_early), "ended for one bad engine"
+        elif self.any_up or isinstance(error, TransientError) or errors.count(error) < 2:
+            num_failures = len(self.engines) + self.num_outages
+            assert num_failures > self.policy.max_engine_restarts, "gave up on engines too early"
 
 
 @pytest.mark.parametrize("seeds", [range(12_000), pytest.param(range(12_000, 200_000), marks=LONG)], ids=len)
@@ -428,13 +503,19 @@ def test_promises_hold_in_every_schedule(seeds: range) -> None:
         seen["given up"] += len(cluster.given_up)
         seen["repeated"] += sum(count > 1 for count in cluster.published.values())
         seen["stopped"] += cluster.stop_told
-        seen["out of engines"] += cluster.finished.error is LOSS
-        seen["user error"] += isinstance(cluster.finished.error, UserError)
+        seen["out of engines"] += cluster.any_up and cluster.finished.error in {LOSS, FAILURE, OUTAGE, *CAUSES}
+        seen["never up"] += not cluster.any_up and isinstance(cluster.finished.error, TransientError)
+        seen["the same twice"] += not cluster.any_up and isinstance(cluster.finished.error, GenerationError)
+        seen["lasting error"] += isinstance(cluster.finished.error, LASTING_CLASSES)
         seen["all done"] += cluster.acknowledged == set(cluster.tasks)
         seen["rounds"] += bool(cluster.acknowledged & set(itertools.chain(*LATER_TASKS)))
     # The weather must be neither always fair nor always foul, or the promises were not tested.
     least = dict.fromkeys(
-        ("given up", "repeated", "stopped", "out of engines", "user error", "all done", "rounds"), 100
+        (
+            *("given up", "repeated", "stopped", "all done", "rounds"),
+            *("out of engines", "never up", "the same twice", "lasting error"),
+        ),
+        100,
     )
     assert {name: count for name, count in seen.items() if count < least.get(name, 10_000)} == {}
 
@@ -549,6 +630,26 @@ class _ForgetsAdded(Scheduler):
         super()._add(() if self._visits else tasks)
 
 
+class _RetriesWhatLasts(Scheduler):
+    def handle(self, event: Event) -> list[Instruction]:
+        return super().handle(replace(event, error=OUTAGE) if isinstance(event, EngineStartFailed) else event)
+
+
+class _RetriesEachSlot(Scheduler):
+    def _first_start_failed(self, failed, error):  # type: ignore[no-untyped-def]
+        pass
+
+
+class _NeverPauses(Scheduler):
+    def _may_try(self, budget):  # type: ignore[no-untyped-def]
+        return self._has_tries_left(budget)
+
+
+class _BlamesThePointForAll(Scheduler):
+    def _visit_failed(self, event):  # type: ignore[no-untyped-def]
+        super()._visit_failed(replace(event, error=FAILURE))
+
+
 class _NeverHung(Scheduler):
     def _replace_hung_engines(self):  # type: ignore[no-untyped-def]
         pass
@@ -565,6 +666,10 @@ class _NeverHung(Scheduler):
         (_IgnoresLateResults, "a point done is visited again"),
         (_NeverHung, "the sweep never ends"),
         (_ForgetsAdded, "points were lost"),
+        (_RetriesWhatLasts, "a start is repeated that cannot get better"),
+        (_RetriesEachSlot, "starts are repeated before the others have failed"),
+        (_NeverPauses, "a start is repeated without a pause"),
+        (_BlamesThePointForAll, "an innocent point given up"),
     ],
 )
 def test_a_broken_scheduler_is_noticed(broken: type[Scheduler], promise: str) -> None:

@@ -2,8 +2,10 @@ import http.server
 import json
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,7 +15,8 @@ from safetensors.numpy import load_file, save_file
 
 from landscape_ray.config import ModelConfig
 from landscape_ray.engine.checkpoint import checkpoint_folder, resolve
-from landscape_ray.errors import CheckpointError
+from landscape_ray.errors import CheckpointError, TransientError
+from landscape_ray.sweep.fetching import persistently
 
 COMMITS = {"main": "a" * 40, "v1": "b" * 40}
 
@@ -161,6 +164,8 @@ class FakeHub(http.server.ThreadingHTTPServer):
         self.files = {"config.json": b"{}", "model.safetensors": b"\x02\0\0\0\0\0\0\0{}", "modeling.py": b"evil()"}
         self.files |= {"original/params.json": b"{}", "consolidated.safetensors": b"", "pytorch_model.bin": b"evil"}
         self.gated = False
+        self.busy: int | None = None
+        """Status to answer everything with."""
 
 
 class _Answer(http.server.BaseHTTPRequestHandler):
@@ -176,7 +181,9 @@ class _Answer(http.server.BaseHTTPRequestHandler):
         parts = self.path.partition("?")[0].removeprefix("/api/models").strip("/").split("/")
         # org/model/resolve/REVISION/FILE, or org/model/{tree,revision}/REVISION of the API
         commit = COMMITS.get(parts[3], parts[3])
-        if parts[:2] != ["org", "model"]:
+        if self.server.busy:
+            self.answer(self.server.busy)
+        elif parts[:2] != ["org", "model"]:
             self.answer(404, error="RepoNotFound")
         elif commit not in COMMITS.values():
             self.answer(404, error="RevisionNotFound")
@@ -281,3 +288,47 @@ def test_off_line_the_cache_counts(failure: Failure, monkeypatch: pytest.MonkeyP
     assert resolve(ModelConfig(id="org/model")) == resolved
     assert checkpoint_folder(resolved.location, resolved.revision) == folder
     assert "not in the local cache, and the Hub is out of reach" in failure(revision="v1")
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Hub's client tries again by itself; here without its pauses."""
+    monkeypatch.setattr("huggingface_hub.utils._http.time", SimpleNamespace(sleep=lambda _: None, time=time.time))
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_hub_is_nobodys_mistake_and_is_asked_again(hub: FakeHub, status: int) -> None:
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        hub.busy = status if len(pauses) < 2 else None
+
+    hub.busy = status
+    found = persistently(lambda: resolve(ModelConfig(id="org/model")), (1.0, 2.0, 4.0), pause)
+    assert (found.revision, pauses) == ("a" * 40, [1.0, 2.0])
+    hub.busy = status
+    # Its client then gives the folder that it has, in which there is nothing but the configuration.
+    with pytest.raises(TransientError, match=r"'org/model' only a part .* \*\.safetensors must be fetched"):
+        checkpoint_folder(found.location, found.revision)
+    with pytest.raises(TransientError, match=rf"'org/model' at .* cannot be fetched at the moment.*{status}"):
+        checkpoint_folder("org/model", "b" * 40)
+    hub.busy = None
+    assert (checkpoint_folder(found.location, found.revision) / "model.safetensors").is_file()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_hub_that_cannot_be_reached_is_no_mistake_of_the_user(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/{revision}/{filename}")
+    with pytest.raises(TransientError, match=r"out of reach.*in the local cache.*refused"):
+        resolve(ModelConfig(id="org/model"))
+    assert not hub.busy
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_mistake_is_not_asked_again() -> None:
+    pauses: list[float] = []
+    with pytest.raises(CheckpointError, match="no such revision"):
+        persistently(lambda: resolve(ModelConfig(id="org/model", revision="v2")), (1.0,), pauses.append)
+    assert pauses == []

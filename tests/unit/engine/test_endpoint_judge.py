@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from landscape_ray.engine.endpoint_judge import EndpointJudge
-from landscape_ray.errors import ConfigError, GenerationError
+from landscape_ray.errors import ConfigError, GenerationError, TransientError
 from landscape_ray.evaluation import Verdict
 from landscape_ray.evaluation.judge_config import EndpointJudgeConfig
 from landscape_ray.evaluation.judging import Exchange, Judgment
@@ -87,11 +87,16 @@ def test_what_may_pass_is_tried_again(endpoint: Any, says: Says, status: int) ->
     assert len(endpoint.asked) == 2
 
 
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_what_does_not_pass_in_time_is_told_as_what_may_pass(endpoint: Any, status: int) -> None:
+    endpoint.reply = lambda _: (status, b"not json")
+    with pytest.raises(TransientError, match=f"HTTP {status}"):
+        ask(judge(endpoint), exchanges(3))
+
+
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        ((429, b"{}"), "HTTP 429"),
-        ((500, b"not json"), "HTTP 500"),
         ((200, b"not json"), "gave no usable reply"),
         ((200, b"{}"), "gave no usable reply"),
         ((200, b'{"choices": []}'), "gave no usable reply"),
@@ -110,10 +115,10 @@ def test_an_endpoint_that_hangs_or_is_not_there_fails_the_part(endpoint: Any, sa
 
     done = threading.Event()
     endpoint.reply = lambda _: (done.wait(30), says("yes"))[1]
-    with pytest.raises(GenerationError, match="APITimeoutError"):
+    with pytest.raises(TransientError, match="does not answer: APITimeoutError"):
         ask(judge(endpoint, timeout_s=0.3), exchanges(1))
     done.set()
-    with pytest.raises(GenerationError, match="APIConnectionError"):
+    with pytest.raises(TransientError, match="does not answer: APIConnectionError"):
         ask(judge(endpoint, base_url="http://127.0.0.1:9/v1"), exchanges(1))
 
 
@@ -141,7 +146,7 @@ def test_answers_are_handed_over_as_they_come(endpoint: Any, says: Says) -> None
     """Those that came before the endpoint failed are not lost with it."""
     endpoint.reply = lambda text: (500, b"{}") if text.endswith("2") else says("yes")
     found: dict[int, Judgment] = {}
-    with pytest.raises(GenerationError, match="HTTP 500"):
+    with pytest.raises(TransientError, match="HTTP 500"):
         judge(endpoint, concurrency=1).judge(exchanges(4), found.__setitem__)
     assert found == {place: Judgment(verdict=Verdict.COMPLIED, answer="yes") for place in (0, 1)}
 

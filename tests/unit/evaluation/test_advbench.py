@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from landscape_ray.config import AdvBenchPrompts, BenchmarkConfig
-from landscape_ray.errors import BenchmarkError
+from landscape_ray.errors import BenchmarkError, TransientError
 from landscape_ray.evaluation import load_benchmark
 from landscape_ray.evaluation.advbench import ADVBENCH_SHA256, ADVBENCH_URL, advbench_csv
 
@@ -85,6 +85,15 @@ def test_a_site_that_does_not_answer_says_how_to_go_on(site: Site, tmp_path: Pat
     site.status = 404
     with pytest.raises(BenchmarkError, match=r"Cannot fetch AdvBench from http://127.*404.*prompts\.path"):
         advbench_csv(None, url=site.url, sha256=SHA256, cache=tmp_path)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_site_that_is_busy_is_told_as_that(site: Site, tmp_path: Path, status: int) -> None:
+    site.status = status
+    with pytest.raises(TransientError, match=f"Cannot fetch AdvBench from http://127.*{status}"):
+        advbench_csv(None, url=site.url, sha256=SHA256, cache=tmp_path)
+    site.status = 200
+    assert advbench_csv(None, url=site.url, sha256=SHA256, cache=tmp_path) == CONTENT.decode()
 
 
 def test_a_local_copy_is_verified_too(tmp_path: Path) -> None:

@@ -6,7 +6,15 @@ import pytest
 
 from landscape_ray.config import SyntheticFaults
 from landscape_ray.engine.synthetic import SyntheticEngine
-from landscape_ray.errors import BenchmarkError, GenerationError, LandscapeError, PlacementError
+from landscape_ray.errors import (
+    BenchmarkError,
+    CheckpointError,
+    DefectError,
+    GenerationError,
+    LandscapeError,
+    PlacementError,
+    TransientError,
+)
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, Prompt, Verdict, judge_named
 from landscape_ray.plan import Perturbation, RandomVector
 from landscape_ray.sweep.actor import Trouble
@@ -41,6 +49,29 @@ def test_errors_are_classified_and_survive_the_way_to_the_driver(
     assert type(trouble.error) is type(expected)
     assert str(trouble.error) == str(expected)
     assert (trouble.out_of_memory, trouble.engine_usable) == (out_of_memory, engine_usable)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (PlacementError("not taken"), PlacementError),
+        (BenchmarkError("no template"), BenchmarkError),
+        (GenerationError("vLLM did not start"), GenerationError),
+        (RuntimeError("CUDA error"), GenerationError),
+        (AttributeError("no tie_word_embeddings"), DefectError),
+        (ImportError("torchvision"), DefectError),
+        (KeyError("n_layer"), DefectError),
+        (OutOfMemoryError("tried"), TransientError),
+        (caused_by(PlacementError("at lm_head"), OutOfMemoryError("tried")), TransientError),
+        (caused_by(CheckpointError("cannot be read"), TimeoutError("a mount")), TransientError),
+        (ConnectionResetError("peer"), TransientError),
+        (TransientError("another process holds it"), TransientError),
+    ],
+)
+def test_errors_of_a_start_say_whether_another_may_go_better(error: Exception, kind: type[LandscapeError]) -> None:
+    trouble = pickle.loads(pickle.dumps(Trouble.of_start(error)))  # noqa: S301
+    assert type(trouble.error) is kind
+    assert str(error) in str(trouble.error)
 
 
 def test_long_messages_are_shortened() -> None:

@@ -4,11 +4,20 @@ from collections.abc import Sequence
 
 import pytest
 
-from landscape_ray.errors import CheckpointError, GenerationError, OutputError
+from landscape_ray.errors import (
+    CheckpointError,
+    DefectError,
+    GenerationError,
+    LandscapeError,
+    OutputError,
+    PlacementError,
+    TransientError,
+)
 from landscape_ray.plan import ORIGIN, PlannedPoint, PointTask
 from landscape_ray.sweep.scheduler import (
     Assign,
     ClusterGrown,
+    EngineCreated,
     EngineLost,
     EngineStarted,
     EngineStartFailed,
@@ -28,6 +37,7 @@ from landscape_ray.sweep.scheduler import (
 
 LOSS = GenerationError("the process died")
 FAILURE = GenerationError("the visit failed")
+BUSY = TransientError("HTTP 429")
 
 
 def task(number: int) -> PointTask:
@@ -182,13 +192,13 @@ def test_engines_restart_after_ever_longer_pauses_until_the_budget_is_used() -> 
     sweep, now_s, starts = scheduler([0], max_engine_restarts=3), 0.0, [0.0]
     sweep.start()
     for engine in range(3):
-        assert sweep.handle(EngineStartFailed(engine=engine, error=LOSS)) == []
+        assert sweep.handle(EngineStartFailed(engine=engine, error=BUSY)) == []
         while not (instructions := sweep.handle(Tick(now_s=now_s))):
             now_s += 0.5
         assert instructions == [StartEngine(engine=engine + 1)]
         starts.append(now_s)
     assert starts == [0.0, 1.0, 3.0, 7.0]
-    assert sweep.handle(EngineStartFailed(engine=3, error=LOSS)) == [Finished(error=LOSS)]
+    assert sweep.handle(EngineStartFailed(engine=3, error=BUSY)) == [Finished(error=BUSY)]
 
 
 def test_a_visit_done_renews_the_budget_of_restarts() -> None:
@@ -206,6 +216,88 @@ def test_a_visit_done_renews_the_budget_of_restarts() -> None:
         sweep.handle(VisitDone(visit=first.visit))
         sweep.handle(EngineLost(engine=engine, error=LOSS, preempted=False))
         assert sweep.handle(Tick(now_s=10.0 * (engine + 1))) == [StartEngine(engine=engine + 1)]
+
+
+def create(sweep: Scheduler, *engines: int) -> None:
+    for engine in engines:
+        assert sweep.handle(EngineCreated(engine=engine)) == []
+
+
+@pytest.mark.parametrize("error", [PlacementError("lm_head not filled"), DefectError("AttributeError: 'x'")])
+def test_a_start_that_cannot_get_better_ends_the_sweep_whatever_the_other_engines_are_doing(error: Exception) -> None:
+    sweep = scheduler(range(99), num_engines=8)
+    assert len(sweep.start()) == 8
+    create(sweep, *range(8))
+    sweep.handle(up(7))  # up, but nothing measured yet
+    *stops, end = sweep.handle(EngineStartFailed(engine=3, error=error))
+    assert stops == [StopEngine(engine=engine) for engine in (0, 1, 2, 4, 5, 6, 7)]
+    assert end == Finished(error=error)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("RuntimeError: CUDA error 12 in process 4711", "RuntimeError: CUDA error 12 in process 815"),
+        ("lost: pid: 3, ip: 10.0.0.1, actor_id: 9a3f00e1", "lost: pid: 77, ip: 10.0.0.23, actor_id: bc5512ff"),
+    ],
+)
+def test_an_engine_that_fails_in_the_same_way_twice_is_not_started_again(first: str, second: str) -> None:
+    sweep, error = scheduler([0, 1], max_engine_restarts=8), GenerationError(second)
+    sweep.start()
+    sweep.handle(EngineStartFailed(engine=0, error=GenerationError(first)))
+    assert sweep.handle(Tick(now_s=1.0)) == [StartEngine(engine=1)]
+    assert sweep.handle(EngineLost(engine=1, error=error, preempted=False)) == [Finished(error=error)]
+
+
+def test_starts_that_were_under_way_together_count_once_and_are_followed_by_one() -> None:
+    sweep = scheduler(range(99), num_engines=8)
+    sweep.start()
+    create(sweep, *range(8))
+    for engine in range(8):
+        assert sweep.handle(EngineStartFailed(engine=engine, error=LOSS)) == []
+    assert sweep.handle(Tick(now_s=2.0)) == [StartEngine(engine=8)]
+    assert sweep.handle(Tick(now_s=99.0)) == []
+    assert sweep.handle(EngineStartFailed(engine=8, error=LOSS)) == [Finished(error=LOSS)]
+
+
+def test_a_failed_start_takes_those_back_that_wait_for_room_until_one_succeeds() -> None:
+    sweep = scheduler(range(99), num_engines=4)
+    sweep.start()
+    create(sweep, 0)
+    taken_back: list[Instruction] = [StopEngine(engine=engine) for engine in (1, 2, 3)]
+    assert sweep.handle(EngineStartFailed(engine=0, error=BUSY)) == taken_back
+    assert sweep.handle(Tick(now_s=0.9)) == []
+    assert sweep.handle(Tick(now_s=1.0)) == [StartEngine(engine=4)]
+    create(sweep, 4)
+    others = [StartEngine(engine=engine) for engine in (5, 6, 7)]
+    assert sweep.handle(up(4))[-3:] == others
+
+
+@pytest.mark.parametrize(("num_engines", "num_starts"), [(1, 4), (8, 11)])
+def test_what_passes_is_tried_as_often_by_many_engines_as_by_one(num_engines: int, num_starts: int) -> None:
+    sweep, out = scheduler(range(99), num_engines=num_engines), list[Instruction]()
+    sweep.start()
+    create(sweep, *range(num_engines))
+    for engine in range(num_starts):
+        assert out == ([] if engine < num_engines else [StartEngine(engine=engine)])
+        create(sweep, engine)
+        out = sweep.handle(EngineStartFailed(engine=engine, error=BUSY))
+        out += sweep.handle(Tick(now_s=100.0 * (engine + 1)))
+    assert out == [Finished(error=BUSY)]
+
+
+@pytest.mark.parametrize("error", [TransientError("HTTP 503"), OutputError("the token has expired")])
+def test_a_visit_that_fails_through_no_fault_of_its_point_is_repeated_after_a_pause(error: LandscapeError) -> None:
+    sweep = scheduler([0, 1], max_attempts=1, max_engine_restarts=2)
+    sweep.start()
+    sweep.handle(up(0))
+    sweep.handle(VisitDone(visit=0))
+    sweep.handle(VisitFailed(visit=1, error=error))
+    assert sweep.handle(Tick(now_s=0.9)) == []
+    assert sweep.handle(Tick(now_s=1.0)) == [Assign(engine=0, visit=2, task=task(1), attempt=1, num_batches=1)]
+    assert sweep.handle(VisitFailed(visit=2, error=error)) == []
+    assert assigned(sweep.handle(Tick(now_s=3.0))) == [(0, 1)]
+    assert sweep.handle(VisitFailed(visit=3, error=error)) == [StopEngine(engine=0), Finished(error=error)]
 
 
 @pytest.mark.parametrize("error", [CheckpointError("no safetensors"), OutputError("the bucket is gone")])
