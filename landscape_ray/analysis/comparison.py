@@ -9,7 +9,7 @@ from landscape_ray.analysis.landscape import FloatArray, Landscape
 from landscape_ray.analysis.means import margin_statistic, mean_statistic, trapezoids
 from landscape_ray.analysis.metric import Outcome
 from landscape_ray.analysis.uncertainty import Estimate, Statistic, Sums, estimate, number_or_none, scores_of_draws
-from landscape_ray.analysis.visage import visage_statistic
+from landscape_ray.analysis.visage import check_definition, visage_statistic
 from landscape_ray.analysis.visage_conditions import Definition
 
 __all__ = ["Change", "compare", "where_both_are_measured"]
@@ -46,6 +46,7 @@ def compare(
 
     Raises:
         ValueError: The landscapes do not match.
+        UserError: `reference` is asked of a 2-D landscape.
     """
     if (before.metric, before.grid, before.prompt_ids) != (after.metric, after.grid, after.prompt_ids):
         msg = f"The landscapes of {before.benchmark!r} and {after.benchmark!r} differ in metric, grid or prompts."
@@ -64,7 +65,10 @@ def compare(
     }
     if before.metric.name != "asr":
         return mean
-    statistics: dict[str, Statistic] = {"visage": visage_statistic(definition)} if random_directions else {}
+    statistics: dict[str, Statistic] = {}
+    if random_directions:
+        check_definition(before, definition)
+        statistics["visage"] = visage_statistic(definition)
     statistics["mean_margin"] = margin_statistic(before.metric, weights)
     if not (np.isnan(before.values).any() or np.isnan(after.values).any()):
         statistics |= {name: statistic for name, (statistic, _) in extent_statistics(before, tau_pct).items()}

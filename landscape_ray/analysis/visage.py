@@ -11,7 +11,7 @@ from landscape_ray.analysis.visage_conditions import Definition, VisageCondition
 from landscape_ray.config import DirectionsConfig
 from landscape_ray.errors import UserError
 
-__all__ = ["VisageScore", "visage", "visage_statistic"]
+__all__ = ["VisageScore", "check_definition", "visage", "visage_statistic"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,21 +67,7 @@ def visage(
 
     Source: Peng et al. 2024, Eq. 5, with S_max = 100 (`paper`); the authors' code (`reference`).
     """
-    if definition not in get_args(Definition):
-        msg = f"VISAGE definition {definition!r} is unknown; use one of {', '.join(get_args(Definition))}."
-        raise ValueError(msg)
-    if landscape.metric.name != "asr":
-        msg = (
-            f"VISAGE is defined on attack success rates, and benchmark {landscape.benchmark!r} measures "
-            f"{landscape.metric.label} ({landscape.metric.direction}). Look at its mean over the grid instead."
-        )
-        raise UserError(msg)
-    if definition == "reference" and len(landscape.grid.axes) != 1:
-        msg = (
-            f"The reference definition of VISAGE is defined on 1-D curves only, and the landscape of benchmark "
-            f"{landscape.benchmark!r} is {len(landscape.grid.axes)}-D. Use definition 'paper'."
-        )
-        raise UserError(msg)
+    check_definition(landscape, definition)
     rates_DG = landscape.values.reshape(landscape.num_draws, -1)
     num_missing = int(np.isnan(rates_DG).sum())
     if not allow_missing:
@@ -101,6 +87,30 @@ def visage(
         num_points_used=int(used_DG.sum()),
         num_points_missing=num_missing,
     )
+
+
+def check_definition(landscape: Landscape, definition: Definition) -> None:
+    """Refuse a definition that a landscape does not have.
+
+    Raises:
+        UserError: The landscape is not of attack success rates, or `reference` is asked of a 2-D landscape.
+        ValueError: The definition is unknown.
+    """
+    if definition not in get_args(Definition):
+        msg = f"VISAGE definition {definition!r} is unknown; use one of {', '.join(get_args(Definition))}."
+        raise ValueError(msg)
+    if landscape.metric.name != "asr":
+        msg = (
+            f"VISAGE is defined on attack success rates, and benchmark {landscape.benchmark!r} measures "
+            f"{landscape.metric.label} ({landscape.metric.direction}). Look at its mean over the grid instead."
+        )
+        raise UserError(msg)
+    if definition == "reference" and len(landscape.grid.axes) != 1:
+        msg = (
+            f"The reference definition of VISAGE is defined on 1-D curves only, and the landscape of benchmark "
+            f"{landscape.benchmark!r} is {len(landscape.grid.axes)}-D. Use definition 'paper'."
+        )
+        raise UserError(msg)
 
 
 def visage_statistic(definition: Definition) -> Statistic:

@@ -289,7 +289,7 @@ def _benchmark(results: Results, name: str) -> Iterator[str]:
 
 def _visage_facts(scores: Scores) -> Iterator[Fact]:
     if scores.visage is not None:
-        yield "VISAGE is", scores.visage.text
+        yield "Scored", scores.visage.text
     if (reference := scores.visage_reference) is not None:
         yield f"{reference.name}, reference", f"{_with_ends(reference)} {reference.text}"
 

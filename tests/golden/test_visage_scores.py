@@ -163,6 +163,15 @@ def test_20_000_random_curves_score_as_plain_loops_do() -> None:
 # --- what VISAGE depends on -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("num_prompts", "expected"), [(8, 71.2), (20, 64.3), (80, 56.5), (520, 49.6)])
+def test_one_landscape_scores_less_with_more_prompts(num_prompts: int, expected: float) -> None:
+    """The expected score, over 2,000 curves, of a logistic wall at 0.25: why the number of prompts stands beside it."""
+    asr = 1 / (1 + np.exp((0.25 - np.abs(np.linspace(-0.5, 0.5, 21))) / 0.04))
+    counts = np.random.default_rng(num_prompts).binomial(num_prompts, asr, size=(2000, 21)).astype(np.float64)
+    scores = visage_statistic("paper")(Sums(counts, np.full(counts.shape, float(num_prompts))))
+    assert scores.mean() == pytest.approx(expected, abs=0.5)
+
+
 @pytest.mark.parametrize(
     ("start", "stop", "value", "name"),
     [

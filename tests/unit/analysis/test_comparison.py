@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from landscape_ray.analysis import METRICS, Landscape, compare, where_both_are_measured
+from landscape_ray.errors import UserError
 
 LandscapeFromCounts = Callable[..., Landscape]
 
@@ -108,6 +109,13 @@ def test_other_metrics_and_other_kinds_have_no_visage(landscape_from_counts: Lan
     assert "visage" not in compare(landscape, landscape, random_directions=False)
     refused = replace(landscape, metric=METRICS["over_refusal"])
     assert list(compare(refused, refused)) == ["mean_value"]
+
+
+def test_planes_are_not_compared_by_a_definition_of_curves(landscape_from_counts: LandscapeFromCounts) -> None:
+    plane = landscape_from_counts([[[8, 0, 8], [8, 0, 8]]], num_prompts=8)
+    assert "visage" in compare(plane, plane)
+    with pytest.raises(UserError, match=r"1-D curves only.* is 2-D"):
+        compare(plane, plane, definition="reference")
 
 
 def test_landscapes_that_do_not_match_are_refused(landscape_from_counts: LandscapeFromCounts) -> None:
