@@ -98,7 +98,8 @@ def _rows(part: Part, folder: Path, arguments: argparse.Namespace, until: float)
             yield row
         yield skipped
     except EOFError:
-        yield part.__name__, f"failed: its process ended with {process.join() or process.exitcode}", ""
+        process.join()
+        yield part.__name__, f"failed: its process ended with {process.exitcode}", ""
     finally:
         process.kill()  # nothing that has ended in order is left to be killed
         process.join()
