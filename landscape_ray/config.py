@@ -4,6 +4,7 @@ A configuration has two halves. The *science* half (everything but `run`) says w
 `sweep_id`. The `run` half says how: cluster size, retries, memory. It may change between resumes of one sweep.
 """
 
+import datetime as dt
 import difflib
 import hashlib
 import json
@@ -16,7 +17,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from landscape_ray.errors import ConfigError, in_brief
 
@@ -396,6 +406,12 @@ class BenchmarkConfig(Section):
     prompts."""
     chat_template: str | None = None
     """Jinja chat template; null: the tokenizer's own."""
+    chat_template_kwargs: dict[str, str | int | float | bool | None] = {}
+    """What the chat template gets beside the messages, such as `{enable_thinking: false}`. A name that it never looks
+    at is an error."""
+    date: dt.date | None = None
+    """The day that a chat template is told which prints the date, for the whole sweep; an error if it asks for none.
+    Null: the day on which the sweep was begun (UTC)."""
     decoding: DecodingConfig = DecodingConfig()
     """Decoding."""
     metric: Metric = "asr"
@@ -414,7 +430,8 @@ class BenchmarkConfig(Section):
     def _check_that_keys_apply(self) -> Self:
         scored = self.metric in SCORED_METRICS
         idle = {
-            **dict.fromkeys(("system_prompt", "system_prompts", "chat_template", "decoding", "judge"), scored),
+            **dict.fromkeys(("system_prompt", "system_prompts", "decoding", "judge"), scored),
+            **dict.fromkeys(("chat_template", "chat_template_kwargs", "date"), scored),
             "context": self.metric != "perplexity",
             "multiple_choice": self.metric != "accuracy",
         }
@@ -626,6 +643,9 @@ class SweepConfig(Section):
             for key in ("labels_column", "first_number"):
                 if not benchmark["multiple_choice"][key]:
                     del benchmark["multiple_choice"][key]
+            for later, default in (("chat_template_kwargs", {}), ("date", None)):
+                if benchmark[later] == default:
+                    del benchmark[later]
         if self.batching == "point":
             del science["batching"]
         return science

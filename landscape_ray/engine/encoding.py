@@ -1,14 +1,16 @@
 """From prompts to token ids and back: shared by all engines that run a model, so that they see the same tokens."""
 
+import contextlib
 import functools
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
+from landscape_ray.engine.chat import ChatTemplate, fixed_clock
 from landscape_ray.errors import BenchmarkError, CheckpointError, in_brief
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, ScoredText
 
@@ -64,42 +66,83 @@ class PromptEncoder:
         pad = self._tokenizer.pad_token_id
         return int(pad) if pad is not None else self.stop_token_ids[0]
 
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of transformers."""
+        return self._tokenizer
+
+    def stops(self, benchmark: Benchmark) -> tuple[int, ...]:
+        """Return every token that ends an answer to a benchmark."""
+        if benchmark.settled.turn_end is None:
+            return self.stop_token_ids
+        return (*self.stop_token_ids, int(self._tokenizer.convert_tokens_to_ids(benchmark.settled.turn_end)))
+
     def _encode(self, benchmark: Benchmark) -> list[list[int]]:
         """Return the token ids of each prompt, rendered as a chat up to where the model's answer begins.
 
         Raises:
             BenchmarkError: There is no chat template, or it cannot render the messages.
         """
-        if benchmark.chat_template is None and self._tokenizer.chat_template is None:
-            msg = (
-                f"Benchmark {benchmark.name!r}: the model's tokenizer has no chat template. Give the model's own "
-                "format as benchmarks.N.chat_template (Jinja)."
-            )
-            raise BenchmarkError(msg)
-        system = [] if benchmark.system_prompt is None else [{"role": "system", "content": benchmark.system_prompt}]
-        return [self._render(benchmark, [*system, {"role": "user", "content": p.text}]) for p in benchmark.prompts]
-
-    def _render(self, benchmark: Benchmark, messages: list[dict[str, str]]) -> list[int]:
-        try:
-            text: str = self._tokenizer.apply_chat_template(
-                messages, chat_template=benchmark.chat_template, add_generation_prompt=True, tokenize=False
-            )
-        except (jinja2.TemplateError, ValueError, TypeError) as error:
-            roles = " and ".join(message["role"] for message in messages)
-            msg = (
-                f"Benchmark {benchmark.name!r}: the chat template cannot render a conversation of {roles}: "
-                f"{in_brief(error)}. Set system_prompt to null if the model takes none, or give another chat_template."
-            )
-            raise BenchmarkError(msg) from error
-        if dropped := [message["role"] for message in messages if message["content"].strip() not in text]:
-            msg = (
-                f"Benchmark {benchmark.name!r}: the chat template leaves out the {' and the '.join(dropped)} message; "
-                "the model would answer something else. Set system_prompt to null if the model takes none, or give "
-                "another chat_template."
-            )
-            raise BenchmarkError(msg)
+        chat, clock = ChatTemplate(self._tokenizer, benchmark), fixed_clock(benchmark)
         # Templates write the special tokens themselves; the tokenizer must not add a second beginning-of-text.
-        return self._tokens(text)
+        return [self._tokens(chat.prompt(prompt.text, clock)) for prompt in benchmark.prompts]
+
+    def check_beginning(self, benchmark: Benchmark, prompt: str) -> None:
+        """Refuse a template of the benchmark's own that leaves out the token with which every text begins.
+
+        Where the model's own template leaves it out as well, the model was trained so.
+
+        Args:
+            benchmark: A benchmark.
+            prompt: One of its prompts as its template renders it.
+
+        Raises:
+            BenchmarkError: It does.
+        """
+        begin = self._tokenizer.bos_token_id
+        # The empty text shows what the tokenizer puts before any.
+        if benchmark.chat_template is None or begin is None or begin not in self._tokenizer("")["input_ids"][:1]:
+            return
+        if self._tokens(prompt)[:1] == [begin]:
+            return
+        if self._tokenizer.chat_template is not None:
+            own = replace(benchmark, chat_template=None, template_arguments="{}")
+            with contextlib.suppress(BenchmarkError):
+                if self._encode(replace(own, prompts=benchmark.prompts[:1]))[0][:1] != [begin]:
+                    return
+        msg = (
+            f"Benchmark {benchmark.name!r}: chat_template does not begin with {self._tokenizer.bos_token!r}, with "
+            "which the tokenizer of this model begins every text; without it the model answers otherwise than it was "
+            "trained to. Put {{ bos_token }} before everything else in the template."
+        )
+        raise BenchmarkError(msg)
+
+    def unlisted_turn_end(self, benchmark: Benchmark) -> str | None:
+        """Return the token that ends the model's turn by the chat template, if nothing else lists it as an end.
+
+        Raises:
+            BenchmarkError: The template ends turns with text that is no token, so that no answer would end there.
+        """
+        own = None if self._tokenizer.chat_template is None else replace(benchmark, chat_template=None)
+        for each in (benchmark, own):
+            after = None if each is None else ChatTemplate(self._tokenizer, each).after_answer(fixed_clock(benchmark))
+            if after is not None:
+                break
+        else:
+            return None  # neither template writes answers
+        ids = self._tokens(after.lstrip())
+        if not ids or any(i in self.stop_token_ids for i in ids):
+            return None
+        added = self._tokenizer.added_tokens_decoder
+        if ids[0] in added:
+            return str(added[ids[0]].content)
+        msg = (
+            f"Benchmark {benchmark.name!r}: the chat template ends the model's turn with {after.strip()[:40]!r}, which "
+            "is no token of the tokenizer and no end of text that the checkpoint lists, so answers would run on into "
+            "invented turns. Use the chat template that the model was trained with, or one that ends the assistant's "
+            "message with {{ eos_token }}."
+        )
+        raise BenchmarkError(msg)
 
     def _encode_scored(self, scored: ScoredText) -> tuple[tuple[int, ...], int]:
         """Return the tokens of a context and the text after it, and the number of those that are not scored.

@@ -3,21 +3,23 @@
 Each check reads files of a few megabytes: configuration, tokenizer, chat template. Weights are not fetched for it.
 """
 
+import importlib.util
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
 from landscape_ray.config import CheckpointConfig, ModelConfig, SweepConfig
 from landscape_ray.engine.checkpoint import ResolvedModel, can_be_had, checkpoint_folder, resolve
 from landscape_ray.engine.geometry import resolve_checkpoints
 from landscape_ray.engine.quantized import check_unquantized
+from landscape_ray.engine.settling import settled
 from landscape_ray.engine.vllm_registry import generative_architectures
 from landscape_ray.errors import BenchmarkError, CheckpointError, few_of
 from landscape_ray.evaluation import Benchmark, scored_texts
 from landscape_ray.plan import CheckpointDelta
 
-__all__ = ["check_ahead", "check_checkpoints", "check_model"]
+__all__ = ["check_ahead", "check_architecture", "check_checkpoints", "check_room"]
 
 
 def check_ahead(config: SweepConfig, benchmarks: Sequence[Benchmark]) -> str | None:
@@ -37,7 +39,11 @@ def check_ahead(config: SweepConfig, benchmarks: Sequence[Benchmark]) -> str | N
             return reason
     model = resolve(config.model)
     check_checkpoints(model, resolve_checkpoints(config))
-    check_model(config.engine, model, benchmarks)
+    if importlib.util.find_spec("transformers") is None:
+        return "transformers is not installed here"
+    check_architecture(config.engine, model)
+    today = datetime.now(UTC).date().isoformat()
+    check_room(model, settled(config.benchmarks, benchmarks, model, today=today))
     return None
 
 
@@ -52,35 +58,19 @@ def check_checkpoints(model: ResolvedModel, deltas: Sequence[CheckpointDelta]) -
         check_unquantized(checkpoint_folder(location, revision, weights=False), location)
 
 
-def check_model(engine: str, model: ResolvedModel, benchmarks: Sequence[Benchmark]) -> None:
-    """Make sure that an engine will know the model, and that the model can be asked what benchmarks ask.
-
-    Where transformers is not installed, as on a machine that only plans, nothing is checked: engines check the same
-    when they start.
+def check_architecture(engine: str, model: ResolvedModel) -> None:
+    """Refuse what no library here generates text with; vLLM also runs models of transformers that it does not have.
 
     Args:
         engine: Which engine is to run it.
         model: The model, pinned.
-        benchmarks: What it will be asked.
 
     Raises:
-        UserError: It cannot be; the message says what to change.
+        CheckpointError: No library here does.
     """
-    try:
-        from landscape_ray.engine.encoding import PromptEncoder  # noqa: PLC0415 - heavy
-    except ImportError:
-        return
-    folder = checkpoint_folder(model.location, model.revision, weights=False)
-    _check_architecture(engine, folder)
-    encoder = PromptEncoder(folder)
-    for benchmark in benchmarks:
-        _check_room(encoder, benchmark)
-
-
-def _check_architecture(engine: str, folder: Path) -> None:
-    """Refuse what no library here generates text with; vLLM also runs models of transformers that it does not have."""
     from transformers.models.auto import modeling_auto  # noqa: PLC0415 - heavy
 
+    folder = checkpoint_folder(model.location, model.revision, weights=False)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     names, model_type = config.get("architectures") or [], config.get("model_type")
     causal, multimodal = (
@@ -101,8 +91,20 @@ def _check_architecture(engine: str, folder: Path) -> None:
         raise CheckpointError(msg)
 
 
+def check_room(model: ResolvedModel, benchmarks: Sequence[Benchmark]) -> None:
+    """Refuse a benchmark none of whose prompts fits the model's context; a single one that does not is a row's fate.
+
+    Raises:
+        BenchmarkError: There is one.
+    """
+    from landscape_ray.engine.encoding import PromptEncoder  # noqa: PLC0415 - heavy
+
+    encoder = PromptEncoder(checkpoint_folder(model.location, model.revision, weights=False))
+    for benchmark in benchmarks:
+        _check_room(encoder, benchmark)
+
+
 def _check_room(encoder: Any, benchmark: Benchmark) -> None:
-    """Refuse a benchmark none of whose prompts fits the model's context; a single one that does not is a row's fate."""
     if benchmark.is_scored:
         lengths = (len(encoder.encode_scored(text)[0]) for text in scored_texts(benchmark))
     else:

@@ -1,10 +1,11 @@
 """Prompts in, verdicts out."""
 
-from landscape_ray.evaluation.benchmark import Benchmark, Prompt
+from landscape_ray.evaluation.benchmark import Benchmark, Prompt, Settled
 from landscape_ray.evaluation.broken import is_broken
 from landscape_ray.evaluation.judge import Judge, judge_named, judge_version, stop_strings
 from landscape_ray.evaluation.likelihood import LogLikelihood, ScoredText, score, scored_texts
 from landscape_ray.evaluation.prompts import load_benchmark
+from landscape_ray.evaluation.reasoning import Reasoning
 from landscape_ray.evaluation.records import (
     WHOLE_ANSWERS,
     Completion,
@@ -24,8 +25,10 @@ __all__ = [
     "LogLikelihood",
     "PointRecord",
     "Prompt",
+    "Reasoning",
     "Row",
     "ScoredText",
+    "Settled",
     "Verdict",
     "VisitFacts",
     "is_broken",

@@ -5,8 +5,9 @@ import json
 from dataclasses import dataclass
 
 from landscape_ray.config import SCORED_METRICS, Metric
+from landscape_ray.evaluation.reasoning import Reasoning
 
-__all__ = ["Benchmark", "Prompt"]
+__all__ = ["Benchmark", "Prompt", "Settled"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,22 @@ class Prompt:
     """Answers to the question, each as it continues it, such as ` A`."""
     answer: int | None = None
     """Index of the right answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What of a benchmark only the model's tokenizer and chat template can say. The default: nothing was."""
+
+    asked: str = ""
+    """SHA-256 of the request that this is the answer to."""
+    reasoning: Reasoning | None = None
+    """The marks around the model's thinking; None: it does not think, or what it thinks is part of its answer."""
+    date: str | None = None
+    """The day that the chat template is told, ISO 8601; None: it does not ask."""
+    rendered: str | None = None
+    """SHA-256 of the prompts as the chat template renders them, where they depend on the day."""
+    turn_end: str | None = None
+    """A token that ends the model's turn by the chat template, and that the checkpoint does not list as one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +62,12 @@ class Benchmark:
     """Name of the judge."""
     early_verdict: bool = False
     """Whether generations end where the verdict is settled, see `stop_strings`."""
+    template_arguments: str = "{}"
+    """What the chat template gets beside the messages: a JSON object."""
+    max_thinking_tokens: int | None = None
+    """After so many tokens thinking is ended; None: it is not."""
+    settled: Settled = Settled()
+    """What the model's tokenizer and chat template decide."""
 
     @property
     def is_scored(self) -> bool:
@@ -65,5 +88,17 @@ class Benchmark:
                 self.chat_template,
                 self.max_new_tokens,
                 *(["early verdict"] if self.early_verdict else []),
+                *self._later_additions(),
             ]
         return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
+
+    def _later_additions(self) -> list[object]:
+        """Return what came after the first results and decides completions; nothing of what a benchmark leaves out."""
+        chat = self.settled
+        marks = chat.reasoning and [chat.reasoning.start, chat.reasoning.end, chat.reasoning.closing]
+        return [
+            *([["template arguments", self.template_arguments]] if self.template_arguments != "{}" else []),
+            *([["reasoning", marks, self.max_thinking_tokens]] if marks else []),
+            *([["date", chat.date, chat.rendered]] if chat.rendered else []),
+            *([["end of turn", chat.turn_end]] if chat.turn_end else []),
+        ]

@@ -42,6 +42,8 @@ class Verdict(StrEnum):
     """Of several answers the model finds the right one most likely."""
     INCORRECT = "incorrect"
     """It finds another one most likely."""
+    UNFINISHED = "unfinished"
+    """The generation never left its thinking, so there is no answer. Never counted in a rate."""
     UNSCORED = "unscored"
     """There is nothing to judge, or the judge's answer could not be parsed. Never counted in a rate."""
 
@@ -51,11 +53,18 @@ class Completion:
     """One generation, or what stands in its place where the likelihood of given text was measured."""
 
     text: str
-    """Decoded text without special tokens, untrusted data; or the answer of several that the model finds likeliest."""
+    """Decoded answer without special tokens and without what was thought before it, untrusted data; or the answer of
+    several that the model finds likeliest."""
     token_ids: tuple[int, ...]
     """Generated token ids, an end-of-turn token included; or the ids of the tokens whose likelihood was measured."""
     finish_reason: FinishReason
     """Why it ended."""
+    thinking: str | None = None
+    """What the model thought before it answered, untrusted data; None: nothing."""
+    num_thinking_tokens: int | None = None
+    """How many of the tokens come before the answer, the marks of thinking included; None: nothing was thought."""
+    is_unfinished: bool = False
+    """Whether it never left its thinking."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

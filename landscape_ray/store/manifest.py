@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from landscape_ray.config import Metric, SweepConfig
 from landscape_ray.errors import OutputError
-from landscape_ray.evaluation import Benchmark, judge_version
+from landscape_ray.evaluation import Benchmark, Settled, judge_version
 from landscape_ray.plan import CheckpointDelta, Geometry
 from landscape_ray.store.redaction import redacted
 from landscape_ray.store.validation import problems
@@ -39,6 +39,8 @@ class BenchmarkIdentity:
     """Name and version of the judge, such as `keyword/1`."""
     num_prompts: Annotated[int, Field(ge=1)]
     """Number of prompts."""
+    settled: Settled | None = None
+    """What the model's tokenizer and chat template decide; null in folders of earlier versions."""
 
     @classmethod
     def of(cls, benchmark: Benchmark) -> "BenchmarkIdentity":
@@ -49,6 +51,7 @@ class BenchmarkIdentity:
             metric=benchmark.metric,
             judge=judge_version(benchmark),
             num_prompts=len(benchmark.prompts),
+            settled=benchmark.settled,
         )
 
 
@@ -78,6 +81,8 @@ class Manifest:
     """When the folder was begun, ISO 8601, UTC."""
     geometry: Geometry | None = None
     """How the checkpoints of the configuration lie to each other; null where the plan does not depend on it."""
+    date: str | None = None
+    """The day that chat templates are told which print the date, ISO 8601; null in folders of earlier versions."""
 
     def request(self) -> SweepConfig:
         """Return the configuration that the folder was measured with.
@@ -116,7 +121,12 @@ def decode(content: bytes) -> Manifest:
 
 def continued(manifest: Manifest, earlier: Manifest) -> Manifest:
     """Return the manifest of a later run into a folder: its begin and its other benchmarks are kept."""
-    return replace(manifest, created_at=earlier.created_at, benchmarks=earlier.benchmarks | manifest.benchmarks)
+    return replace(
+        manifest,
+        created_at=earlier.created_at,
+        date=earlier.date or manifest.date,
+        benchmarks=earlier.benchmarks | manifest.benchmarks,
+    )
 
 
 def check_same_sweep(
@@ -183,6 +193,8 @@ def _differences(
             earlier, requested = asdict(manifest.benchmarks[benchmark.name]), asdict(BenchmarkIdentity.of(benchmark))
             if earlier["digest"] != requested["digest"]:
                 yield from _changed(old, new, [name for name in sorted({*old, *new}) if name.startswith(f"{place}.")])
+            else:
+                del earlier["settled"]  # what of it decides anything is in the digest
             for line in _changed(earlier, requested, sorted(earlier)):
                 yield f"{place}.{line}"
 

@@ -14,8 +14,9 @@ from landscape_ray.config import SweepConfig
 from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.checkpoint import ResolvedModel, resolve
 from landscape_ray.engine.geometry import measure_geometry, resolve_checkpoints
-from landscape_ray.engine.preflight import check_checkpoints, check_model
-from landscape_ray.evaluation import Benchmark, load_benchmark
+from landscape_ray.engine.preflight import check_architecture, check_checkpoints, check_room
+from landscape_ray.engine.settling import settled
+from landscape_ray.evaluation import Benchmark, Settled, load_benchmark
 from landscape_ray.plan import (
     CheckpointDelta,
     Geometry,
@@ -86,6 +87,8 @@ class PreparedSweep:
     """Folder or URL of the results."""
     store: ResultStore
     """The results there."""
+    date: str
+    """The day that chat templates are told which print the date, ISO 8601: that on which the sweep was begun."""
     keys: Mapping[str, Mapping[str, str]]
     """Key of the part of each benchmark (by name) at each point (by label)."""
 
@@ -105,14 +108,20 @@ class PreparedSweep:
             model = fetched(resolve, config.model)
         deltas = fetched(resolve_checkpoints, config)
         manifest = store.read_manifest()
-        if manifest is not None:
-            check_same_sweep(manifest, config, model.fingerprint, benchmarks, deltas)
+        date = (manifest and manifest.date) or datetime.now(UTC).date().isoformat()
+        # What the folder's sweep has been measured with already is in order.
+        seen = () if manifest is None else manifest.benchmarks
+        has_new = any(benchmark.name not in seen for benchmark in benchmarks)
         if config.engine != "synthetic":
             fetched(check_checkpoints, model, deltas)
-            # What the folder's sweep has been measured with already is in order.
-            seen = () if manifest is None else manifest.benchmarks
-            if new := [benchmark for benchmark in benchmarks if benchmark.name not in seen]:
-                fetched(check_model, config.engine, model, new)
+            if has_new:
+                fetched(check_architecture, config.engine, model)
+            known = _settled_before(manifest, model)
+            benchmarks = settled(config.benchmarks, benchmarks, model, today=date, known=known)
+        if manifest is not None:
+            check_same_sweep(manifest, config, model.fingerprint, benchmarks, deltas)
+        if config.engine != "synthetic" and has_new:
+            check_room(model, [benchmark for benchmark in benchmarks if benchmark.name not in seen])
         geometry = _geometry(config, model, deltas, manifest)
         plan = SweepPlan.from_config(config, geometry)
         identities = {benchmark.name: BenchmarkIdentity.of(benchmark) for benchmark in benchmarks}
@@ -126,6 +135,7 @@ class PreparedSweep:
             plan=plan,
             out=out,
             store=store,
+            date=date,
             keys=keys_by_label(plan, keys),
         )
 
@@ -234,7 +244,15 @@ class PreparedSweep:
             versions=installed_versions(),
             hardware=dict(hardware),
             created_at=_now(),
+            date=self.date,
         )
+
+
+def _settled_before(manifest: Manifest | None, model: ResolvedModel) -> dict[str, Settled]:
+    """Return what an earlier run into the folder has settled with the same model, by benchmark."""
+    if manifest is None or manifest.fingerprint != model.fingerprint:
+        return {}
+    return {name: each.settled for name, each in manifest.benchmarks.items() if each.settled is not None}
 
 
 def _geometry(

@@ -32,3 +32,41 @@ def test_the_longest_visits_are_begun_first_whatever_is_done_already(tmp_path: P
     outcome, left = replace(sweep).survey()
     assert [task.point.label for task in left] == expected[::2]
     assert (outcome.num_points, outcome.num_failed) == (11, 5)
+
+
+def asking_for_the_date(**keys: str) -> SweepConfig:
+    template = "{{ bos_token }}{{ strftime_now('%d %b %Y') }} {{ messages[0].content }}"
+    return SweepConfig.model_validate(
+        {
+            "model": {"id": "demo:aligned"},
+            "landscape": {"axes": [{"start": 0.0, "stop": 0.0, "num": 1}]},
+            "benchmarks": [{"name": "b", "prompts": {"source": "demo"}, "limit": 2, "chat_template": template, **keys}],
+        }
+    )
+
+
+def test_a_sweep_keeps_the_day_on_which_it_was_begun(tmp_path: Path) -> None:
+    begun = PreparedSweep.open(asking_for_the_date(date="2024-02-29"), str(tmp_path / "other"))
+    assert begun.benchmarks[0].settled.date == "2024-02-29"
+    # A folder begun without a date of its own on that day, as it looks from every later one.
+    sweep = PreparedSweep.open(asking_for_the_date(), str(tmp_path / "out"))
+    manifest = sweep.manifest({})
+    assert manifest.date == manifest.created_at[:10] == sweep.date
+    known = {"b": replace(manifest.benchmarks["b"], settled=None, digest=begun.benchmarks[0].digest)}
+    sweep.store.write_manifest(replace(manifest, date="2024-02-29", benchmarks=known))
+    resumed = PreparedSweep.open(asking_for_the_date(), str(tmp_path / "out"))
+    assert resumed.benchmarks[0].digest == begun.benchmarks[0].digest
+    assert resumed.keys == begun.keys != sweep.keys
+    # And a later run into it leaves the day as it is.
+    sweep.store.write_manifest(replace(manifest, date="2026-11-27"))
+    found = sweep.store.read_manifest()
+    assert found is not None
+    assert found.date == "2024-02-29"
+
+
+def test_what_is_settled_is_remembered_and_needs_no_tokenizer_again(tmp_path: Path) -> None:
+    sweep = PreparedSweep.open(asking_for_the_date(), str(tmp_path))
+    sweep.store.write_manifest(sweep.manifest({}))
+    resumed = PreparedSweep.open(asking_for_the_date(), str(tmp_path))
+    assert resumed.benchmarks == sweep.benchmarks
+    assert resumed.keys == sweep.keys

@@ -1,0 +1,142 @@
+"""How a chat template writes a conversation: a pure function of the benchmark, whatever the clock says."""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import jinja2
+from jinja2 import meta, nodes
+
+from landscape_ray.errors import BenchmarkError, in_brief
+from landscape_ray.evaluation import Benchmark
+
+__all__ = ["ChatTemplate", "Clock", "fixed_clock"]
+
+Clock = Callable[[str], str]
+"""What a template asks for the date: from a format of `strftime` to text."""
+
+# transformers' mark of what the model says; no tag of Jinja's own.
+GENERATION_TAG = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
+PARSER = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"])  # noqa: S701 - it renders nothing
+PROBE = "landscape-ray asks where this ends"
+
+
+class ChatTemplate:
+    """The chat template that a benchmark is put to a model with: its own, or else the tokenizer's."""
+
+    def __init__(self, tokenizer: Any, benchmark: Benchmark) -> None:
+        """Find the template.
+
+        Raises:
+            BenchmarkError: There is none.
+        """
+        if benchmark.chat_template is None and tokenizer.chat_template is None:
+            msg = (
+                f"Benchmark {benchmark.name!r}: the model's tokenizer has no chat template. Give the model's own "
+                "format as benchmarks.N.chat_template (Jinja)."
+            )
+            raise BenchmarkError(msg)
+        self._tokenizer = tokenizer
+        self._benchmark = benchmark
+        self._arguments: dict[str, Any] = json.loads(benchmark.template_arguments)
+
+    @property
+    def source(self) -> str:
+        """The template, in Jinja."""
+        return str(self._tokenizer.get_chat_template(self._benchmark.chat_template))
+
+    def messages(self, text: str) -> list[dict[str, str]]:
+        """Return the conversation that a prompt is."""
+        system = self._benchmark.system_prompt
+        return [*([] if system is None else [{"role": "system", "content": system}]), {"role": "user", "content": text}]
+
+    def render(self, messages: list[dict[str, str]], clock: Clock, *, asks: bool = True) -> str:
+        """Return a conversation as text; where it `asks`, up to where the model's answer begins.
+
+        Raises:
+            BenchmarkError: The template cannot render it.
+        """
+        try:
+            text: str = self._tokenizer.apply_chat_template(
+                messages,
+                chat_template=self._benchmark.chat_template,
+                add_generation_prompt=asks,
+                tokenize=False,
+                **(self._arguments | {"strftime_now": clock}),
+            )
+        except (jinja2.TemplateError, ValueError, TypeError) as error:
+            roles = " and ".join(message["role"] for message in messages)
+            msg = (
+                f"Benchmark {self._benchmark.name!r}: the chat template cannot render a conversation of {roles}: "
+                f"{in_brief(error)}. Set system_prompt to null if the model takes none, or give another chat_template."
+            )
+            raise BenchmarkError(msg) from error
+        return text
+
+    def prompt(self, text: str, clock: Clock) -> str:
+        """Return a prompt as text, up to where the model's answer begins.
+
+        Raises:
+            BenchmarkError: The template cannot render it, or leaves something out.
+        """
+        messages = self.messages(text)
+        rendered = self.render(messages, clock)
+        if dropped := [message["role"] for message in messages if message["content"].strip() not in rendered]:
+            msg = (
+                f"Benchmark {self._benchmark.name!r}: the chat template leaves out the {' and the '.join(dropped)} "
+                "message; the model would answer something else. Set system_prompt to null if the model takes none, "
+                "or give another chat_template."
+            )
+            raise BenchmarkError(msg)
+        return rendered
+
+    def after_answer(self, clock: Clock) -> str | None:
+        """Return what the template writes after an answer of the model; None if it writes no answers."""
+        messages = [*self.messages("?"), {"role": "assistant", "content": PROBE}]
+        try:
+            _, probe, rest = self.render(messages, clock, asks=False).rpartition(PROBE)
+        except BenchmarkError:
+            return None
+        return rest if probe else None
+
+    def check_arguments(self) -> None:
+        """Refuse arguments that the template never looks at, and templates that throw dice.
+
+        Raises:
+            BenchmarkError: There is one.
+        """
+        try:
+            tree = PARSER.parse(GENERATION_TAG.sub("", self.source))
+        except jinja2.TemplateError:
+            return  # rendering says what is wrong with it
+        known = meta.find_undeclared_variables(tree)
+        if unknown := sorted(self._arguments.keys() - known):
+            msg = (
+                f"Benchmark {self._benchmark.name!r}: the chat template never looks at {unknown[0]!r} of "
+                "chat_template_kwargs, so it would have no effect. The names that it looks at are: "
+                f"{', '.join(sorted(known))}."
+            )
+            raise BenchmarkError(msg)
+        if {"lipsum", "random"} & {each.name for each in tree.find_all((nodes.Name, nodes.Filter))}:
+            msg = (
+                f"Benchmark {self._benchmark.name!r}: the chat template throws dice (Jinja's random or lipsum), so no "
+                "prompt is the same twice. Give another chat_template."
+            )
+            raise BenchmarkError(msg)
+
+
+def fixed_clock(benchmark: Benchmark) -> Clock:
+    """Return the clock of a benchmark: midnight of its day, and no other time."""
+
+    def strftime_now(form: str) -> str:
+        if benchmark.settled.date is None:
+            msg = (
+                f"Benchmark {benchmark.name!r}: the chat template asks for the date, and the benchmark has none. Set "
+                "benchmarks.N.date."
+            )
+            raise BenchmarkError(msg)
+        return datetime.fromisoformat(benchmark.settled.date).strftime(form)
+
+    return strftime_now
