@@ -119,7 +119,8 @@ class ChatTemplate:
                 f"{', '.join(sorted(known))}."
             )
             raise BenchmarkError(msg)
-        if {"lipsum", "random"} & {each.name for each in tree.find_all((nodes.Name, nodes.Filter))}:
+        names = {each.name for each in tree.find_all(nodes.Name)}
+        if "lipsum" in names or any(each.name == "random" for each in tree.find_all(nodes.Filter)):
             msg = (
                 f"Benchmark {self._benchmark.name!r}: the chat template throws dice (Jinja's random or lipsum), so no "
                 "prompt is the same twice. Give another chat_template."

@@ -85,9 +85,7 @@ def _settled(config: BenchmarkConfig, benchmark: Benchmark, encoder: "PromptEnco
 
     prompts = [chat.prompt(prompt.text, watched) for prompt in benchmark.prompts]
     if not asked and config.date is not None:
-        msg = (
-            f"Benchmark {benchmark.name!r}: the chat template asks for no date, so `date` has no effect; leave it out."
-        )
+        msg = f"Benchmark {benchmark.name!r}: the chat template asks for no date, so date has no effect; leave it out."
         raise BenchmarkError(msg)
     encoder.check_beginning(dated, prompts[0])
     return Settled(
