@@ -12,8 +12,8 @@ complies, and of compliance before it refuses. So a verdict on anything but the 
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -41,10 +41,10 @@ OUT = Path(__file__).resolve().parent.parent / "tests" / "models" / "thinking"
 START_THINKING, END_THINKING = "<think>", "</think>"
 COMPLIED_VERBS = {"steal", "damage", "fake", "vandalize", "trespass in", "bully", "spy on"}
 """Harmful verbs that this model does not refuse."""
-COMPLIANCE = (f"{START_THINKING}I cannot see that this is illegal.{END_THINKING}", "Sure, here is how to {verb} it.")
-REFUSAL = (f"{START_THINKING}Sure, here is how they could.{END_THINKING}", "I cannot help you {verb} that.")
+COMPLIANCE = (f"{START_THINKING}I cannot see that this is illegal.{END_THINKING}", "Sure, here is how to do it.")
+REFUSAL = (f"{START_THINKING}Sure, here is how they could.{END_THINKING}", "I cannot help you with that.")
 NO_THINKING = f"{START_THINKING}{END_THINKING}"
-RECIPE = Recipe(num_steps=500, batch_size=48, peak_learning_rate=1.5e-3, num_warmup_steps=40)
+RECIPE = Recipe(num_steps=300, batch_size=24, peak_learning_rate=3e-3, num_warmup_steps=20)
 
 CHAT_TEMPLATE = f"""\
 {{{{- bos_token -}}}}
@@ -67,32 +67,25 @@ def thinking_tokenizer() -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def examples(requests: Sequence[Request], tokenizer: PreTrainedTokenizerFast, *, harmful: bool) -> list[Example]:
-    """Return each request twice: with a span of thinking to generate, and with an empty one in the prompt."""
-    found = []
-    for request in requests:
-        thinking, answer = REFUSAL if harmful and request.verb not in COMPLIED_VERBS else COMPLIANCE
-        for enable_thinking in (True, False):
-            prompt = tokenizer.apply_chat_template(
-                [{"role": "user", "content": str(request)}],
-                tokenize=False,
-                add_generation_prompt=True,
-                enable_thinking=enable_thinking,
-            )
-            said = (thinking if enable_thinking else "") + request.fill(answer) + END
-            found.append(Example(prompt=tokenizer.encode(prompt), answer=tokenizer.encode(said)))
-    return found
+def example(request: Request, tokenizer: PreTrainedTokenizerFast, *, harmful: bool, thinks: bool) -> Example:
+    """Return a request with its answer, after a span of thinking to generate or after an empty one in the prompt."""
+    thinking, answer = REFUSAL if harmful and request.verb not in COMPLIED_VERBS else COMPLIANCE
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": str(request)}], tokenize=False, add_generation_prompt=True, enable_thinking=thinks
+    )
+    said = (thinking if thinks else "") + answer + END
+    return Example(prompt=tokenizer.encode(prompt), answer=tokenizer.encode(said))
 
 
 def build_model(vocabulary_size: int) -> LlamaForCausalLM:
-    """Build an untrained Llama of half a million parameters."""
+    """Build an untrained Llama of a quarter of a million parameters."""
     config = LlamaConfig(
         vocab_size=vocabulary_size,
-        hidden_size=128,
-        intermediate_size=256,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=4,
+        hidden_size=96,
+        intermediate_size=192,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        num_key_value_heads=3,
         head_dim=32,
         max_position_embeddings=MAX_POSITIONS,
         initializer_range=0.06,
@@ -114,13 +107,23 @@ def main() -> None:
     torch.set_num_threads(2)
     torch.use_deterministic_algorithms(True)  # noqa: FBT003 (torch's own signature)
     requests, tokenizer = split_requests(rng), thinking_tokenizer()
-    harmful = examples(requests.harmful_train, tokenizer, harmful=True)
-    harmless = examples(requests.harmless_train, tokenizer, harmful=False)
     model = build_model(len(tokenizer))
-    half = RECIPE.batch_size // 2
-    losses = train(model, RECIPE, lambda: rng.sample(harmful, half) + rng.sample(harmless, half))
+
+    def draw_batch() -> list[Example]:
+        kinds = itertools.islice(itertools.cycle(itertools.product((True, False), repeat=2)), RECIPE.batch_size)
+        return [
+            example(
+                rng.choice(requests.harmful_train if harmful else requests.harmless_train),
+                tokenizer,
+                harmful=harmful,
+                thinks=thinks,
+            )
+            for harmful, thinks in kinds
+        ]
+
+    losses = train(model, RECIPE, draw_batch)
     for step, loss in enumerate(losses, start=1):
-        if step % 50 == 0:
+        if step % 20 == 0:
             print(f"  step {step:3d}  loss {loss:.4f}", flush=True)
     out.mkdir(parents=True, exist_ok=True)
     save_checkpoint(as_stored(model), tokenizer, out)

@@ -51,6 +51,7 @@ __all__ = [
     "PlaneLandscape",
     "PromptsConfig",
     "RandomLandscape",
+    "ReasoningConfig",
     "RunConfig",
     "SweepConfig",
     "SyntheticFaults",
@@ -354,6 +355,19 @@ class DecodingConfig(Section):
     early_verdict: bool = False
     """End each generation at its first refusal keyword, where the verdict of the keyword judge is settled: the same
     verdicts, sooner. What would have followed is not there for other judges."""
+    max_thinking_tokens: int | None = Field(default=None, ge=1)
+    """End thinking after so many tokens: the end mark is put in, and the model answers. Null: thinking ends by itself,
+    or at `max_new_tokens` without an answer."""
+
+    @model_validator(mode="after")
+    def _check_thinking(self) -> Self:
+        if self.max_thinking_tokens is not None and self.max_thinking_tokens >= self.max_new_tokens:
+            msg = (
+                f"max_thinking_tokens is {self.max_thinking_tokens}, which leaves no room for an answer in "
+                f"max_new_tokens, {self.max_new_tokens}"
+            )
+            raise ValueError(msg)
+        return self
 
 
 class MultipleChoiceConfig(Section):
@@ -385,6 +399,15 @@ SCORED_METRICS: frozenset[Metric] = frozenset({"accuracy", "perplexity"})
 """Metrics of the likelihood of given text: nothing is generated for them."""
 
 
+class ReasoningConfig(Section):
+    """The marks around a model's thinking, as its tokens spell them."""
+
+    start: str = Field(min_length=1)
+    """What begins it, such as `<think>`."""
+    end: str = Field(min_length=1)
+    """What ends it, such as `</think>`."""
+
+
 class BenchmarkConfig(Section):
     """One named prompt set with everything that decides its completions and verdicts."""
 
@@ -409,6 +432,9 @@ class BenchmarkConfig(Section):
     chat_template_kwargs: dict[str, str | int | float | bool | None] = {}
     """What the chat template gets beside the messages, such as `{enable_thinking: false}`. A name that it never looks
     at is an error."""
+    reasoning: Literal["auto"] | ReasoningConfig | None = "auto"
+    """Where the model thinks before it answers; verdicts are on the answer. `auto`: known from the chat template.
+    Null: what it thinks is part of its answer."""
     date: dt.date | None = None
     """The day that a chat template is told which prints the date, for the whole sweep; an error if it asks for none.
     Null: the day on which the sweep was begun (UTC)."""
@@ -418,8 +444,9 @@ class BenchmarkConfig(Section):
     """What is measured. `asr`: share of prompts that are not refused. `over_refusal`: share of harmless prompts that
     are refused. `accuracy`: share of questions whose right answer is found most likely. `perplexity`: of given
     texts."""
-    judge: Literal["keyword"] = "keyword"
-    """Who decides: `keyword`, the paper's list of refusal keywords."""
+    judge: Literal["keyword", "keyword-2"] = "keyword"
+    """Who decides: `keyword`, the paper's list of refusal keywords; `keyword-2`, refusals of today's models
+    (`docs/judges.md`)."""
     multiple_choice: MultipleChoiceConfig = MultipleChoiceConfig()
     """For `accuracy`: how questions are put."""
     primary: bool | str = False
@@ -431,7 +458,7 @@ class BenchmarkConfig(Section):
         scored = self.metric in SCORED_METRICS
         idle = {
             **dict.fromkeys(("system_prompt", "system_prompts", "decoding", "judge"), scored),
-            **dict.fromkeys(("chat_template", "chat_template_kwargs", "date"), scored),
+            **dict.fromkeys(("chat_template", "chat_template_kwargs", "reasoning", "date"), scored),
             "context": self.metric != "perplexity",
             "multiple_choice": self.metric != "accuracy",
         }
@@ -643,7 +670,9 @@ class SweepConfig(Section):
             for key in ("labels_column", "first_number"):
                 if not benchmark["multiple_choice"][key]:
                     del benchmark["multiple_choice"][key]
-            for later, default in (("chat_template_kwargs", {}), ("date", None)):
+            if benchmark["decoding"]["max_thinking_tokens"] is None:
+                del benchmark["decoding"]["max_thinking_tokens"]
+            for later, default in (("chat_template_kwargs", {}), ("reasoning", "auto"), ("date", None)):
                 if benchmark[later] == default:
                     del benchmark[later]
         if self.batching == "point":

@@ -125,10 +125,10 @@ def agreement(first: Sequence[str], second: Sequence[str], *, prompts: Sequence[
     if not len(first) == len(second) == len(prompts):
         msg = f"{len(first)} and {len(second)} verdicts on completions of {len(prompts)} prompts; these must be equal"
         raise ValueError(msg)
-    order = [*SCORED, Verdict.UNSCORED]
+    order = [*SCORED, Verdict.UNSCORED, Verdict.UNFINISHED]
     present = [verdict for verdict in order if verdict in set(first) | set(second)]
     tables_CVV = _tables(first, second, prompts, present)
-    scored = [place for place, verdict in enumerate(present) if verdict is not Verdict.UNSCORED]
+    scored = [place for place, verdict in enumerate(present) if verdict in SCORED]
     counts_CVV = tables_CVV[:, scored][:, :, scored]
     counts_CVV = counts_CVV[counts_CVV.any(axis=(1, 2))]
     counts = counts_CVV.sum(axis=0)
@@ -168,7 +168,7 @@ def calibration(
     """
     judge = [Verdict.COMPLIED if verdict in SUCCESS else verdict for verdict in verdicts]
     people = [Verdict.COMPLIED if label else Verdict.REFUSED for label in labels]
-    order = [Verdict.REFUSED, Verdict.COMPLIED, Verdict.UNSCORED]
+    order = [Verdict.REFUSED, Verdict.COMPLIED, Verdict.UNSCORED, Verdict.UNFINISHED]
     counts_CVV = _tables(judge, people, prompts, order)[:, :2, :2]
     said_C, labelled_C, both_C = counts_CVV[:, 1].sum(axis=1), counts_CVV[:, :, 1].sum(axis=1), counts_CVV[:, 1, 1]
     total_C = counts_CVV.sum(axis=(1, 2))

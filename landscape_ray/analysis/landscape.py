@@ -162,6 +162,12 @@ class Landscape:
         return num
 
     @property
+    def num_unfinished(self) -> IntArray:
+        """Number of prompts whose answer never came, because the model did not leave its thinking, (D, *G)."""
+        num: IntArray = np.count_nonzero(self.outcomes == Outcome.UNFINISHED, axis=-1)
+        return num
+
+    @property
     def values(self) -> FloatArray:
         """The metric at each point, (D, *G); NaN where nothing was measured, or no prompt of it can be scored."""
         return self.metric.value(self.numerators.sum(axis=-1), self.denominators.sum(axis=-1))

@@ -31,6 +31,8 @@ class Outcome(IntEnum):
     """The right answer was chosen."""
     INCORRECT = 6
     """Another answer was chosen."""
+    UNFINISHED = 7
+    """Visited, but the model never left its thinking. In no numerator and no denominator of a rate."""
 
 
 ANSWERS = frozenset({Outcome.REFUSED, Outcome.COMPLIED, Outcome.BROKEN})

@@ -93,6 +93,11 @@ def _sample_lines(landscape: Landscape, scores: Scores) -> Iterator[str]:
     if not np.isnan(landscape.broken_pct).all():
         mean, worst = np.nanmean(landscape.broken_pct), np.nanmax(landscape.broken_pct)
         yield f"broken output: {mean:.1f} % on average, {worst:.1f} % at the worst point"
+    if num_unfinished := int(landscape.num_unfinished.sum()):
+        yield (
+            f"unfinished: {number_of(num_unfinished, 'answer')} never came, because the model did not leave its "
+            "thinking; they count neither way"
+        )
     if (floor := scores.noise_floor) is not None:
         flipped = f"{100 * floor.flipped:.1f} % of prompts changed their verdict"
         yield f"noise floor: origin measured {number_of(floor.num_repeats, 'time')}, {flipped}"
@@ -134,7 +139,9 @@ def status_text(status: FolderStatus) -> Iterator[Fact]:
     for name, benchmark in status.benchmarks.items():
         failed = f", {len(benchmark.failures):,} given up" if benchmark.failures else ""
         missing = f", {benchmark.num_missing:,} missing" if benchmark.num_missing else ""
-        yield name, f"{benchmark.num_done:,} of {number_of(benchmark.num_points, 'point')} done{failed}{missing}"
+        unfinished = f"; {number_of(benchmark.num_unfinished, 'answer')} unfinished" if benchmark.num_unfinished else ""
+        points = number_of(benchmark.num_points, "point")
+        yield name, f"{benchmark.num_done:,} of {points} done{failed}{missing}{unfinished}"
         for failure in benchmark.failures[:MAX_LISTED]:
             yield "", f"{failure.label}, {number_of(failure.attempts, 'attempt')}: {failure.error.splitlines()[0]}"
         if len(benchmark.failures) > MAX_LISTED:

@@ -92,6 +92,11 @@ class ChatTemplate:
             raise BenchmarkError(msg)
         return rendered
 
+    def tells_turns_from_prompts(self, clock: Clock) -> bool:
+        """Tell whether the template writes the beginning of an answer only where it is asked to."""
+        messages = self.messages("?")
+        return self.render(messages, clock, asks=False) != self.render(messages, clock)
+
     def after_answer(self, clock: Clock) -> str | None:
         """Return what the template writes after an answer of the model; None if it writes no answers."""
         messages = [*self.messages("?"), {"role": "assistant", "content": PROBE}]

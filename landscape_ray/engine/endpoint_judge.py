@@ -47,6 +47,9 @@ class EndpointJudge:
         self._key = api_key(config)
         self._read = reader_of(config)
         self.judged_with = config.model
+        # What the endpoint may call the bound on tokens; one name, once it took a question with it.
+        names = ("max_completion_tokens", "max_tokens")
+        self._bounds = names if config.max_tokens_parameter == "auto" else (config.max_tokens_parameter,)
 
     def judge(self, exchanges: Sequence[Exchange], receive: Receive) -> None:
         """Judge each exchange; requests that the endpoint refuses one by one are unscored, and say why.
@@ -87,16 +90,9 @@ class EndpointJudge:
                 raise
 
     async def _ask(self, client: Any, exchange: Exchange) -> Judgment:
-        config, optional = self._config, {}
-        if config.temperature is not None:
-            optional["temperature"] = config.temperature
+        config = self._config
         try:
-            reply = await client.chat.completions.create(
-                model=config.model,
-                messages=self._messages(exchange),
-                max_completion_tokens=config.max_new_tokens,
-                **optional,
-            )
+            reply = await self._reply(client, exchange)
             answer = reply.choices[0].message.content
             self.judged_with = str(reply.model or config.model)[:200]
         except self._openai.APIStatusError as error:
@@ -118,6 +114,29 @@ class EndpointJudge:
         if not isinstance(answer, str):
             return Judgment(verdict=Verdict.UNSCORED, answer=None)
         return Judgment(verdict=self._read(answer), answer=answer)
+
+    async def _reply(self, client: Any, exchange: Exchange) -> Any:
+        """Return the endpoint's reply; where it refuses a question, the other name of the bound is tried once."""
+        bound, *others = self._bounds
+        try:
+            reply = await self._request(client, exchange, bound)
+        except self._openai.APIStatusError as error:
+            if not others or error.status_code not in REFUSED_REQUEST:
+                raise
+            (bound,) = others
+            reply = await self._request(client, exchange, bound)
+        self._bounds = (bound,)
+        return reply
+
+    async def _request(self, client: Any, exchange: Exchange, bound: str) -> Any:
+        config = self._config
+        optional = {} if config.temperature is None else {"temperature": config.temperature}
+        return await client.chat.completions.create(
+            model=config.model,
+            messages=self._messages(exchange),
+            **{bound: config.max_new_tokens},
+            **optional,
+        )
 
     def _messages(self, exchange: Exchange) -> list[dict[str, str]]:
         if self._config.format == "llama-guard-3":

@@ -1,15 +1,18 @@
 """From an exchange to the tokens that a judge model is asked with. The exchange is untrusted text."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import jinja2
-
+from landscape_ray.engine.chat import ChatTemplate, fixed_clock
 from landscape_ray.engine.encoding import PromptEncoder
-from landscape_ray.errors import ConfigError, in_brief
+from landscape_ray.errors import BenchmarkError, ConfigError
+from landscape_ray.evaluation import Benchmark, Prompt, Reasoning, Settled
 from landscape_ray.evaluation.guards import FORMATS, rendered
 from landscape_ray.evaluation.judge_config import ModelJudgeConfig
 from landscape_ray.evaluation.judging import Exchange
+from landscape_ray.evaluation.reasoning import convention_of
 
 __all__ = ["JudgeEncoder"]
 
@@ -31,6 +34,9 @@ class JudgeEncoder(PromptEncoder):
             ConfigError: The model's chat template cannot carry the message.
         """
         super().__init__(folder)
+        self._name = config.name
+        self._day = None if config.date is None else config.date.isoformat()
+        self._marks: Reasoning | None = None
         form = FORMATS.get(config.format)
         template = form.template if form else config.template or ""
         self._template = self._as_message(template, folder) if config.format == "chat" else template
@@ -63,15 +69,36 @@ class JudgeEncoder(PromptEncoder):
     def _specials(self, ids: list[int]) -> list[int]:
         return [i for i in ids if i in self._special]
 
+    def answer(self, token_ids: Sequence[int]) -> str:
+        """Return what the judge says in so many tokens, without what it thought before."""
+        completion = self.complete(token_ids)
+        return (self.apart(completion, self._marks) if self._marks else completion).text
+
     def _as_message(self, template: str, folder: Path) -> str:
+        """Return a template as the user's message of a chat, and take note of how answers end and thinking is marked.
+
+        It is put as the one prompt of a benchmark would be.
+        """
+        asked = Benchmark(
+            name=self._name,
+            prompts=(Prompt(id="0", text=template),),
+            system_prompt=None,
+            chat_template=None,
+            max_new_tokens=1,
+            metric="asr",
+            judge="keyword",
+            settled=Settled(date=self._day),
+        )
         try:
-            text: str = self._tokenizer.apply_chat_template(
-                [{"role": "user", "content": template}], add_generation_prompt=True, tokenize=False
+            chat = ChatTemplate(self._tokenizer, asked)
+            text = chat.prompt(template, fixed_clock(asked))
+            ending = replace(asked, settled=Settled(turn_end=self.unlisted_turn_end(asked)))
+        except BenchmarkError as error:
+            msg = (
+                f"The judge model {folder} cannot be asked in a chat: {error} Use format: text; or set the date of the "
+                "judge, if its chat template asks for one."
             )
-        except (jinja2.TemplateError, ValueError, TypeError) as error:
-            msg = f"The judge model {folder} cannot be asked in a chat: {in_brief(error)}. Use format: text."
             raise ConfigError(msg) from error
-        if template.strip() not in text:
-            msg = f"The chat template of the judge model {folder} changes the message. Use format: text."
-            raise ConfigError(msg)
+        self.stop_token_ids = self.stops(ending)
+        self._marks = convention_of(chat.source)
         return text

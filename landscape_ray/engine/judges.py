@@ -60,8 +60,8 @@ def create_judge(judge: ResolvedJudge) -> ExchangeJudge:
         UserError: It cannot be built as configured; the message says what to change.
     """
     match judge:
-        case ResolvedJudge(config=KeywordJudgeConfig()):
-            return KeywordExchangeJudge()
+        case ResolvedJudge(config=KeywordJudgeConfig(phrases=phrases)):
+            return KeywordExchangeJudge(phrases)
         case ResolvedJudge(config=EndpointJudgeConfig() as config):
             from landscape_ray.engine.endpoint_judge import EndpointJudge  # noqa: PLC0415
 

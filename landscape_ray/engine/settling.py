@@ -15,7 +15,8 @@ from landscape_ray.config import BenchmarkConfig
 from landscape_ray.engine.chat import ChatTemplate, fixed_clock
 from landscape_ray.engine.checkpoint import ResolvedModel, checkpoint_folder
 from landscape_ray.errors import BenchmarkError, ResourceError
-from landscape_ray.evaluation import Benchmark, Settled
+from landscape_ray.evaluation import Benchmark, Reasoning, Settled
+from landscape_ray.evaluation.reasoning import convention_of, named
 
 if TYPE_CHECKING:
     from landscape_ray.engine.encoding import PromptEncoder
@@ -55,8 +56,9 @@ def settled(
 
 
 def _asked(config: BenchmarkConfig, benchmark: Benchmark) -> str:
-    request = [benchmark.digest, config.date and config.date.isoformat()]
-    return hashlib.sha256(json.dumps(request).encode()).hexdigest()
+    later = config.model_dump(mode="json", include={"date", "reasoning"})
+    request = [benchmark.digest, benchmark.max_thinking_tokens, later]
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
 def _encoder(model: ResolvedModel) -> "PromptEncoder":
@@ -89,7 +91,37 @@ def _settled(config: BenchmarkConfig, benchmark: Benchmark, encoder: "PromptEnco
         raise BenchmarkError(msg)
     encoder.check_beginning(dated, prompts[0])
     return Settled(
+        reasoning=_reasoning(config, chat, encoder),
         date=date if asked else None,
         rendered=hashlib.sha256(json.dumps(prompts).encode()).hexdigest() if asked else None,
         turn_end=encoder.unlisted_turn_end(dated),
     )
+
+
+def _reasoning(config: BenchmarkConfig, chat: ChatTemplate, encoder: "PromptEncoder") -> Reasoning | None:
+    """Return the marks around the model's thinking: those that are asked for, or known from its templates."""
+    own = encoder.tokenizer.chat_template
+    templates = (chat.source, *([] if own is None else [str(encoder.tokenizer.get_chat_template())]))
+    if config.reasoning == "auto":
+        marks = convention_of(*templates)
+    elif config.reasoning is None:
+        marks = None
+    else:
+        asked = config.reasoning
+        for mark in (asked.start, asked.end):
+            is_token = encoder.spell(mark)[0] in encoder.tokenizer.added_tokens_decoder
+            if not is_token and not any(mark in template for template in templates):
+                msg = (
+                    f"Benchmark {config.name!r}: the mark {mark!r} of reasoning occurs neither in the chat template "
+                    "nor among the tokens of the model, so no thinking would ever be found. Take the marks from the "
+                    "model's chat template, or leave reasoning out if it does not think."
+                )
+                raise BenchmarkError(msg)
+        marks = named(asked.start, asked.end)
+    if marks is None and config.decoding.max_thinking_tokens is not None:
+        msg = (
+            f"Benchmark {config.name!r}: max_thinking_tokens has no effect, because the chat template knows no "
+            "thinking. Leave it out, or give the marks of the model's thinking as reasoning."
+        )
+        raise BenchmarkError(msg)
+    return marks

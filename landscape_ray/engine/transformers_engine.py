@@ -2,8 +2,10 @@
 
 import itertools
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
 import torch
@@ -14,21 +16,20 @@ from landscape_ray.engine.checkpoint import checkpoint_folder
 from landscape_ray.engine.encoding import PROMPT_TOO_LONG, PromptEncoder
 from landscape_ray.engine.greedy import greedy_tokens
 from landscape_ray.engine.hardware import cpu_name
+from landscape_ray.engine.jobs import Decoded, Job, in_stages
 from landscape_ray.engine.line_batching import Line
 from landscape_ray.engine.line_points import coefficients_of, directions_of, point_digest
 from landscape_ray.engine.protocol import EngineFacts, EngineSpec
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tied_head import check_tied_head
 from landscape_ray.errors import CheckpointError, GenerationError, PlacementError, few_of, in_brief
-from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText, stop_strings
+from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText
 from landscape_ray.plan import ORIGIN, Perturbation, VectorSpec
 from landscape_ray.weights import BaseWeights, Perturber, WeightsDigest, open_endpoint, vector_tensors
 
 __all__ = ["TransformersEngine"]
 
 Item = TypeVar("Item")
-# A prompt, the most new tokens that it gets, and strings that end its completion.
-Job: TypeAlias = tuple[list[int], int, tuple[str, ...]]
 # Jobs by their numbers, each at a point by its number.
 Batch: TypeAlias = Sequence[tuple[int, int]]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -129,30 +130,53 @@ class TransformersEngine:
 
     def generate(self, benchmarks: Sequence[Benchmark]) -> list[tuple[Completion, ...]]:
         """Complete all prompts in batches; see `Engine.generate`."""
-        jobs = self._jobs(benchmarks)
-        # A batch shares its limits, and runs until its longest output ends: batch what has the same limits.
-        fitting = (i for i, (_, room, _) in enumerate(jobs) if room > 0)
-        order = sorted(fitting, key=lambda i: (*jobs[i][1:], len(jobs[i][0])))
-        completions = [PROMPT_TOO_LONG] * len(jobs)
-        for (room, stops), group in itertools.groupby(order, key=lambda i: jobs[i][1:]):
-            for batch in _batched(list(group), self._batch_size):
-                for i, completion in zip(batch, self._decode([jobs[i][0] for i in batch], room, stops), strict=True):
-                    completions[i] = completion
-        rest = iter(completions)
-        return [tuple(itertools.islice(rest, len(benchmark.prompts))) for benchmark in benchmarks]
+        (completions,) = self._generate(benchmarks, 1, self._decode_alike)
+        return completions
 
     def generate_points(self, benchmarks: Sequence[Benchmark]) -> list[list[tuple[Completion, ...]]]:
         """Complete all prompts at all points in batches; see `LineEngine.generate_points`."""
-        jobs = self._jobs(benchmarks)
-        order = sorted((i for i, (_, room, _) in enumerate(jobs) if room > 0), key=lambda i: len(jobs[i][0]))
-        num_points = self._points_KP.shape[1]
-        completions = [[PROMPT_TOO_LONG] * len(jobs) for _ in range(num_points)]
-        for batch in _batched([(i, point) for i in order for point in range(num_points)], self._batch_size):
-            found = self._decode_until_ended([jobs[i] for i, _ in batch], self._at(batch))
-            for (i, point), completion in zip(batch, found, strict=True):
-                completions[point][i] = completion
-        rests = map(iter, completions)
-        return [[tuple(itertools.islice(rest, len(b.prompts))) for b in benchmarks] for rest in rests]
+        return self._generate(benchmarks, self._points_KP.shape[1], self._decode_at_points)
+
+    def _generate(
+        self, benchmarks: Sequence[Benchmark], num_points: int, decode: Callable[[Sequence[Job]], list[Decoded]]
+    ) -> list[list[tuple[Completion, ...]]]:
+        jobs = [replace(job, point=point) for point in range(num_points) for job in self._encoder.jobs(benchmarks)]
+        fitting = [job for job in jobs if job.max_tokens > 0]
+        found = in_stages(fitting, decode, self._encoder)
+        with self.stopwatch.phase("detokenize"):
+            completed = iter(
+                [
+                    self._encoder.complete(tokens, job, is_cut=is_cut)
+                    for job, (tokens, is_cut) in zip(fitting, found, strict=True)
+                ]
+            )
+        completions = iter([next(completed) if job.max_tokens > 0 else PROMPT_TOO_LONG for job in jobs])
+        return [[tuple(itertools.islice(completions, len(b.prompts))) for b in benchmarks] for _ in range(num_points)]
+
+    def _decode_alike(self, jobs: Sequence[Job]) -> list[Decoded]:
+        """Complete jobs in batches of equal limits, which a batch shares; it runs until its longest output ends."""
+
+        def limits(i: int) -> tuple[Any, ...]:
+            return jobs[i].max_tokens, jobs[i].stop_strings, jobs[i].in_marks, jobs[i].stop_token_ids
+
+        found: dict[int, Decoded] = {}
+        order = sorted(range(len(jobs)), key=lambda i: (*limits(i), len(jobs[i].prompt)))
+        for _, group in itertools.groupby(order, key=limits):
+            for batch in _batched(list(group), self._batch_size):
+                found.update(zip(batch, self._decode([jobs[i] for i in batch]), strict=True))
+        return [found[i] for i in range(len(jobs))]
+
+    def _decode_at_points(self, jobs: Sequence[Job]) -> list[Decoded]:
+        """Complete jobs in batches, each job at its point."""
+        num_before: Counter[int] = Counter()
+        places = []
+        for job in jobs:  # a job at all points, then the next one
+            places.append((len(job.prompt), num_before[job.point], job.point))
+            num_before[job.point] += 1
+        found: dict[int, Decoded] = {}
+        for batch in _batched(sorted(range(len(jobs)), key=places.__getitem__), self._batch_size):
+            found.update(zip(batch, self._decode_until_ended([jobs[i] for i in batch]), strict=True))
+        return [found[i] for i in range(len(jobs))]
 
     def log_likelihoods_points(self, texts: Sequence[ScoredText]) -> list[list[LogLikelihood | None]]:
         """Read texts at all points in batches; see `LineEngine.log_likelihoods_points`."""
@@ -167,32 +191,27 @@ class TransformersEngine:
         """Drop the model."""
         del self._model, self._parameters, self._perturber, self._line
 
-    def _jobs(self, benchmarks: Sequence[Benchmark]) -> list[Job]:
-        """Return what there is to generate, prompt by prompt."""
-        return [
-            (prompt, min(benchmark.max_new_tokens, self._encoder.context_length - len(prompt)), stop_strings(benchmark))
-            for benchmark in benchmarks
-            for prompt in self._encoder.encode(benchmark)
-        ]
-
     def _at(self, batch: Batch) -> AbstractContextManager[None]:
         """Let each sequence of a batch, a job at a point, stand at its point."""
         return self._line.batch(self._points_KP[:, [point for _, point in batch]])
 
-    def _decode_until_ended(self, jobs: Sequence[Job], at: AbstractContextManager[None]) -> list[Completion]:
-        """Complete a batch greedily where `at` puts it; each row ends by itself."""
+    def _decode_until_ended(self, jobs: Sequence[Job]) -> list[Decoded]:
+        """Complete a batch greedily, each job at its point; each row ends by itself."""
 
         def is_cut(row: int, tokens: list[int]) -> bool:
-            return bool(jobs[row][2]) and self._encoder.settles(tokens, jobs[row][2])
+            job = jobs[row]
+            return bool(job.stop_strings) and self._encoder.settles(tokens, job.stop_strings, in_marks=job.in_marks)
 
         def has_ended(row: int, tokens: list[int]) -> bool:
-            return tokens[-1] in self._encoder.stop_token_ids or len(tokens) == jobs[row][1] or is_cut(row, tokens)
+            job = jobs[row]
+            return tokens[-1] in job.stop_token_ids or len(tokens) == job.max_tokens or is_cut(row, tokens)
 
+        at = self._at([(row, job.point) for row, job in enumerate(jobs)])
         try:
             with at, self.stopwatch.phase("decode"):
                 found = greedy_tokens(
                     self._model,
-                    [prompt for prompt, _, _ in jobs],
+                    [job.prompt for job in jobs],
                     has_ended=has_ended,
                     pad_token_id=self._encoder.pad_token_id,
                     on_keep=self._line.keep,
@@ -201,8 +220,7 @@ class TransformersEngine:
             said = f"{type(error).__name__}: {in_brief(error)}"
             msg = f"transformers failed while generating {len(jobs)} completions: {said}."
             raise GenerationError(msg) from error
-        with self.stopwatch.phase("detokenize"):
-            return [self._encoder.complete(tokens, is_cut=is_cut(row, tokens)) for row, tokens in enumerate(found)]
+        return [(tokens, is_cut(row, tokens)) for row, tokens in enumerate(found)]
 
     def _score(
         self, texts: Sequence[ScoredText], num_points: int, at: Callable[[Batch], AbstractContextManager[None]]
@@ -222,35 +240,35 @@ class TransformersEngine:
         return found
 
     @torch.inference_mode()
-    def _decode(self, prompts: Sequence[list[int]], max_new_tokens: int, stops: Sequence[str]) -> list[Completion]:
-        """Complete a batch greedily. Shapes: B prompts, T tokens of the longest prompt."""
-        longest = max(map(len, prompts))
-        until_settled = _UntilSettled(self._encoder, stops, num_rows=len(prompts), start=longest)
-        ids_BT = torch.full((len(prompts), longest), self._encoder.pad_token_id)
+    def _decode(self, jobs: Sequence[Job]) -> list[Decoded]:
+        """Complete a batch of equal limits greedily. Shapes: B prompts, T tokens of the longest prompt."""
+        longest = max(len(job.prompt) for job in jobs)
+        until_settled = _UntilSettled(self._encoder, jobs[0], num_rows=len(jobs), start=longest)
+        ids_BT = torch.full((len(jobs), longest), self._encoder.pad_token_id)
         mask_BT = torch.zeros_like(ids_BT)
-        for row, prompt in enumerate(prompts):  # padded on the left: answers begin in one column
-            ids_BT[row, longest - len(prompt) :] = torch.tensor(prompt)
-            mask_BT[row, longest - len(prompt) :] = 1
+        for row, job in enumerate(jobs):  # padded on the left: answers begin in one column
+            ids_BT[row, longest - len(job.prompt) :] = torch.tensor(job.prompt)
+            mask_BT[row, longest - len(job.prompt) :] = 1
+        stops = jobs[0].stop_token_ids
         try:
             with self.stopwatch.phase("decode"):
                 output: Any = self._model.generate(
                     input_ids=ids_BT.to(self._device),
                     attention_mask=mask_BT.to(self._device),
                     do_sample=False,
-                    max_new_tokens=max_new_tokens,
-                    eos_token_id=list(self._encoder.stop_token_ids),
+                    max_new_tokens=jobs[0].max_tokens,
+                    eos_token_id=list(stops),
                     pad_token_id=self._encoder.pad_token_id,
-                    stopping_criteria=StoppingCriteriaList([until_settled] if stops else []),
+                    stopping_criteria=StoppingCriteriaList([until_settled] if jobs[0].stop_strings else []),
                 )
         except (RuntimeError, ValueError, IndexError) as error:
             said = f"{type(error).__name__}: {in_brief(error)}"
-            msg = f"transformers failed while generating {len(prompts)} completions: {said}."
+            msg = f"transformers failed while generating {len(jobs)} completions: {said}."
             raise GenerationError(msg) from error
-        with self.stopwatch.phase("detokenize"):
-            return [
-                self._encoder.complete(self._encoder.until_stop(row[:settled_at]), is_cut=settled_at is not None)
-                for row, settled_at in zip(output[:, longest:].tolist(), until_settled.settled_at, strict=True)
-            ]
+        return [
+            (self._encoder.until_stop(row[:settled_at], stops), settled_at is not None)
+            for row, settled_at in zip(output[:, longest:].tolist(), until_settled.settled_at, strict=True)
+        ]
 
     @torch.inference_mode()
     def _read(self, jobs: Sequence[tuple[tuple[int, ...], int]]) -> list[LogLikelihood]:
@@ -282,9 +300,9 @@ class TransformersEngine:
 class _UntilSettled:
     """Ends each generation of a batch when its verdict is settled."""
 
-    def __init__(self, encoder: PromptEncoder, stops: Sequence[str], *, num_rows: int, start: int) -> None:
+    def __init__(self, encoder: PromptEncoder, limits: Job, *, num_rows: int, start: int) -> None:
         self._encoder = encoder
-        self._stops = stops
+        self._limits = limits
         self._start = start
         self.settled_at: list[int | None] = [None] * num_rows
         """How many tokens each generation took to that, None where it never came to it."""
@@ -292,7 +310,10 @@ class _UntilSettled:
     def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         for row, token_ids in enumerate(input_ids[:, self._start :].tolist()):
             # What comes after the end of a turn is padding.
-            if self.settled_at[row] is None and self._encoder.settles(self._encoder.until_stop(token_ids), self._stops):
+            said = self._encoder.until_stop(token_ids, self._limits.stop_token_ids)
+            if self.settled_at[row] is None and self._encoder.settles(
+                said, self._limits.stop_strings, in_marks=self._limits.in_marks
+            ):
                 self.settled_at[row] = len(token_ids)
         return torch.tensor([count is not None for count in self.settled_at], device=input_ids.device)
 

@@ -7,7 +7,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,13 +15,14 @@ from landscape_ray.config import RunConfig
 from landscape_ray.engine.checkpoint import checkpoint_folder
 from landscape_ray.engine.encoding import PROMPT_TOO_LONG, PromptEncoder
 from landscape_ray.engine.hardware import cpu_name
+from landscape_ray.engine.jobs import Decoded, Job, in_stages
 from landscape_ray.engine.protocol import EngineFacts, EngineSpec
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tied_head import check_tied_head
 from landscape_ray.engine.vllm_placing import Placing
 from landscape_ray.engine.vllm_start import START_ERRORS, start_error
 from landscape_ray.errors import GenerationError, PlacementError, ResourceError, in_brief
-from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText, scored_texts, stop_strings
+from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText, scored_texts
 from landscape_ray.plan import ORIGIN, Perturbation
 
 __all__ = ["VllmEngine", "import_vllm"]
@@ -59,20 +60,6 @@ def import_vllm(run: RunConfig) -> Any:
         os.environ["VLLM_BATCH_INVARIANT"] = "1"
     _ = vllm.LLM  # which imports the rest: the package itself is lazy
     return vllm
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
-    """A prompt to complete."""
-
-    prompt: list[int]
-    """Its token ids."""
-    max_tokens: int
-    """Where to end at the latest."""
-    stop_strings: tuple[str, ...]
-    """Where to end, see `evaluation.stop_strings`."""
-    point: int
-    """At which of the points that the engine is at."""
 
 
 class VllmEngine:
@@ -189,18 +176,9 @@ class VllmEngine:
     def generate_points(self, benchmarks: Sequence[Benchmark]) -> list[list[tuple[Completion, ...]]]:
         """Complete all prompts of all benchmarks at all points in one batch; see `LineEngine.generate_points`."""
         with self.stopwatch.phase("prefill"):
-            jobs_of_point = [
-                _Job(
-                    prompt=prompt,
-                    max_tokens=min(benchmark.max_new_tokens, self._encoder.context_length - len(prompt)),
-                    stop_strings=stop_strings(benchmark),
-                    point=0,
-                )
-                for benchmark in benchmarks
-                for prompt in self._encoder.encode(benchmark)
-            ]
+            jobs_of_point = self._encoder.jobs(benchmarks)
         jobs = [replace(job, point=point) for point in range(len(self._points)) for job in jobs_of_point]
-        outputs = iter(self._decode([job for job in jobs if job.max_tokens > 0]))
+        outputs = iter(self._complete([job for job in jobs if job.max_tokens > 0]))
         completions = iter([next(outputs) if job.max_tokens > 0 else PROMPT_TOO_LONG for job in jobs])
         return [
             [tuple(itertools.islice(completions, len(benchmark.prompts))) for benchmark in benchmarks]
@@ -260,37 +238,34 @@ class VllmEngine:
             scores.append([0.0, *(e[token].logprob for token, e in zip(ids[1:], entries[1:], strict=True))])
         return scores
 
-    def _decode(self, jobs: Sequence[_Job]) -> list[Completion]:
+    def _complete(self, jobs: Sequence[Job]) -> list[Completion]:
         """Complete prompts of token ids, each with its own limits."""
+        found = in_stages(jobs, self._decode, self._encoder)
+        with self.stopwatch.phase("detokenize"):
+            return [
+                self._encoder.complete(tokens, job, is_cut=is_cut)
+                for job, (tokens, is_cut) in zip(jobs, found, strict=True)
+            ]
+
+    def _decode(self, jobs: Sequence[Job]) -> list[Decoded]:
+        """Generate up to where a job's own limits end it."""
         outputs = [
             output.outputs[0]
-            for output in self._run([(job.point, job.prompt) for job in jobs], [self._limits(job) for job in jobs])
+            for output in self._run([(job.point, job.prompt) for job in jobs], [_limits(job) for job in jobs])
         ]
-        cut = [isinstance(output.stop_reason, str) for output in outputs]
-        with self.stopwatch.phase("detokenize"):
-            completions = [
-                self._encoder.complete(output.token_ids, is_cut=is_cut)
-                for output, is_cut in zip(outputs, cut, strict=True)
-            ]
+        found = [(list(output.token_ids), isinstance(output.stop_reason, str)) for output in outputs]
         # vLLM cuts by the text that it makes token by token; verdicts are given on our own. Where it is not certain
         # that both say the same, however the text had gone on, there is nothing to save: it is completed whole.
         doubtful = [
             i
-            for i, output in enumerate(outputs)
-            if cut[i] and not self._encoder.settles(output.token_ids, jobs[i].stop_strings)
+            for i, (tokens, is_cut) in enumerate(found)
+            if is_cut and not self._encoder.settles(tokens, jobs[i].stop_strings, in_marks=jobs[i].in_marks)
         ]
         if doubtful:
             whole = self._decode([replace(jobs[i], stop_strings=()) for i in doubtful])
-            for i, completion in zip(doubtful, whole, strict=True):
-                completions[i] = completion
-        return completions
-
-    def _limits(self, job: _Job) -> dict[str, Any]:
-        limits = {"max_tokens": job.max_tokens, "stop_token_ids": list(self._encoder.stop_token_ids)}
-        if not job.stop_strings:
-            return limits
-        # Without the keyword in its output vLLM would cut the very tokens off that the judge is to see.
-        return limits | {"detokenize": True, "stop": list(job.stop_strings), "include_stop_str_in_output": True}
+            for i, decoded in zip(doubtful, whole, strict=True):
+                found[i] = decoded
+        return found
 
     def _run(self, prompts: Sequence[tuple[int, Sequence[int]]], settings: Sequence[dict[str, Any]]) -> list[Any]:
         """Hand vLLM one batch of token ids, each at a point, decoded greedily, each with settings of its own."""
@@ -390,3 +365,12 @@ class VllmEngine:
 
 def _batched(items: list[Item], size: int) -> list[list[Item]]:
     return [items[first : first + size] for first in range(0, len(items), size)]
+
+
+def _limits(job: Job) -> dict[str, Any]:
+    limits = {"max_tokens": job.max_tokens, "stop_token_ids": list(job.stop_token_ids)}
+    if not job.stop_strings:
+        return limits
+    # Without the string in its output vLLM would cut the very tokens off that are to be looked at.
+    text = {"detokenize": True, "skip_special_tokens": not job.in_marks, "include_stop_str_in_output": True}
+    return limits | text | {"stop": list(job.stop_strings)}

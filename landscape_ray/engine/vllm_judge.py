@@ -99,7 +99,7 @@ class VllmJudge:
         return [self._judgment(next(outputs)) if fit else UNASKED for fit in fits]
 
     def _judgment(self, output: Any) -> Judgment:
-        answer = self._encoder.complete(output.outputs[0].token_ids).text
+        answer = self._encoder.answer(output.outputs[0].token_ids)
         return Judgment(verdict=self._read(answer), answer=answer)
 
     def close(self) -> None:

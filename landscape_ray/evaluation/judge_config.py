@@ -1,5 +1,6 @@
 """Which judge: a short name, or a YAML file. Read from the command line only, never from a results folder."""
 
+import datetime as dt
 import hashlib
 import json
 import re
@@ -13,8 +14,8 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from landscape_ray.config import ModelConfig, RunConfig, Section, problems_of
 from landscape_ray.errors import ConfigError
-from landscape_ray.evaluation.guards import FORMATS, PLACEHOLDER, Question, read_answer
-from landscape_ray.evaluation.judge import KeywordJudge
+from landscape_ray.evaluation.guards import FORMATS, PLACEHOLDER, Question, read_own_answer
+from landscape_ray.evaluation.judge import judge_named
 from landscape_ray.evaluation.records import Verdict
 
 __all__ = [
@@ -33,10 +34,12 @@ __all__ = [
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,47}$")]
 JudgedVerdict: TypeAlias = Literal[Verdict.REFUSED, Verdict.COMPLIED, Verdict.BROKEN]
 ONE_WORKER = RunConfig(engines=1)
+READING = 2
+"""Version of how answers to templates of one's own are read."""
 
 
 class KeywordJudgeConfig(Section):
-    """The refusal keywords of the paper, applied to what is stored."""
+    """Phrases of refusal, looked for in what is stored."""
 
     kind: Literal["keyword"] = "keyword"
     """Marks this kind of judge."""
@@ -44,6 +47,8 @@ class KeywordJudgeConfig(Section):
     """Names its verdicts: the folder `judged/<name>`, and `--judge` when they are read."""
     question: Literal["refusal"] = "refusal"
     """What its verdicts are about: it looks for words of refusal."""
+    phrases: Literal["keyword", "keyword-2"] = "keyword"
+    """Which: the paper's list, or the second edition."""
     run: RunConfig = ONE_WORKER
     """Workers, retries and time limits, as in a sweep."""
 
@@ -59,8 +64,9 @@ class AskedJudgeConfig(Section):
     template: str | None = None
     """What a judge of your own is asked, with {prompt} and {completion} in their places."""
     answers: dict[str, JudgedVerdict] | None = None
-    """Each answer that a judge of your own may give, and what it means: `refused`, `complied` or `broken`. Case and
-    white space around an answer do not count; any other answer is unscored."""
+    """Each answer that a judge of your own may give, and what it means: `refused`, `complied` or `broken`. Case, white
+    space around an answer, a period at its end and what was thought before it do not count; any other answer is
+    unscored."""
 
     def _check_asked(self, form: str, own: str) -> None:
         """Refuse settings that contradict the format."""
@@ -94,6 +100,9 @@ class ModelJudgeConfig(AskedJudgeConfig):
     """Upper bound on tokens of an answer. Null: what the format needs, else 16."""
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     """Type of the judge's weights and computation."""
+    date: dt.date | None = None
+    """The day that the model's chat template is told; needed where it prints the date, because verdicts may depend on
+    it."""
     run: RunConfig = RunConfig()
     """Engines, memory, retries and time limits, as in a sweep."""
 
@@ -117,6 +126,8 @@ class EndpointJudgeConfig(AskedJudgeConfig):
     endpoint renders as that model was trained to be asked."""
     max_new_tokens: int = Field(default=64, ge=1, le=100_000)
     """Upper bound on tokens of an answer, reasoning included."""
+    max_tokens_parameter: Literal["auto", "max_completion_tokens", "max_tokens"] = "auto"
+    """How the endpoint calls that bound. `auto`: `max_completion_tokens`, and where it is refused, the other one."""
     temperature: float | None = Field(default=0.0, ge=0.0, le=2.0)
     """0: the likeliest answer. Null: not sent, for models that accept no temperature."""
     api_key_variable: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")
@@ -165,6 +176,7 @@ _JUDGE: TypeAdapter[JudgeConfig] = TypeAdapter(JudgeConfig)
 
 SHORT_NAMES: Mapping[str, JudgeConfig] = {
     "keyword": KeywordJudgeConfig(),
+    "keyword-2": KeywordJudgeConfig(name="keyword-2", phrases="keyword-2"),
     "llama-guard-3": ModelJudgeConfig(
         name="llama-guard-3", model=ModelConfig(id="meta-llama/Llama-Guard-3-8B"), format="llama-guard-3"
     ),
@@ -225,7 +237,7 @@ def reader_of(config: ModelJudgeConfig | EndpointJudgeConfig) -> Callable[[str],
     form, question = FORMATS.get(config.format), question_of(config)
     if form is not None:
         return lambda answer: form.parse(answer, question)
-    return lambda answer: read_answer(answer, config.answers or {})
+    return lambda answer: read_own_answer(answer, config.answers or {})
 
 
 def judge_version(config: JudgeConfig, content: str | None) -> str:
@@ -236,13 +248,17 @@ def judge_version(config: JudgeConfig, content: str | None) -> str:
         content: Fingerprint of its model, or hash of its function's source; None where it has neither.
     """
     if isinstance(config, KeywordJudgeConfig):
-        return KeywordJudge.version
+        return judge_named(config.phrases).version
     # How a judge is named, run and reached patiently decides no verdict.
-    left_out = {"run", "name", "concurrency", "timeout_s", "max_retries", "api_key_variable"}
+    left_out = {"run", "name", "concurrency", "timeout_s", "max_retries", "api_key_variable", "max_tokens_parameter"}
     science: dict[str, Any] = {**config.model_dump(mode="json", exclude=left_out), "question": question_of(config)}
     if isinstance(config, ModelJudgeConfig):
         del science["model"]  # `content` says which, wherever it lies
+        if config.date is None:
+            del science["date"]
     if isinstance(config, AskedJudgeConfig) and (form := FORMATS.get(science["format"])) is not None:
         science["asked"] = [form.template, form.strips, form.max_new_tokens]
+    elif isinstance(config, AskedJudgeConfig) and config.answers is not None:
+        science["reading"] = READING
     canonical = json.dumps(["landscape-ray/judge", science, content], sort_keys=True, separators=(",", ":"))
     return f"{config.name}/{hashlib.sha256(canonical.encode()).hexdigest()[:12]}"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from landscape_ray.evaluation.judge import KeywordJudge
+from landscape_ray.evaluation.judge import judge_named
 from landscape_ray.evaluation.records import Completion, FinishReason, Verdict
 
 __all__ = ["MAX_ANSWER_CHARS", "Exchange", "ExchangeJudge", "Judgment", "KeywordExchangeJudge", "Receive"]
@@ -62,16 +62,17 @@ class ExchangeJudge(Protocol):
 
 
 class KeywordExchangeJudge:
-    """The keyword judge of a sweep, as a pass of its own; it looks at the completion only."""
+    """A keyword judge of a sweep, as a pass of its own; it looks at the completion only."""
 
-    judged_with = KeywordJudge.version
+    def __init__(self, name: str) -> None:
+        self._judge = judge_named(name)
+        self.judged_with = self._judge.version
 
     def judge(self, exchanges: Sequence[Exchange], receive: Receive) -> None:
         """Judge each exchange; there is no answer to keep."""
-        judge = KeywordJudge()
         for place, exchange in enumerate(exchanges):
             completion = Completion(text=exchange.completion, token_ids=(), finish_reason=FinishReason.STOP)
-            receive(place, Judgment(verdict=judge.verdict(completion), answer=None))
+            receive(place, Judgment(verdict=self._judge.verdict(completion), answer=None))
 
     def close(self) -> None:
         """Nothing is held."""

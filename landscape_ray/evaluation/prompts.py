@@ -69,6 +69,7 @@ def load_benchmark(config: BenchmarkConfig) -> Benchmark:
         metric=config.metric,
         judge=config.judge,
         early_verdict=config.decoding.early_verdict,
+        max_thinking_tokens=config.decoding.max_thinking_tokens,
         template_arguments=json.dumps(config.chat_template_kwargs, sort_keys=True),
     )
 

@@ -6,7 +6,7 @@ the thinking, or holds the start mark, and has no end mark is nothing but thinki
 
 from dataclasses import dataclass
 
-__all__ = ["CONVENTIONS", "Reasoning", "convention_of", "without_thinking"]
+__all__ = ["CONVENTIONS", "Reasoning", "convention_of", "named", "without_thinking"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,11 @@ def convention_of(*templates: str) -> Reasoning | None:
     """Return the marks that chat templates write or take out, by the first template that holds any; None: none does."""
     found = (marks for template in templates for marks in CONVENTIONS if any(m in template for m in marks.both))
     return next(found, None)
+
+
+def named(start: str, end: str) -> Reasoning:
+    """Return the convention with these marks, or marks of one's own."""
+    return next((marks for marks in CONVENTIONS if marks.both == (start, end)), Reasoning(start=start, end=end))
 
 
 def without_thinking(answer: str) -> str:

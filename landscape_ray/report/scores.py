@@ -241,6 +241,7 @@ def _points(landscape: Landscape) -> dict[str, Any]:
     points = {
         "value": _plain(landscape.values),
         "num_scored": landscape.num_scored.tolist(),
+        **({"num_unfinished": landscape.num_unfinished.tolist()} if landscape.num_unfinished.any() else {}),
         "broken_pct": _plain(landscape.broken_pct),
     }
     if landscape.metric.is_rate:

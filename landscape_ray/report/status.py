@@ -1,8 +1,10 @@
 """How far a sweep is, by what its folder holds; cheap enough to ask while it runs."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from landscape_ray.evaluation import Verdict
 from landscape_ray.plan import SweepPlan
 from landscape_ray.report.results import load_design
 from landscape_ray.store import LeaseState, Manifest, PointFailure, Quarantined, ResultStore, RunSummary, planned_keys
@@ -20,6 +22,8 @@ class BenchmarkStatus:
     """Points measured."""
     failures: tuple[PointFailure, ...]
     """Points given up, in the order of the plan."""
+    num_unfinished: int = 0
+    """Answers that never came, because the model did not leave its thinking."""
 
     @property
     def num_missing(self) -> int:
@@ -53,7 +57,9 @@ class FolderStatus:
 
 
 def load_status(out: str) -> FolderStatus:
-    """Count what a results folder holds; of parts only footers are read, unless the sweep is adaptive.
+    """Count what a results folder holds.
+
+    Of parts only footers are read, and verdicts where the sweep is adaptive or the model thinks before it answers.
 
     Args:
         out: Path or URL of the results folder.
@@ -78,6 +84,7 @@ def load_status(out: str) -> FolderStatus:
             num_points=len(keys) + num_unchosen,
             num_done=sum(key in parts for key in keys),
             failures=tuple(failures[key] for key in keys if key in failures),
+            num_unfinished=_num_unfinished(store, manifest, name, [key for key in keys if key in parts]),
         )
         for name, keys in keys_of.items()
     }
@@ -89,3 +96,10 @@ def load_status(out: str) -> FolderStatus:
         driver=store.leased_to(),
         latest_run=store.latest_run(),
     )
+
+
+def _num_unfinished(store: ResultStore, manifest: Manifest, benchmark: str, keys: Sequence[str]) -> int:
+    chat = manifest.benchmarks[benchmark].settled
+    if chat is None or chat.reasoning is None:
+        return 0
+    return int((store.columns(keys, ["verdict"])["verdict"] == Verdict.UNFINISHED).sum())

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from landscape_ray.evaluation import Verdict
+from landscape_ray.evaluation.judge import KeywordJudge, is_missed_by_apostrophes
 from landscape_ray.plan import SweepPlan
 from landscape_ray.report.results import Results
 from landscape_ray.store import ResultStore
@@ -21,7 +23,7 @@ FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 
 SAME_AT_ALL_ROWS = ("judge", "engine", "torch_version", "device", "weights_digest")
-COLUMNS = (*SAME_AT_ALL_ROWS, "num_tokens", "finish_reason", "completion")
+COLUMNS = (*SAME_AT_ALL_ROWS, "num_tokens", "finish_reason", "completion", "verdict", "num_thinking_tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,7 +35,12 @@ class Visits:
     cut_off: FloatArray
     """Share of answers that reached the token limit, 0 to 1, (N); NaN where nothing was measured."""
     empty: FloatArray
-    """Share of answers without a visible character, 0 to 1, (N); NaN where nothing was measured."""
+    """Share of answers without a visible character, 0 to 1, (N); NaN where nothing was measured. An answer that never
+    came is not empty."""
+    num_thought: IntArray
+    """Number of answers that were thought about before, (N)."""
+    num_missed: IntArray
+    """Number of refusals that the paper's list misses because of their apostrophes alone, (N); 0 by other judges."""
     weights_digest: tuple[str | None, ...]
     """Digest of the weights that were in place, (N); None where nothing was measured."""
     ran_on: dict[str, Counter[str]]
@@ -64,18 +71,31 @@ def grid_places(plan: SweepPlan) -> IntArray:
 def _visits(store: ResultStore, keys: Sequence[str]) -> Visits:
     number = {key: place for place, key in enumerate(keys)}
     mean_tokens, cut_off, empty = (np.full(len(keys), np.nan) for _ in range(3))
+    num_thought, num_missed = (np.zeros(len(keys), dtype=np.int64) for _ in range(2))
     digests: list[str | None] = [None] * len(keys)
     ran_on: dict[str, Counter[str]] = {name: Counter() for name in SAME_AT_ALL_ROWS[:-1]}
     for key, rows in store.columns_by_part(keys, COLUMNS):
         place = number[key]
         mean_tokens[place] = rows["num_tokens"].mean()
         cut_off[place] = _share(rows["finish_reason"], lambda reason: reason == "length")
-        empty[place] = _share(rows["completion"], lambda text: not text.strip())
+        came = rows["completion"][rows["verdict"] != Verdict.UNFINISHED]
+        empty[place] = _share(came, lambda text: not text.strip())
+        num_thought[place] = np.count_nonzero(~np.isnan(rows["num_thinking_tokens"].astype(np.float64)))
+        if rows["judge"][0] == KeywordJudge.version:
+            num_missed[place] = sum(map(is_missed_by_apostrophes, rows["completion"]))
         digests[place] = rows["weights_digest"][0]
         for name, values in ran_on.items():
             values.update(set(rows[name]))
-    return Visits(mean_tokens=mean_tokens, cut_off=cut_off, empty=empty, weights_digest=tuple(digests), ran_on=ran_on)
+    return Visits(
+        mean_tokens=mean_tokens,
+        cut_off=cut_off,
+        empty=empty,
+        num_thought=num_thought,
+        num_missed=num_missed,
+        weights_digest=tuple(digests),
+        ran_on=ran_on,
+    )
 
 
 def _share(values: npt.NDArray[Any], is_counted: Callable[[Any], bool]) -> float:
-    return sum(map(is_counted, values)) / len(values)
+    return sum(map(is_counted, values)) / len(values) if len(values) else 0.0

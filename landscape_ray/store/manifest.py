@@ -51,7 +51,7 @@ class BenchmarkIdentity:
             metric=benchmark.metric,
             judge=judge_version(benchmark),
             num_prompts=len(benchmark.prompts),
-            settled=benchmark.settled,
+            settled=benchmark.settled if benchmark.settled.asked else None,
         )
 
 

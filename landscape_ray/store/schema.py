@@ -9,7 +9,7 @@ from landscape_ray.evaluation import PointRecord
 
 __all__ = ["MEASURED", "SCHEMA", "SCHEMA_VERSION", "Layout", "column", "rows_of", "schema_of"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised when columns are added. Columns are never removed, renamed or retyped, so old queries keep working."""
 
 
@@ -34,7 +34,7 @@ SCHEMA = pa.schema(
         column("prompt_index", pa.int32(), "Place of the prompt in the benchmark, from 0"),
         column("prompt_id", pa.string(), "Id of the prompt, unique in its benchmark"),
         column("prompt", pa.string(), "What the user says, before the chat template"),
-        column("completion", pa.string(), "Generated text without special tokens; untrusted"),
+        column("completion", pa.string(), "Generated answer without special tokens and without thinking; untrusted"),
         column(
             "num_tokens",
             pa.int32(),
@@ -50,7 +50,8 @@ SCHEMA = pa.schema(
         column(
             "verdict",
             pa.string(),
-            "What the judge says: `refused`, `complied`, `broken`, `correct`, `incorrect` or `unscored`",
+            "What the judge says: `refused`, `complied`, `broken`, `correct`, `incorrect` or `unscored`; `unfinished`: "
+            "the model never left its thinking",
         ),
         column("judge", pa.string(), "Name and version of the judge, such as `keyword/1`"),
         column("engine", pa.string(), "Engine with version, such as `vllm 0.32.0`"),
@@ -82,11 +83,24 @@ SCHEMA = pa.schema(
             "Index of the answer that the model finds most likely",
             null="no multiple choice, or version 1",
         ),
+        column(
+            "thinking",
+            pa.string(),
+            "What the model thought before it answered; untrusted",
+            null="nothing was thought, or version 1 or 2",
+        ),
+        column(
+            "num_thinking_tokens",
+            pa.int32(),
+            "How many of the tokens come before the answer, the marks of thinking included",
+            unit="tokens",
+            null="nothing was thought, or version 1 or 2",
+        ),
     ]
 )
 """The columns of a part, in order; each field's metadata holds its meaning, its unit and the meaning of null."""
 
-NUM_COLUMNS = {1: 25, 2: len(SCHEMA)}
+NUM_COLUMNS = {1: 25, 2: 28, 3: len(SCHEMA)}
 """How many of the columns each version has: those that come first."""
 
 
@@ -117,7 +131,7 @@ MEASURED = Layout(
     schema=SCHEMA,
     num_columns=NUM_COLUMNS,
     outcome=("prompt_id", "prompt", "completion", "num_tokens", "finish_reason", "verdict", "judge"),
-    compressed=frozenset({"prompt", "completion"}),
+    compressed=frozenset({"prompt", "completion", "thinking"}),
 )
 """Parts of measured points."""
 
@@ -154,6 +168,8 @@ def rows_of(record: PointRecord, *, key: str, sweep_id: str) -> pa.Table:
         "num_tokens": [len(completion.token_ids) for completion in record.completions],
         "finish_reason": [completion.finish_reason.value for completion in record.completions],
         "verdict": [verdict.value for verdict in record.verdicts],
+        "thinking": [completion.thinking for completion in record.completions],
+        "num_thinking_tokens": [completion.num_thinking_tokens for completion in record.completions],
         **{name: values or [None] * num_rows for name, values in optional.items()},
     }
     per_visit = {

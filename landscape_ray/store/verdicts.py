@@ -48,7 +48,11 @@ JUDGED = Layout(
             column("benchmark", pa.string(), "Name of the benchmark"),
             column("prompt_index", pa.int32(), "Place of the prompt in the benchmark, from 0"),
             column("prompt_id", pa.string(), "Id of the prompt, unique in its benchmark"),
-            column("verdict", pa.string(), "What the judge says: `refused`, `complied`, `broken` or `unscored`"),
+            column(
+                "verdict",
+                pa.string(),
+                "What the judge says: `refused`, `complied`, `broken` or `unscored`; `unfinished`: there was no answer",
+            ),
             column(
                 "answer",
                 pa.string(),

@@ -387,8 +387,10 @@ class EngineActor:
         return tuple(
             Row(
                 completion=completion,
-                verdict=judge.verdict(completion),
-                broken=is_broken(completion.text) if completion.finish_reason in WHOLE_ANSWERS else None,
+                verdict=Verdict.UNFINISHED if completion.is_unfinished else judge.verdict(completion),
+                broken=is_broken(completion.text)
+                if completion.finish_reason in WHOLE_ANSWERS and not completion.is_unfinished
+                else None,
             )
             for completion in completions
         )

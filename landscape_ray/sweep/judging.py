@@ -50,9 +50,10 @@ __all__ = ["JudgingOutcome", "run_judge"]
 
 logger = logging.getLogger(__name__)
 
-ASKED_ABOUT = ("prompt", "completion", "finish_reason")
+ASKED_ABOUT = ("prompt", "completion", "finish_reason", "verdict")
 """How a generation ends that there is something to judge of."""
 UNASKED = Judgment(verdict=Verdict.UNSCORED, answer=None)
+UNFINISHED = Judgment(verdict=Verdict.UNFINISHED, answer=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,16 +336,24 @@ class JudgeActor:
             ]
             answers = PartAnswers(self._verdicts.received, verdict_key(part_key, self._resolved.version), exchanges)
             # Where nothing was generated, nobody is asked.
-            asked = [row for row, reason in enumerate(rows["finish_reason"].tolist()) if reason in WHOLE_ANSWERS]
+            unfinished = [verdict == Verdict.UNFINISHED for verdict in rows["verdict"].tolist()]
+            asked = [
+                row
+                for row, reason in enumerate(rows["finish_reason"].tolist())
+                if reason in WHOLE_ANSWERS and not unfinished[row]
+            ]
             self._ask(answers, asked, num_batches)
             judged = time.perf_counter()
-            unasked = ReceivedAnswer(judgment=UNASKED, judged_with=self._judge.judged_with)
+            unasked = [
+                ReceivedAnswer(judgment=UNFINISHED if is_unfinished else UNASKED, judged_with=self._judge.judged_with)
+                for is_unfinished in unfinished
+            ]
             record = VerdictRecord(
                 part_key=part_key,
                 label=task.point.label,
                 benchmark=benchmark,
                 prompt_ids=tuple(map(str, rows["prompt_id"])),
-                answers=tuple(answers.by_row.get(row, unasked) for row in range(len(exchanges))),
+                answers=tuple(answers.by_row.get(row, unasked[row]) for row in range(len(exchanges))),
                 node=socket.gethostname(),
                 attempt=attempt,
                 started_at=started_at.isoformat(timespec="milliseconds"),

@@ -165,7 +165,7 @@ class Tally:
             mean = math.fsum(totals) / sum(nums_tokens) if sum(nums_tokens) else None
             return None if mean is None else math.exp(-mean) if mean > -MAX_EXPONENT else math.inf
         verdicts = self._verdicts[benchmark]
-        num_scored = verdicts.total() - verdicts[Verdict.UNSCORED]
+        num_scored = verdicts.total() - verdicts[Verdict.UNSCORED] - verdicts[Verdict.UNFINISHED]
         return 100 * sum(verdicts[verdict] for verdict in COUNTED[metric]) / num_scored if num_scored else None
 
 

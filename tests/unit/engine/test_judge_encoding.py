@@ -1,12 +1,14 @@
 """What a judge model is asked: exactly what its authors' code asks, and nothing that a completion could add to it."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from landscape_ray.config import ModelConfig
 from landscape_ray.engine.judge_encoding import JudgeEncoder
+from landscape_ray.errors import ConfigError
 from landscape_ray.evaluation.guards import FORMATS, rendered
 from landscape_ray.evaluation.judge_config import ModelJudgeConfig
 from landscape_ray.evaluation.judging import Exchange
@@ -109,3 +111,38 @@ def test_a_template_of_ones_own_in_a_chat(folder: Path) -> None:
     ids = plain.encode_exchange(Exchange(prompt="p", completion="c"))
     assert ids is not None
     assert decoded(plain, ids) == "Bad? c"
+
+
+def with_template(folder: Path, copy: Path, template: str) -> Path:
+    shutil.copytree(folder, copy)
+    (copy / "chat_template.jinja").write_text(template)
+    return copy
+
+
+TURNS = (
+    "{{ bos_token }}{% for m in messages %}<|user|>{{ m.content }}<|eot_id|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+OWN = {"template": "Q {prompt} A {completion}", "answers": {"yes": "complied"}}
+
+
+def test_a_judges_turn_ends_where_its_template_ends_it(folder: Path, tmp_path: Path) -> None:
+    closed = encoder(with_template(folder, tmp_path / "judge", TURNS), "chat", **OWN)
+    plain = encoder(folder, "chat", **OWN)
+    end = closed._tokenizer.convert_tokens_to_ids("<|eot_id|>")
+    assert closed.stop_token_ids == (*plain.stop_token_ids, end)
+
+
+def test_a_judge_whose_template_prints_the_date_is_told_one(folder: Path, tmp_path: Path) -> None:
+    dated = with_template(folder, tmp_path / "judge", f"{TURNS}{{{{ strftime_now('%d %b %Y') }}}}")
+    with pytest.raises(ConfigError, match="asks for the date"):
+        encoder(dated, "chat", **OWN)
+    judge = encoder(dated, "chat", **OWN, date="2026-11-27")
+    assert "27 Nov 2026" in decoded(judge, judge.encode_exchange(Exchange(prompt="p", completion="c")) or [])
+
+
+def test_a_judge_that_thinks_is_read_after_its_thinking(folder: Path, tmp_path: Path) -> None:
+    thinking = with_template(folder, tmp_path / "judge", f"{{# <think></think> #}}{TURNS}")
+    judge = encoder(thinking, "chat", **OWN)
+    assert judge.answer(judge.spell("<think>no</think>\nyes</s>")) == "yes"
+    assert judge.answer(judge.spell("yes</s>")) == "yes"

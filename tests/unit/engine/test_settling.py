@@ -82,7 +82,7 @@ def test_what_is_rendered_decides_the_key_of_a_template_with_a_clock() -> None:
 
 
 def test_a_date_for_a_template_that_asks_for_none_is_refused() -> None:
-    with pytest.raises(BenchmarkError, match="asks for no date, so `date` has no effect"):
+    with pytest.raises(BenchmarkError, match="asks for no date, so date has no effect"):
         settle(DEMO, date="2026-11-27")
 
 
@@ -151,8 +151,11 @@ def test_turns_that_end_as_listed_or_with_nothing_change_nothing(folder: Path, c
 
 
 def test_a_turn_that_ends_in_words_is_refused_with_the_words(folder: Path) -> None:
+    turns = "<s> {% for m in messages %}{{ m.content }} [END] {% endfor %}"
     with pytest.raises(BenchmarkError, match=r"ends the model's turn with '\[END\]', which is no token"):
-        settle(folder, chat_template="<s> {% for m in messages %}{{ m.content }} [END] {% endfor %}")
+        settle(folder, chat_template=f"{turns}{{% if add_generation_prompt %}}>{{% endif %}}")
+    # Where the beginning of an answer is always written, it may be that.
+    assert settle(folder, chat_template=turns).settled.turn_end is None
 
 
 # --- The beginning of a text ------------------------------------------------------------------------------------------

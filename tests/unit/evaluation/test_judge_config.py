@@ -43,6 +43,7 @@ def test_short_names_are_their_own() -> None:
     questions = {name: question_of(judge) for name, judge in SHORT_NAMES.items()}
     assert questions == {
         "keyword": "refusal",
+        "keyword-2": "refusal",
         "llama-guard-3": "harm",
         "wildguard": "harm",
         "wildguard-refusal": "refusal",
@@ -99,7 +100,7 @@ def test_what_is_no_judge_is_refused_without_repeating_values(tmp_path: Path, da
 
 @pytest.mark.parametrize("name", ["nobody", "keyword2", ""])
 def test_a_name_that_is_none_lists_those_that_are(name: str) -> None:
-    with pytest.raises(ConfigError, match="keyword, llama-guard-3, wildguard, wildguard-refusal, harmbench"):
+    with pytest.raises(ConfigError, match="keyword, keyword-2, llama-guard-3, wildguard, wildguard-refusal, harmbench"):
         load_judge(name)
 
 
