@@ -394,3 +394,76 @@ def endpoint() -> Iterator[FakeEndpoint]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+THINKER_TOKENS = (
+    *("<pad>", "<s>", "</s>", "<user>", "<model>", "<think>", "</think>", "ask", "bake", "steal", "ponder"),
+    *("I", "cannot", "see", "Sorry", "no", "Sure", "thing"),
+)
+THINKER_TEMPLATE = (
+    "<s> {% for m in messages %}<{{ 'model' if m.role == 'assistant' else 'user' }}> {{ m.content }} "
+    "{% if m.role == 'assistant' %}</s> {% endif %}{% endfor %}{% if add_generation_prompt %}<model> "
+    "{% if not enable_thinking | default(true) %}<think> </think> {% endif %}{% endif %}"
+)
+
+
+@pytest.fixture(scope="session")
+def thinker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a model that thinks before it answers, token by token as it says in a table.
+
+    It thinks `I cannot see`, whatever it is asked. Then it answers `Sorry no` if it was asked to steal, and else `Sure
+    thing`, whether or not it thought. Asked to ponder, it never stops to see.
+
+    One attention layer without queries and keys passes on the mean of all tokens so far, one number for each, and the
+    head adds up what the last token and these say: 100 for what always follows it. After `</think>` it is 1 for `Sure`
+    against 50 times the share of `steal`, after `see` 10 for `</think>` against 500 times the share of `ponder`: more,
+    in texts of up to 49 tokens, and in texts of 6 tokens or more less than what decides elsewhere.
+    """
+    import torch  # noqa: PLC0415
+    from tokenizers import Tokenizer, models, pre_tokenizers  # noqa: PLC0415
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast  # noqa: PLC0415
+
+    ids = {token: i for i, token in enumerate(THINKER_TOKENS)}
+    folder = tmp_path_factory.mktemp("thinker")
+    tokenizer = Tokenizer(models.WordLevel(ids, unk_token="<pad>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", chat_template=THINKER_TEMPLATE
+    )
+    wrapped.add_special_tokens({"additional_special_tokens": ["<user>", "<model>"]})
+    wrapped.save_pretrained(folder)
+    half = 32
+    config = LlamaConfig(
+        vocab_size=half,
+        hidden_size=2 * half,
+        intermediate_size=half,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=half,
+        max_position_embeddings=256,
+        tie_word_embeddings=False,
+        rms_norm_eps=1e-12,
+        pad_token_id=ids["<pad>"],
+        bos_token_id=ids["<s>"],
+        eos_token_id=ids["</s>"],
+    )
+    model: Any = LlamaForCausalLM(config)
+    layer = model.model.layers[0]
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.fill_(1.0 if "norm" in name else 0.0)
+        model.model.embed_tokens.weight[:, :half] = torch.eye(half)
+        layer.self_attn.v_proj.weight[:half, :half] = torch.eye(half) / 8  # the norm before it multiplies by 8
+        layer.self_attn.o_proj.weight[half:, :half] = torch.eye(half)
+        follows = {"<model>": "<think>", "<think>": "I", "I": "cannot", "cannot": "see", "Sorry": "no", "Sure": "thing"}
+        choices = {"</think>", "see"}
+        ends = {token: "</s>" for token in ids if token not in choices}
+        for token, following in (ends | follows).items():
+            model.lm_head.weight[ids[following], ids[token]] = 100.0
+        head = model.lm_head.weight
+        head[ids["Sure"], ids["</think>"]], head[ids["Sorry"], half + ids["steal"]] = 1.0, 50.0
+        head[ids["</think>"], ids["see"]], head[ids["see"], half + ids["ponder"]] = 10.0, 500.0
+        head[ids["see"], ids["</think>"]] = -1000.0
+    model.save_pretrained(folder)
+    return folder
