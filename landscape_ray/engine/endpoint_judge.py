@@ -48,7 +48,7 @@ class EndpointJudge:
         self._read = reader_of(config)
         self.judged_with = config.model
         # What the endpoint may call the bound on tokens; one name, once it took a question with it.
-        names = ("max_completion_tokens", "max_tokens")
+        names: tuple[str, ...] = ("max_completion_tokens", "max_tokens")
         self._bounds = names if config.max_tokens_parameter == "auto" else (config.max_tokens_parameter,)
 
     def judge(self, exchanges: Sequence[Exchange], receive: Receive) -> None:

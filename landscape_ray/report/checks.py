@@ -297,7 +297,7 @@ def _scored(sweep: _Sweep) -> Check:
 def _finished(sweep: _Sweep) -> Check:
     problems, measured = [], []
     for name, landscape in sweep.results.landscapes.items():
-        if not sweep.visits[name].num_thought.any():
+        if not (sweep.visits[name].num_thought.any() or landscape.num_unfinished.any()):
             continue
         num_measured = int((landscape.outcomes != Outcome.UNMEASURED).sum())
         share = int(landscape.num_unfinished.sum()) / num_measured

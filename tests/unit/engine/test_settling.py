@@ -177,3 +177,30 @@ def test_a_beginning_token_is_left_out_where_the_models_own_template_leaves_it_o
 
 def test_a_tokenizer_that_puts_no_beginning_token_asks_for_none() -> None:
     settle(DEMO, chat_template="[INST] {{ messages[0].content }} [/INST]")
+
+
+# --- Thinking ---------------------------------------------------------------------------------------------------------
+
+
+def test_marks_of_thinking_are_known_asked_for_or_left_alone(thinker: Path) -> None:
+    known = settle(thinker)
+    assert known.settled.reasoning is not None
+    assert known.settled.reasoning.both == ("<think>", "</think>")
+    asked = settle(thinker, reasoning={"start": "<think>", "end": "</think>"})
+    assert asked.digest == known.digest
+    assert settle(thinker, reasoning=None).settled.reasoning is None
+    assert settle(DEMO).settled.reasoning is None
+
+
+def test_marks_that_never_occur_are_refused(thinker: Path) -> None:
+    with pytest.raises(
+        BenchmarkError, match=r"the mark '<thonk>' of reasoning occurs neither in the chat template nor"
+    ):
+        settle(thinker, reasoning={"start": "<thonk>", "end": "</think>"})
+    with pytest.raises(BenchmarkError, match=r"the mark '<think>' of reasoning"):
+        settle(DEMO, reasoning={"start": "<think>", "end": "</think>"})
+
+
+def test_ending_the_thinking_of_a_model_that_does_not_think_is_refused() -> None:
+    with pytest.raises(BenchmarkError, match="max_thinking_tokens has no effect"):
+        settle(DEMO, decoding={"max_thinking_tokens": 8})

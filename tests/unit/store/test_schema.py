@@ -51,6 +51,8 @@ def test_rows_hold_exactly_what_was_measured(
             "broken": False,
             "log_likelihood": None,
             "choice": None,
+            "thinking": None,
+            "num_thinking_tokens": None,
         },
         visit
         | {
@@ -64,6 +66,8 @@ def test_rows_hold_exactly_what_was_measured(
             "broken": True,
             "log_likelihood": None,
             "choice": None,
+            "thinking": None,
+            "num_thinking_tokens": None,
         },
     ]
 
@@ -98,7 +102,7 @@ def test_scores_stand_beside_the_rows_they_belong_to(
 def test_columns_are_only_ever_added() -> None:
     # Queries of users rely on them: never remove, rename or retype one.
     assert len(schema_of(1)) == 25
-    assert [(field.name, str(field.type)) for field in SCHEMA][:28] == [
+    assert [(field.name, str(field.type)) for field in SCHEMA][:30] == [
         ("sweep_id", "string"),
         ("key", "string"),
         ("draw", "int32"),
@@ -127,6 +131,8 @@ def test_columns_are_only_ever_added() -> None:
         ("broken", "bool"),
         ("log_likelihood", "double"),
         ("choice", "int32"),
+        ("thinking", "string"),
+        ("num_thinking_tokens", "int32"),
     ]
 
 
@@ -140,5 +146,7 @@ def test_a_column_is_nullable_if_and_only_if_null_means_something() -> None:
         "broken",
         "log_likelihood",
         "choice",
+        "thinking",
+        "num_thinking_tokens",
     ]
     assert SCHEMA.field("alpha").type == pa.float64()
