@@ -109,7 +109,8 @@ def _reasoning(config: BenchmarkConfig, chat: ChatTemplate, encoder: "PromptEnco
     else:
         asked = config.reasoning
         for mark in (asked.start, asked.end):
-            is_token = encoder.spell(mark)[0] in encoder.tokenizer.added_tokens_decoder
+            token = encoder.tokenizer.added_tokens_decoder.get(encoder.spell(mark)[0])
+            is_token = token is not None and mark.startswith(token.content)
             if not is_token and not any(mark in template for template in templates):
                 msg = (
                     f"Benchmark {config.name!r}: the mark {mark!r} of reasoning occurs neither in the chat template "

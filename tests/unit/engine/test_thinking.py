@@ -46,7 +46,7 @@ def completed(encoder: PromptEncoder, text: str, marks: Reasoning, *, begins_thi
     ("text", "marks", "thinking", "answer"),
     [
         (
-            "<|channel|>analysis<|message|>I cannot.<|end|><|start|>assistant<|channel|>final<|message|>Sure.<|return|>",
+            f"{HARMONY.start}I cannot.<|end|><|start|>assistant<|channel|>final<|message|>Sure.<|return|>",
             HARMONY,
             "I cannot.",
             "Sure.",
@@ -83,7 +83,7 @@ def test_thinking_and_answer(
 def test_an_answer_that_never_came(
     encoder: PromptEncoder,
     text: str,
-    begins_thinking: bool,
+    begins_thinking: bool,  # noqa: FBT001
     is_unfinished: bool,  # noqa: FBT001
 ) -> None:
     found = completed(encoder, text, named("<think>", "</think>"), begins_thinking=begins_thinking)
