@@ -117,7 +117,7 @@ class PreparedSweep:
             if has_new:
                 fetched(check_architecture, config.engine, model)
             known = _settled_before(manifest, model)
-            benchmarks = settled(config.benchmarks, benchmarks, model, today=date, known=known)
+            benchmarks = fetched(settled, config.benchmarks, benchmarks, model, today=date, known=known)
         if manifest is not None:
             check_same_sweep(manifest, config, model.fingerprint, benchmarks, deltas)
         if config.engine != "synthetic" and has_new:
