@@ -10,7 +10,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landscape_ray.errors import LeaseError, OutputError
+from landscape_ray.errors import LeaseError, OutputError, TransientError
 from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Verdict, VisitFacts
 from landscape_ray.evaluation.judging import Exchange, Judgment
 from landscape_ray.plan import Perturbation, PlannedPoint, RandomVector
@@ -219,7 +219,7 @@ def test_a_judges_answers_outlive_its_pass_on_s3(s3: str) -> None:
 
 def test_s3_that_never_answers_well_is_an_error_without_credentials(s3: str, server: tuple[str, Troubled]) -> None:
     server[1].trouble = lambda _number, _method: "refused"
-    with pytest.raises(OutputError, match=r"Cannot write to s3://bucket/") as caught:
+    with pytest.raises(TransientError, match=r"Cannot write to s3://bucket/.* at the moment") as caught:
         ResultStore(s3).probe()
     assert "a-secret-key" not in str(caught.value)
 
@@ -316,14 +316,14 @@ def test_passing_troubles_change_nothing(
     assert len(store.quarantined()) == len(disagreed)
 
 
-@pytest.mark.parametrize("trouble", ["fails", "truncates"])
-def test_lasting_trouble_is_an_error_and_loses_nothing(trouble: str) -> None:
+@pytest.mark.parametrize(("trouble", "kind"), [("fails", TransientError), ("truncates", OutputError)])
+def test_lasting_trouble_is_an_error_and_loses_nothing(trouble: str, kind: type[Exception]) -> None:
     TroubledFilesystem.store.clear()
     TroubledFilesystem.troubles.clear()
     store = ResultStore("troubled://bucket/sweep")
     publish(store, 0)
     TroubledFilesystem.troubles[:] = [None, *[trouble] * 50]
-    with pytest.raises(OutputError, match="Cannot read troubled://bucket/sweep"):
+    with pytest.raises(kind, match="Cannot read troubled://bucket/sweep"):
         store.columns([key_of(0)])
     TroubledFilesystem.troubles.clear()
     assert alphas(store, 1) == [1 / 64]
@@ -335,7 +335,7 @@ def test_pauses_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr(filesystem, "PAUSES_S", (1.0, 4.0, 16.0))
     monkeypatch.setattr(time, "sleep", slept.append)
-    with pytest.raises(OutputError):
+    with pytest.raises(TransientError):
         ResultStore("troubled://bucket/sweep").parts()
     TroubledFilesystem.troubles.clear()
     assert len(slept) == 3
