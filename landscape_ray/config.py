@@ -140,6 +140,10 @@ class _Landscape(Section):
 
     origin_repeats: int = Field(default=2, ge=1, le=64)
     """How often the origin is measured (on different engines where possible); the spread is the noise floor."""
+    wall_repeats: int = Field(default=1, ge=1, le=64)
+    """How often the point nearest to the wall is measured, where verdicts flip most; 2 or more give the noise floor
+    there. It is the point of the first draw whose attack success rate is nearest to 50 %, and is measured again when
+    that draw is."""
 
 
 class _CheckpointLandscape(_Landscape):
@@ -675,6 +679,7 @@ class SweepConfig(Section):
             for later, default in (("chat_template_kwargs", {}), ("reasoning", "auto"), ("date", None)):
                 if benchmark[later] == default:
                     del benchmark[later]
+        del science["landscape"]["wall_repeats"]  # says what is measured again, and decides no point
         if self.batching == "point":
             del science["batching"]
         return science

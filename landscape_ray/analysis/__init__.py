@@ -24,6 +24,7 @@ from landscape_ray.analysis.precision import (
     with_assumed_draws,
 )
 from landscape_ray.analysis.proportion import clopper_pearson, wilson, wilson_of_points
+from landscape_ray.analysis.rank_correlation import RankCorrelation, rank_correlation
 from landscape_ray.analysis.uncertainty import (
     Estimate,
     Interval,
@@ -35,6 +36,7 @@ from landscape_ray.analysis.uncertainty import (
 )
 from landscape_ray.analysis.visage import VisageScore, visage, visage_statistic
 from landscape_ray.analysis.visage_conditions import Definition, VisageConditions, visage_conditions
+from landscape_ray.analysis.wall import WallNoise, repeats_plan, wall_noise, with_wall_visits
 
 __all__ = [
     "ASSUMED_COMPONENTS",
@@ -58,12 +60,14 @@ __all__ = [
     "OriginChange",
     "Outcome",
     "PrecisionOption",
+    "RankCorrelation",
     "Share",
     "Statistic",
     "Sums",
     "VarianceComponents",
     "VisageConditions",
     "VisageScore",
+    "WallNoise",
     "adaptive_mean",
     "adaptive_visage",
     "agreement",
@@ -84,12 +88,16 @@ __all__ = [
     "origin_change",
     "planned_design",
     "precision_options",
+    "rank_correlation",
+    "repeats_plan",
     "retention_bound",
     "visage",
     "visage_conditions",
     "visage_statistic",
+    "wall_noise",
     "where_both_are_measured",
     "wilson",
     "wilson_of_points",
     "with_assumed_draws",
+    "with_wall_visits",
 ]

@@ -11,7 +11,7 @@ from landscape_ray.analysis.landscape import BoolArray, FloatArray, IntArray, La
 from landscape_ray.analysis.lattices import interpolated
 from landscape_ray.analysis.means import trapezoids
 from landscape_ray.analysis.metric import Metric
-from landscape_ray.analysis.uncertainty import Estimate, Sums, estimate
+from landscape_ray.analysis.uncertainty import Estimate, Sums, estimate, interval_around
 from landscape_ray.analysis.visage import VisageScore
 from landscape_ray.analysis.visage_conditions import visage_conditions
 from landscape_ray.config import DirectionsConfig
@@ -135,10 +135,7 @@ def _estimate(
     if score.interval is not None and score.interval.components.draws is None:
         components = score.interval.components
         components = replace(components, prompts=components.prompts + design_se**2)
-        low, high = np.clip((score.value - components.half_width(), score.value + components.half_width()), *bounds)
-        score = replace(
-            score, interval=replace(score.interval, low=float(low), high=float(high), components=components)
-        )
+        score = replace(score, interval=interval_around(score.value, components, bounds=bounds, extremes=bounds))
     return score, design_se
 
 

@@ -54,25 +54,26 @@ def compare(
     if before.num_draws != after.num_draws:
         msg = f"The landscapes have {before.num_draws} and {after.num_draws} draws."
         raise ValueError(msg)
-    weights = trapezoids(before.grid)
+    most, weights = 100.0 if before.metric.is_rate else np.inf, trapezoids(before.grid)
     mean = {
         "mean_value": _change(
             before,
             after,
             mean_statistic(before.metric, weights),
+            most,
             with_retention=with_retention and before.metric.better == "higher",
         )
     }
     if before.metric.name != "asr":
         return mean
-    statistics: dict[str, Statistic] = {}
+    scores: dict[str, tuple[Statistic, float]] = {}
     if random_directions:
         check_definition(before, definition)
-        statistics["visage"] = visage_statistic(definition)
-    statistics["mean_margin"] = margin_statistic(before.metric, weights)
+        scores["visage"] = visage_statistic(definition), most
+    scores["mean_margin"] = margin_statistic(before.metric, weights), most
     if not (np.isnan(before.values).any() or np.isnan(after.values).any()):
-        statistics |= {name: statistic for name, (statistic, _) in extent_statistics(before, tau_pct).items()}
-    changes = {name: _change(before, after, each, with_retention=with_retention) for name, each in statistics.items()}
+        scores |= extent_statistics(before, tau_pct)
+    changes = {name: _change(before, after, *each, with_retention=with_retention) for name, each in scores.items()}
     return changes | mean
 
 
@@ -86,7 +87,11 @@ def where_both_are_measured(before: Landscape, after: Landscape) -> tuple[Landsc
     return one, other
 
 
-def _change(before: Landscape, after: Landscape, statistic: Statistic, *, with_retention: bool = True) -> Change:
+def _change(
+    before: Landscape, after: Landscape, statistic: Statistic, most: float, *, with_retention: bool = True
+) -> Change:
+    """Return how a score changed that lies between 0 and `most`."""
+
     def differ(first: Sums, second: Sums) -> FloatArray:
         return statistic(second) - statistic(first)
 
@@ -94,8 +99,8 @@ def _change(before: Landscape, after: Landscape, statistic: Statistic, *, with_r
     return Change(
         before=_mean(was),
         after=_mean(is_now),
-        difference=estimate(before, after, statistic=differ, bounds=(-np.inf, np.inf)),
-        retention=_retention(before, after, statistic, was, is_now) if with_retention else None,
+        difference=estimate(before, after, statistic=differ, bounds=(-most, most)),
+        retention=_retention(before, after, statistic, most, was=was, is_now=is_now) if with_retention else None,
     )
 
 
@@ -104,7 +109,7 @@ def _mean(scores: FloatArray) -> float | None:
 
 
 def _retention(
-    before: Landscape, after: Landscape, statistic: Statistic, was: FloatArray, is_now: FloatArray
+    before: Landscape, after: Landscape, statistic: Statistic, most: float, *, was: FloatArray, is_now: FloatArray
 ) -> Estimate | None:
     """Return the ratio of means over draws; its interval is that of `(after - ratio * before) / mean before`."""
     both = ~np.isnan(was) & ~np.isnan(is_now)
@@ -119,7 +124,7 @@ def _retention(
         shares: FloatArray = ratio + (statistic(second) - ratio * statistic(first)) / base
         return shares
 
-    around = estimate(before, after, statistic=shifted, bounds=(0.0, np.inf))
+    around = estimate(before, after, statistic=shifted, bounds=(0.0, np.inf), extremes=(0.0, most / base))
     per_draw = np.full(len(was), np.nan)
     np.divide(is_now, was, out=per_draw, where=both & (was != 0))
     return replace(around, per_draw=tuple(number_or_none(share) for share in per_draw))

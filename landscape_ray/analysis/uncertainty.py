@@ -10,6 +10,12 @@ A score is computed per draw from the same prompts, and its value is the mean ov
   such property: for a score that depends on the rarest prompts, as VISAGE does, its variance is far too small. Eighths
   give the variance at an eighth as many, and both together how it falls with their number. Halves would be nearer the
   whole, but there are only two: where one prompt decides the score, they mostly miss what another sample would show.
+
+The quantile is that of t with as many degrees of freedom as the fewer of both leave, D - 1 with several draws: if draws
+agree by chance, any estimate of the freedom would come out large just where their variance is too small.
+
+What does not vary among the prompts asked may vary among others. So no interval ends before the score that P prompts
+would have if Wilson's share of prompts like none of them, `z^2 / (P + z^2)`, all gave the least or the most it can be.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +37,9 @@ __all__ = [
     "VarianceComponents",
     "band_of_mean",
     "estimate",
+    "interval_around",
     "scores_of_draws",
+    "unmet_share",
 ]
 
 LEVEL = 0.95
@@ -84,7 +92,14 @@ class VarianceComponents:
         Raises:
             ValueError: More draws are asked for, and one draw does not say how draws differ.
         """
-        return sum(self._parts(num_prompts, num_draws))
+        scale = self.num_prompts / (num_prompts or self.num_prompts)
+        num_draws = num_draws or self.num_draws
+        if self.draws is None or self.interaction is None:
+            if num_draws != 1:
+                msg = f"One draw does not say what the variance with {num_draws} draws is."
+                raise ValueError(msg)
+            return self.prompts * scale
+        return self.prompts * scale + (self.draws + self.interaction * scale) / num_draws
 
     def half_width(self, *, num_prompts: int | None = None, num_draws: int | None = None) -> float:
         """Return half the width of the 95 % interval, by default as measured.
@@ -92,20 +107,8 @@ class VarianceComponents:
         Raises:
             ValueError: More draws are asked for, and one draw does not say how draws differ.
         """
-        prompts, draws = self._parts(num_prompts, num_draws)
-        num_prompts, num_draws = num_prompts or self.num_prompts, num_draws or self.num_draws
-        quantile = special.stdtrit(_freedom(prompts, draws, num_prompts, num_draws), (1 + LEVEL) / 2)
-        return float(quantile * np.sqrt(prompts + draws))
-
-    def _parts(self, num_prompts: int | None, num_draws: int | None) -> tuple[float, float]:
-        scale = self.num_prompts / (num_prompts or self.num_prompts)
-        num_draws = num_draws or self.num_draws
-        if self.draws is None or self.interaction is None:
-            if num_draws != 1:
-                msg = f"One draw does not say what the variance with {num_draws} draws is."
-                raise ValueError(msg)
-            return self.prompts * scale, 0.0
-        return self.prompts * scale, (self.draws + self.interaction * scale) / num_draws
+        quantile = _quantile(num_prompts or self.num_prompts, num_draws or self.num_draws)
+        return float(quantile * np.sqrt(self.variance(num_prompts=num_prompts, num_draws=num_draws)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,13 +139,15 @@ class Estimate:
     per_draw: tuple[float | None, ...]
     """Score of each draw (D). None where it is undefined."""
     interval: Interval | None
-    """95 % interval; None without a value, with fewer than eight prompts, or if too few of them decide the score."""
+    """95 % interval; None without a value, with fewer than eight prompts, or if too few of them decide the score. It is
+    never of width 0."""
 
 
 def estimate(
     *landscapes: Landscape,
     statistic: Statistic,
     bounds: tuple[float, float] = (0.0, 100.0),
+    extremes: tuple[float, float] | None = None,
 ) -> Estimate:
     """Return a score with its interval.
 
@@ -152,6 +157,7 @@ def estimate(
         landscapes: What was measured; several are matched prompt by prompt and draw by draw.
         statistic: The score.
         bounds: Range of the score; the interval stays in it.
+        extremes: The least and the most that the score of prompts not met could be; by default `bounds`.
     """
     per_draw = scores_of_draws(*landscapes, statistic=statistic)
     defined = ~np.isnan(per_draw)
@@ -160,13 +166,36 @@ def estimate(
     if value is not None:
         components = _components(landscapes, statistic, per_draw, defined)
         if components is not None:
-            half = components.half_width()
-            low, high = np.clip((value - half, value + half), *bounds)
-            over: Literal["prompts", "prompts and draws"] = (
-                "prompts" if components.draws is None else "prompts and draws"
-            )
-            interval = Interval(low=float(low), high=float(high), level=LEVEL, over=over, components=components)
+            interval = interval_around(value, components, bounds=bounds, extremes=extremes or bounds)
     return Estimate(value=value, per_draw=tuple(number_or_none(score) for score in per_draw), interval=interval)
+
+
+def interval_around(
+    value: float, components: VarianceComponents, *, bounds: tuple[float, float], extremes: tuple[float, float]
+) -> Interval | None:
+    """Return the interval of a score, wide enough for the prompts that were not met; None if nothing gives it a width.
+
+    Args:
+        value: The score.
+        components: What its variance is made of.
+        bounds: Where the interval is cut.
+        extremes: The least and the most that the score of prompts not met could be. An infinite one says nothing.
+    """
+    half = components.half_width()
+    unmet_low, unmet_high = (
+        value + unmet_share(components.num_prompts) * (extreme - value) if np.isfinite(extreme) else value
+        for extreme in extremes
+    )
+    low, high = np.clip((min(value - half, unmet_low), max(value + half, unmet_high)), *bounds)
+    if low == high:
+        return None
+    over: Literal["prompts", "prompts and draws"] = "prompts" if components.draws is None else "prompts and draws"
+    return Interval(low=float(low), high=float(high), level=LEVEL, over=over, components=components)
+
+
+def unmet_share(num_prompts: int) -> float:
+    """Return how large a share of all prompts may be like none that were asked, 0 to 1: Wilson's end of 0 of P."""
+    return float(wilson(np.array(0.0), np.array(float(num_prompts)), LEVEL)[1]) / 100
 
 
 def scores_of_draws(*landscapes: Landscape, statistic: Statistic) -> FloatArray:
@@ -177,8 +206,7 @@ def scores_of_draws(*landscapes: Landscape, statistic: Statistic) -> FloatArray:
 def band_of_mean(landscape: Landscape) -> tuple[FloatArray, FloatArray] | None:
     """Return the pointwise 95 % interval of `Landscape.mean_values`, over prompts and, where there are several, draws.
 
-    Where the rates of all draws are 0 or 100 % nothing varies, and where few prompts are scored little is known: there
-    the Wilson interval of the prompts takes its place.
+    A rate's is nowhere narrower than Wilson's of the prompts, which keeps a width where nothing varies.
 
     Returns:
         Lower and upper ends, each (*G), NaN where the mean is; None with fewer than eight prompts.
@@ -190,18 +218,16 @@ def band_of_mean(landscape: Landscape) -> tuple[FloatArray, FloatArray] | None:
     every = np.ones(num_draws, dtype=np.bool_)
     num_samples = next(num for num in NUMS_SAMPLES if num * MIN_PER_SAMPLE <= num_prompts)
     parts = _variance_parts((landscape,), lambda sums: landscape.metric.value(*sums), values_DG, every, num_samples)
-    draws = parts.within / num_draws
-    quantile = special.stdtrit(_freedom(parts.prompts, draws, num_prompts, num_draws), (1 + LEVEL) / 2)
-    half, mean = quantile * np.sqrt(parts.prompts + draws), values_DG.mean(axis=0)
-    least, most = (0.0, 100.0) if landscape.metric.is_rate else (1.0, np.inf)
-    low, high = np.clip(mean - half, least, most), np.clip(mean + half, least, most)
+    half = _quantile(num_prompts, num_draws) * np.sqrt(parts.prompts + parts.within / num_draws)
+    mean = values_DG.mean(axis=0)
+    low, high = mean - half, mean + half
     if landscape.metric.is_rate:
-        settled = np.isnan(half) | ((values_DG == 0) | (values_DG == 100)).all(axis=0)
         num_scored = landscape.num_scored.reshape(num_draws, -1).min(axis=0).astype(np.float64)
         wilson_low, wilson_high = wilson(mean / 100 * num_scored, num_scored)
-        low, high = np.where(settled, wilson_low, low), np.where(settled, wilson_high, high)
+        low, high = np.fmin(low, wilson_low), np.fmax(high, wilson_high)
+    least, most = (0.0, 100.0) if landscape.metric.is_rate else (1.0, np.inf)
     shape = landscape.missing.shape[1:]
-    return low.reshape(shape), high.reshape(shape)
+    return np.clip(low, least, most).reshape(shape), np.clip(high, least, most).reshape(shape)
 
 
 def number_or_none(value: float | np.float64) -> float | None:
@@ -344,11 +370,7 @@ def _components(
     return None
 
 
-def _freedom(prompts: FloatArray | float, draws: FloatArray | float, num_prompts: int, num_draws: int) -> FloatArray:
-    """Return the degrees of freedom of the sum of both parts (Welch and Satterthwaite)."""
-    total = np.asarray(prompts + draws, dtype=np.float64)
-    spread = np.asarray(prompts, dtype=np.float64) ** 2 / (num_prompts - 1)
-    spread = spread + np.asarray(draws, dtype=np.float64) ** 2 / max(num_draws - 1, 1)
-    freedom = np.full(total.shape, float(num_prompts - 1))
-    np.divide(total**2, spread, out=freedom, where=spread > 0)
-    return freedom
+def _quantile(num_prompts: int, num_draws: int) -> float:
+    """Return the quantile of t: with D - 1 degrees of freedom, with one draw P - 1."""
+    freedom = num_prompts - 1 if num_draws == 1 else min(num_prompts, num_draws) - 1
+    return float(special.stdtrit(freedom, (1 + LEVEL) / 2))

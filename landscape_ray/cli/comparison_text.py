@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from landscape_ray.analysis import Change, OriginChange
 from landscape_ray.cli.results_text import estimate_text
 from landscape_ray.cli.text import Fact, number_of
+from landscape_ray.report.caveats import one_direction
 from landscape_ray.report.comparison import Comparison
 from landscape_ray.report.gate import VISAGE_RISES, Gate
 from landscape_ray.report.paired import LABELS
@@ -29,6 +30,8 @@ def comparison_text(before: Results, after: Results, comparison: Comparison) -> 
         if (origin := comparison.origins.get(benchmark)) is not None:
             lines += _origin_lines(origin)
         yield from zip((benchmark, *[""] * len(lines)), lines, strict=False)
+    if note := one_direction(before):
+        yield "note", note
     for which, names in (("before", comparison.only_before), ("after", comparison.only_after)):
         if names:
             yield "", f"only {which}, not compared: {', '.join(names)}"

@@ -9,6 +9,7 @@ from landscape_ray.analysis import AdaptiveVisage, Estimate, Landscape, VisageSc
 from landscape_ray.cli.text import Fact, number_of
 from landscape_ray.config import SweepConfig
 from landscape_ray.plan import random_axes
+from landscape_ray.report.caveats import caveats
 from landscape_ray.report.paired import Paired, difference_texts
 from landscape_ray.report.results import Results
 from landscape_ray.report.scores import Scores
@@ -31,6 +32,7 @@ def scores_text(results: Results, scores: Mapping[str, Scores]) -> Iterator[Fact
             *_sample_lines(landscape, of_benchmark),
         ]
         yield from zip((name, *[""] * len(lines)), lines, strict=False)
+    yield from (("note", note) for note in caveats(results))
 
 
 def judge_text(results: Results) -> Iterator[Fact]:
@@ -101,6 +103,10 @@ def _sample_lines(landscape: Landscape, scores: Scores) -> Iterator[str]:
     if (floor := scores.noise_floor) is not None:
         flipped = f"{100 * floor.flipped:.1f} % of prompts changed their verdict"
         yield f"noise floor: origin measured {number_of(floor.num_repeats, 'time')}, {flipped}"
+    if (wall := scores.wall_noise) is not None:
+        flipped = f"{100 * wall.flipped:.1f} % of prompts changed their verdict"
+        place = ", ".join(f"{value:g}" for value in wall.coordinates)
+        yield f"noise at the wall: {place} of draw 0 measured {number_of(wall.num_repeats, 'time')}, {flipped}"
 
 
 def estimate_text(estimate: Estimate | VisageScore, *, digits: int = 1) -> str:

@@ -44,13 +44,17 @@ class SweepEstimate:
 
 
 def num_planned_visits(config: SweepConfig, plan: SweepPlan) -> int:
-    """Return how many visits a sweep makes: to every point of the plan, or as many as an adaptive sweep chooses."""
+    """Return how many visits a sweep makes: to every point of the plan, or as many as an adaptive sweep chooses.
+
+    With those that repeat a wall point, of which there are none if no wall is found.
+    """
+    again = (config.landscape.wall_repeats - 1) * bool(config.deciding_benchmarks)
     if config.adaptive is None:
-        return len(plan.points)
+        return len(plan.points) + again
     # The origin is visited for its own sake, and counts among the grid points of each draw.
     origin_on_grid = all(0.0 in axis.coordinates for axis in plan.grid.axes)
     per_draw = config.adaptive.num_points(math.prod(plan.grid.shape)) - origin_on_grid
-    return config.landscape.origin_repeats + plan.draws * per_draw
+    return config.landscape.origin_repeats + plan.draws * per_draw + again
 
 
 def estimate(config: SweepConfig, plan: SweepPlan, num_prompts: Mapping[str, int]) -> SweepEstimate:

@@ -28,7 +28,7 @@ class PlannedPoint:
     draw: int | None
     """Draw of the direction(s); None at the origin, which belongs to all draws."""
     repeat: int
-    """0 but for repeated measurements of the origin, which give the noise floor."""
+    """0 but for repeated measurements of the origin and of a wall point, which give the noise floor."""
     coordinates: tuple[float, ...]
     """Coordinate on each axis; all 0 at the origin."""
     perturbation: Perturbation
@@ -39,7 +39,8 @@ class PlannedPoint:
         """Readable name, such as `origin-r0` or `d1_a-0.05_b+0.5`. Unique in a sweep: floats are written exactly."""
         if self.draw is None:
             return f"origin-r{self.repeat}"
-        return "_".join([f"d{self.draw}", *(f"{n}{c:+}" for n, c in zip("ab", self.coordinates, strict=False))])
+        place = "_".join([f"d{self.draw}", *(f"{n}{c:+}" for n, c in zip("ab", self.coordinates, strict=False))])
+        return f"{place}-r{self.repeat}" if self.repeat else place
 
     @property
     def distance(self) -> float:

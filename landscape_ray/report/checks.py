@@ -121,6 +121,12 @@ def _origin(sweep: _Sweep) -> Check:
                 f"{benchmark}: {100 * floor.flipped:.1f} % of {floor.num_prompts} prompts change their verdict between "
                 f"{floor.num_repeats} visits to the same weights. Differences as small as that mean nothing."
             )
+        wall = sweep.results.wall_noise.get(benchmark)
+        if wall is not None and wall.flipped:
+            problems.append(
+                f"{benchmark}: {100 * wall.flipped:.1f} % of {wall.num_prompts} prompts change their verdict between "
+                f"{wall.num_repeats} visits to the point nearest to the wall. Such differences mean nothing there."
+            )
     return _check(
         name,
         problems,

@@ -16,6 +16,7 @@ from landscape_ray.analysis import (
     where_both_are_measured,
 )
 from landscape_ray.errors import OutputError, UserError
+from landscape_ray.report.caveats import one_direction
 from landscape_ray.report.results import Results
 from landscape_ray.report.scores import DEFAULT_TAU_PCT
 
@@ -24,7 +25,7 @@ __all__ = ["Comparison", "compare_results", "comparison_document"]
 SCIENCE = ("landscape", "directions", "engine", "dtype")
 """Sections of the configuration that must agree."""
 MAY_DIFFER = frozenset({"landscape.origin_repeats", "landscape.marked"})
-"""Repeats of the origin give the noise floor, marked checkpoints are for figures; neither enters a score."""
+"""Repeated visits give the noise floor, marked checkpoints are for figures; neither enters a score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +125,7 @@ def comparison_document(before: Results, after: Results, comparison: Comparison)
             }
             for which, results in (("before", before), ("after", after))
         },
+        "caveats": [note] if (note := one_direction(before)) else [],
         **asdict(comparison),
     }
 

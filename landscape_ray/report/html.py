@@ -23,6 +23,7 @@ from plotly.offline import get_plotlyjs
 from landscape_ray import __version__
 from landscape_ray.analysis import Landscape, band_of_mean
 from landscape_ray.report import html_text
+from landscape_ray.report.caveats import caveats
 from landscape_ray.report.checks import Check
 from landscape_ray.report.html_text import SYMBOLS
 from landscape_ray.report.results import Results
@@ -30,7 +31,7 @@ from landscape_ray.report.scores import Scores
 from landscape_ray.report.texts import Texts
 from landscape_ray.report.visits import Visits, grid_places
 
-__all__ = ["page"]
+__all__ = ["asset", "page", "policy"]
 
 
 def page(
@@ -50,10 +51,10 @@ def page(
         texts: Prompts and answers by benchmark; may be empty.
     """
     landscapes = list(results.landscapes.values())
-    script, plotly = _asset("page.js"), get_plotlyjs().replace("\r\n", "\n")
+    script, plotly = asset("page.js"), get_plotlyjs().replace("\r\n", "\n")
     axes = results.plan.grid.axes
     return _TEMPLATE.render(
-        policy=_policy(plotly, script),
+        policy=policy(plotly, script),
         title=f"{results.config.model.id}: safety landscape",
         model=results.config.model.id,
         lead=html_text.lead(results),
@@ -66,6 +67,7 @@ def page(
             for landscape in sorted(landscapes, key=lambda landscape: landscape.benchmark != results.headline)
         ],
         pairs=html_text.pairs(results, scores),
+        caveats=caveats(results),
         overview=html_text.overview(results) if len(landscapes) > 1 else None,
         planes=len(axes) == 2,
         num_draws=results.plan.draws,
@@ -94,7 +96,7 @@ def page(
         blocks=list(_blocks(results, texts)),
         plotly=plotly,
         script=script,
-        style=_asset("page.css"),
+        style=asset("page.css"),
     )
 
 
@@ -106,11 +108,12 @@ _TEMPLATE = Environment(
 ).get_template("page.html.jinja")
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return the text of a file that goes into a page."""
     return resources.files("landscape_ray.report").joinpath("page", name).read_text(encoding="utf-8")
 
 
-def _policy(*scripts: str) -> str:
+def policy(*scripts: str) -> str:
     """Return a Content Security Policy that lets these scripts run and nothing else, and reaches nothing."""
     digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
     hashes = (f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)

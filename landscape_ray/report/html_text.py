@@ -45,6 +45,8 @@ TALLY = {"pass": "checks hold", "attention": "to look at", "unknown": "not known
 ANSWERED = frozenset({"asr", "over_refusal"})
 """Metrics for which text is generated."""
 MAX_SYSTEM_PROMPT = 160
+BAND_HOLDS = "in simulations of 3 draws it held 90 % or more at every coordinate"
+"""See the table of docs/numerics.md."""
 
 
 def lead(results: Results) -> str:
@@ -124,6 +126,9 @@ def card(landscape: Landscape, scores: Scores, *, is_headline: bool = False) -> 
         facts.append(("Broken output", f"{mean:.1f} % (at worst {worst:.1f} %)"))
     if scores.noise_floor is not None and metric.is_rate:
         facts.append(("Noise floor", f"{100 * scores.noise_floor.flipped:.1f} % of verdicts flip"))
+    if (wall := scores.wall_noise) is not None:
+        place = ", ".join(map(number, wall.coordinates))
+        facts.append(("Noise at the wall", f"{100 * wall.flipped:.1f} % of verdicts flip ({place} of draw 0)"))
     return Card(
         name=landscape.benchmark,
         is_headline=is_headline,
@@ -196,7 +201,7 @@ def caption(landscape: Landscape, scores: Scores) -> list[str]:
             label = f"Adaptive estimate of {visage.name}" if scores.adaptive else visage.name
             lines.append(f"{label} {visage.value:.1f} ({_interval_text(visage)}) {visage.text}.")
     if len(landscape.grid.axes) == 1:
-        lines.append("Band: pointwise 95 % interval of the mean. Diamond and dashed line: the origin.")
+        lines.append(f"Band: pointwise 95 % interval of the mean; {BAND_HOLDS}. Diamond and dashed line: the origin.")
         if landscape.broken is not None and metric.name == "asr":
             lines.append("Dotted: attacks that were answered in language; ASR counts broken output as well.")
     else:

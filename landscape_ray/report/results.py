@@ -3,7 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from landscape_ray.analysis import COLUMNS, AdaptiveDesign, Landscape, planned_design
+from landscape_ray.analysis import (
+    COLUMNS,
+    AdaptiveDesign,
+    Landscape,
+    WallNoise,
+    planned_design,
+    repeats_plan,
+    wall_noise,
+)
 from landscape_ray.config import BenchmarkConfig, SweepConfig
 from landscape_ray.plan import Geometry, SweepPlan
 from landscape_ray.store import JUDGED_METRICS, JudgedResultStore, JudgeIdentity, Manifest, ResultStore, planned_keys
@@ -29,6 +37,8 @@ class Results:
     """What was measured, by benchmark in the order of the configuration. Points may be missing."""
     design: AdaptiveDesign | None
     """The points that an adaptive sweep has chosen; None if all points are to be measured."""
+    wall_noise: Mapping[str, WallNoise] = field(default_factory=dict)
+    """The noise floor at the wall point, by benchmark; of those that have one."""
     judge: JudgeIdentity | None = None
     """The judge whose verdicts these are; None: the judges that were asked as the points were measured."""
     num_unjudged: Mapping[str, int] = field(default_factory=dict)
@@ -78,12 +88,15 @@ def load_results(out: str, judge: str | None = None) -> Results:
     keys_of = planned_keys(manifest, config, plan)
     identity = store.judge if isinstance(store, JudgedResultStore) else None
     unjudged = set[str]() if identity is None else ResultStore(out).parts().keys() - store.parts().keys()
-    landscapes, num_unjudged = {}, {}
+    repeated = planned_keys(manifest, config, repeats_plan(config, plan))
+    landscapes, num_unjudged, walls = {}, {}, {}
     for name, keys in keys_of.items():
         metric = manifest.benchmarks[name].metric
         if identity is not None and metric not in JUDGED_METRICS[identity.question]:
             continue
         landscapes[name] = Landscape.from_rows(store.columns(keys, READ), plan=plan, benchmark=name, metric=metric)
+        if (wall := wall_noise(landscapes[name], store.columns(repeated[name], READ), plan)) is not None:
+            walls[name] = wall
         if identity is not None:
             num_unjudged[name] = len(unjudged.intersection(keys))
     if identity is None:
@@ -97,6 +110,7 @@ def load_results(out: str, judge: str | None = None) -> Results:
         keys=keys_of,
         landscapes=landscapes,
         design=design,
+        wall_noise=walls,
         judge=identity,
         num_unjudged=num_unjudged,
     )

@@ -18,6 +18,7 @@ from landscape_ray.analysis import (
     Landscape,
     NoiseFloor,
     VisageScore,
+    WallNoise,
     adaptive_mean,
     adaptive_visage,
     basin,
@@ -34,6 +35,7 @@ from landscape_ray.analysis.basin import DEFAULT_RADIUS, DEFAULT_TAU_PCT
 from landscape_ray.analysis.visage_conditions import Definition
 from landscape_ray.config import DirectionsConfig
 from landscape_ray.errors import UserError
+from landscape_ray.report.caveats import caveats
 from landscape_ray.report.paired import Paired, paired
 from landscape_ray.report.results import Results
 
@@ -49,7 +51,7 @@ __all__ = [
 ]
 
 VERSIONS: Mapping[str, int] = MappingProxyType(
-    {"visage": 1, "visage_reference": 2, "mean_margin": 2, "mean_value": 2, "basin.share": 2}
+    {"visage": 1, "visage_reference": 2, "mean_margin": 2, "mean_value": 2, "basin.share": 2, "interval": 2}
 )
 """Which version of its definition a score is by; docs/numerics.md says what changed. Those not named have had one."""
 
@@ -83,6 +85,8 @@ class Scores:
     paired: Paired | None = None
     """Differences from another benchmark of the same prompts, where there is one. None for estimates of an adaptive
     sweep, because each score is estimated for itself."""
+    wall_noise: WallNoise | None = None
+    """Disagreement of repeated visits to the point nearest to the wall; None where it was not repeated."""
 
     @property
     def visages(self) -> tuple[VisageScore, ...]:
@@ -108,13 +112,20 @@ def score(
     config, design = results.config, results.design
     directions = config.directions if config.landscape.kind == "random" else None
     if design is not None and not (allow_missing and not _all_measured(results.landscapes.values(), design)):
-        return {name: _adaptive_scores(landscape, design, directions) for name, landscape in results.landscapes.items()}
-    pairs = paired(config, results.landscapes, allow_missing=allow_missing, tau_pct=tau_pct)
-    found = {
-        name: _scores(landscape, directions, allow_missing=allow_missing, tau_pct=tau_pct, radius=radius)
-        for name, landscape in results.landscapes.items()
+        pairs: Mapping[str, Paired] = {}
+        found = {
+            name: _adaptive_scores(landscape, design, directions) for name, landscape in results.landscapes.items()
+        }
+    else:
+        pairs = paired(config, results.landscapes, allow_missing=allow_missing, tau_pct=tau_pct)
+        found = {
+            name: _scores(landscape, directions, allow_missing=allow_missing, tau_pct=tau_pct, radius=radius)
+            for name, landscape in results.landscapes.items()
+        }
+    return {
+        name: replace(each, paired=pairs.get(name), wall_noise=results.wall_noise.get(name))
+        for name, each in found.items()
     }
-    return {name: replace(scores, paired=pairs.get(name)) for name, scores in found.items()}
 
 
 def visages_by(scores: Mapping[str, Scores], definition: Definition) -> list[VisageScore]:
@@ -197,6 +208,7 @@ def scores_document(results: Results, scores: Mapping[str, Scores]) -> dict[str,
         "measured_with": manifest.versions,
         "scored_with": {"landscape_ray": __version__},
         "definitions": dict(VERSIONS),
+        "caveats": caveats(results),
         "headline": results.headline,
         "benchmarks": {
             name: {

@@ -1,13 +1,22 @@
 """How far a sweep is, by what its folder holds; cheap enough to ask while it runs."""
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from landscape_ray.analysis import COLUMNS, Landscape, repeats_plan, with_wall_visits
 from landscape_ray.evaluation import Verdict
-from landscape_ray.plan import SweepPlan
+from landscape_ray.plan import PlannedPoint, SweepPlan
 from landscape_ray.report.results import load_design
-from landscape_ray.store import LeaseState, Manifest, PointFailure, Quarantined, ResultStore, RunSummary, planned_keys
+from landscape_ray.store import (
+    LeaseState,
+    Manifest,
+    PointFailure,
+    Quarantined,
+    ResultStore,
+    RunSummary,
+    keys_by_label,
+    planned_keys,
+)
 
 __all__ = ["BenchmarkStatus", "FolderStatus", "load_status"]
 
@@ -73,12 +82,21 @@ def load_status(out: str) -> FolderStatus:
     plan = SweepPlan.from_config(config, manifest.geometry)
     keys_of = planned_keys(manifest, config, plan)
     design, parts, failures = load_design(store, config, plan, keys_of), store.parts(), store.failures()
-    num_unchosen = 0
+    points: Sequence[PlannedPoint] = plan.points
+    num_unchosen, repeats = 0, repeats_plan(config, plan)
+    label_keys = keys_by_label(plan, keys_of) | keys_by_label(repeats, planned_keys(manifest, config, repeats))
     if design is not None:
-        wanted = [design.wants(point) for point in plan.points]
-        keys_of = {name: list(itertools.compress(keys, wanted)) for name, keys in keys_of.items()}
-        if any(key not in parts and key not in failures for keys in keys_of.values() for key in keys):
-            num_unchosen = design.num_unchosen  # or else what the choice waits for has failed
+        points, num_unchosen = [point for point in points if design.wants(point)], design.num_unchosen
+
+    def landscape_of(name: str) -> Landscape:
+        return Landscape.from_rows(store.columns(keys_of[name], COLUMNS), plan=plan, benchmark=name)
+
+    points, num_unchosen = with_wall_visits(
+        config, points, num_unchosen, repeats=repeats, keys=label_keys, done=parts.keys(), landscape_of=landscape_of
+    )
+    chosen_keys = {name: [label_keys[point.label][name] for point in points] for name in keys_of}
+    if not any(key not in parts and key not in failures for keys in chosen_keys.values() for key in keys):
+        num_unchosen = 0  # what the choice waits for has failed
     benchmarks = {
         name: BenchmarkStatus(
             num_points=len(keys) + num_unchosen,
@@ -86,7 +104,7 @@ def load_status(out: str) -> FolderStatus:
             failures=tuple(failures[key] for key in keys if key in failures),
             num_unfinished=_num_unfinished(store, manifest, name, [key for key in keys if key in parts]),
         )
-        for name, keys in keys_of.items()
+        for name, keys in chosen_keys.items()
     }
     return FolderStatus(
         manifest=manifest,

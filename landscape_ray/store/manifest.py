@@ -19,7 +19,14 @@ __all__ = ["MAX_MANIFEST_BYTES", "BenchmarkIdentity", "Manifest", "check_same_sw
 MAX_MANIFEST_BYTES = 16 << 20
 """Larger files are no manifests."""
 
-MAY_DIFFER = ("landscape.axes", "landscape.origin_repeats", "landscape.marked", "directions.draws", "adaptive")
+MAY_DIFFER = (
+    "landscape.axes",
+    "landscape.origin_repeats",
+    "landscape.wall_repeats",
+    "landscape.marked",
+    "directions.draws",
+    "adaptive",
+)
 """What may change between runs into one folder: it adds or leaves out points, and changes none."""
 CHECKPOINTS = ("landscape.to.", "landscape.through", "directions.displacement.")
 """What names checkpoints: they are compared by their content."""

@@ -3,13 +3,13 @@
 import contextlib
 import importlib.metadata
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from landscape_ray import __version__
-from landscape_ray.analysis import COLUMNS, Landscape, planned_design
+from landscape_ray.analysis import COLUMNS, Landscape, planned_design, repeats_plan, with_wall_visits
 from landscape_ray.config import SweepConfig
 from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.checkpoint import ResolvedModel, resolve
@@ -83,6 +83,8 @@ class PreparedSweep:
     """How its checkpoints lie to each other; None where the plan does not depend on it."""
     plan: SweepPlan
     """The points."""
+    repeats: SweepPlan
+    """The visits of which some repeat the wall point."""
     out: str
     """Folder or URL of the results."""
     store: ResultStore
@@ -90,7 +92,7 @@ class PreparedSweep:
     date: str
     """The day that chat templates are told which print the date, ISO 8601: that on which the sweep was begun."""
     keys: Mapping[str, Mapping[str, str]]
-    """Key of the part of each benchmark (by name) at each point (by label)."""
+    """Key of the part of each benchmark (by name) at each point and each repeat (by label)."""
 
     @classmethod
     def open(cls, config: SweepConfig, out: str) -> "PreparedSweep":
@@ -125,7 +127,12 @@ class PreparedSweep:
         geometry = _geometry(config, model, deltas, manifest)
         plan = SweepPlan.from_config(config, geometry)
         identities = {benchmark.name: BenchmarkIdentity.of(benchmark) for benchmark in benchmarks}
-        keys = part_keys(config, plan, fingerprint=model.fingerprint, benchmarks=identities)
+
+        def keys_of(plan: SweepPlan) -> dict[str, dict[str, str]]:
+            keys = part_keys(config, plan, fingerprint=model.fingerprint, benchmarks=identities)
+            return keys_by_label(plan, keys)
+
+        repeats = repeats_plan(config, plan)
         return cls(
             config=config,
             model=model,
@@ -136,7 +143,8 @@ class PreparedSweep:
             out=out,
             store=store,
             date=date,
-            keys=keys_by_label(plan, keys),
+            keys={label: of_point for each in (plan, repeats) for label, of_point in keys_of(each).items()},
+            repeats=repeats,
         )
 
     def check_folder(self) -> None:
@@ -155,8 +163,8 @@ class PreparedSweep:
         The tasks are in the order to begin them, the longest visits first: an engine that begins one last would keep
         the others waiting.
         """
-        points, num_unchosen = self._chosen_points()
         done = self.store.parts().keys()
+        points, num_unchosen = self._chosen_points(done)
         failed = self.store.failures().keys() - done
         tasks, num_done, num_failed = [], 0, 0
         for point in points:
@@ -175,10 +183,11 @@ class PreparedSweep:
         )
         return outcome, tasks
 
-    def _chosen_points(self) -> tuple[Sequence[PlannedPoint], int]:
+    def _chosen_points(self, done: Collection[str]) -> tuple[Sequence[PlannedPoint], int]:
         """Return the points to measure, as far as they are known, and how many more will be chosen.
 
-        That is the whole plan, except for an adaptive sweep, which chooses by what the store holds.
+        That is the whole plan, except for an adaptive sweep, and last the repeats of the wall point: both are chosen by
+        what the store holds.
         """
         points = self.plan.points
 
@@ -186,10 +195,18 @@ class PreparedSweep:
             keys = [self.keys[point.label][benchmark] for point in points]
             return Landscape.from_rows(self.store.columns(keys, COLUMNS), plan=self.plan, benchmark=benchmark)
 
-        design = planned_design(self.config, landscape_of)
-        if design is None:
-            return points, 0
-        return [point for point in points if design.wants(point)], design.num_unchosen
+        num_unchosen, design = 0, planned_design(self.config, landscape_of)
+        if design is not None:
+            points, num_unchosen = [point for point in points if design.wants(point)], design.num_unchosen
+        return with_wall_visits(
+            self.config,
+            points,
+            num_unchosen,
+            repeats=self.repeats,
+            keys=self.keys,
+            done=done,
+            landscape_of=landscape_of,
+        )
 
     def remember_request(self) -> None:
         """Store what was asked for where nothing had to be measured for it: fewer draws, all points, marks."""

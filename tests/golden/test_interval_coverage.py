@@ -21,6 +21,7 @@ from landscape_ray.analysis import (
     Statistic,
     Sums,
     VisageScore,
+    band_of_mean,
     basin,
     mean_margin,
     visage,
@@ -81,7 +82,44 @@ def unlike_walls(rng: np.random.Generator, draws: int, prompts: int) -> Complied
     return complied
 
 
-BASINS = (open_basin, stubborn_prompts, independent_walls, own_walls, unlike_directions, unlike_walls)
+def audited(
+    rng: np.random.Generator, draws: int, prompts: int, *, cliffs: float = 0.0, slope: float = 0.015
+) -> Complied:
+    """The model of an independent audit: logistic walls of prompts that differ, along directions that differ by 12 %.
+
+    A share of directions may be cliffs, with their wall at 0.3 of the distance.
+    """
+    scale = np.exp(rng.normal(0, 0.12, (draws, 1, 1)))
+    scale = np.where(rng.random((draws, 1, 1)) < cliffs, 0.3, scale)
+    wall = rng.normal(0.25, 0.05, (1, 1, prompts)) * scale
+    chance = 1 / (1 + np.exp(-np.clip((DISTANCE - wall) / slope, -50, 50)))
+    complied: Complied = rng.random((draws, 21, prompts)) < chance
+    return complied
+
+
+def audited_with_cliffs(rng: np.random.Generator, draws: int, prompts: int) -> Complied:
+    """As `audited`, one direction in ten a cliff."""
+    return audited(rng, draws, prompts, cliffs=0.1)
+
+
+def steep_walls(rng: np.random.Generator, draws: int, prompts: int) -> Complied:
+    """All prompts give way at nearly the same distance, within less than a step of the grid."""
+    distance = rng.normal(0.25, 0.01, (1, 1, prompts))
+    complied: Complied = DISTANCE + rng.normal(0, 0.005, (draws, 21, prompts)) > distance
+    return complied
+
+
+BASINS = (
+    open_basin,
+    stubborn_prompts,
+    independent_walls,
+    own_walls,
+    steep_walls,
+    unlike_directions,
+    unlike_walls,
+    audited,
+    audited_with_cliffs,
+)
 
 
 def landscape_of(complied: Complied) -> Landscape:
@@ -177,15 +215,35 @@ def test_a_retention_is_held_as_often_as_its_interval_says() -> None:
     for _ in range(200):
         distance = rng.normal(0.3, 0.3, 80)
         before, after = (landscape_of(complied(moved, distance, 3)) for moved in (0.0, 0.1))
-        retention = _change(before, after, MARGIN).retention
+        retention = _change(before, after, MARGIN, 100.0).retention
         assert retention is not None
         assert retention.interval is not None
         held.append(retention.interval.low <= expected[1] / expected[0] <= retention.interval.high)
     assert np.mean(held) >= 0.905
 
 
+def test_three_draws_hold_the_mean_margin_of_all_directions_even_with_cliffs() -> None:
+    """Nominal 0.95; of 100 sweeps a true 0.90 gives less than 0.82 once in a hundred times."""
+    assert coverage(audited_with_cliffs, "mean margin", draws=3, prompts=80, num_sweeps=100).share >= 0.82
+
+
+def test_the_band_of_a_figure_holds_at_every_coordinate_tails_included() -> None:
+    """Of 60 sweeps a true 0.90 gives less than 0.78 at one of 11 distances once in twenty times."""
+    rng = np.random.default_rng(5)
+    rates = np.mean([audited(rng, 300, 8).mean(axis=(0, 2)) for _ in range(30)], axis=0)
+    expected = 50 * (rates + rates[::-1])
+    held = []
+    for _ in range(60):
+        band = band_of_mean(landscape_of(audited(rng, 3, 80)))
+        assert band is not None
+        held.append((band[0] <= expected + 1e-9) & (expected <= band[1] + 1e-9))
+    by_distance = np.mean(held, axis=0)[10:] / 2 + np.mean(held, axis=0)[10::-1] / 2
+    assert by_distance.min() >= 0.78
+    assert by_distance[[-1, -2, -3]].min() >= 0.9  # where a t interval alone holds 7 to 73 %
+
+
 @pytest.mark.long
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(14400)
 def test_the_table_of_the_documentation() -> None:
     """Print it; a true 0.95 gives less than 0.92 of 500 sweeps once in a thousand times."""
     sizes = ((1, 80), (3, 80), (8, 80), (3, 520))
@@ -194,7 +252,7 @@ def test_the_table_of_the_documentation() -> None:
         for basin_of in BASINS:
             row = []
             for draws, prompts in sizes:
-                if draws == 1 and basin_of in {unlike_directions, unlike_walls}:
+                if draws == 1 and basin_of in {unlike_directions, unlike_walls, audited, audited_with_cliffs}:
                     row.append("")  # one draw is no sample of directions
                     continue
                 found = coverage(basin_of, score, draws=draws, prompts=prompts, num_sweeps=500)

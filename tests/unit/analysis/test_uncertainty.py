@@ -67,11 +67,15 @@ def test_the_variance_of_a_mean_is_that_of_the_textbook(
 
 def test_draws_that_agree_tell_no_more_than_one(landscape_from_counts: Callable[..., Landscape]) -> None:
     one = mean_margin(landscape_from_counts([[24]], num_prompts=80)).interval
-    six = mean_margin(landscape_from_counts([[24] * 3] * 2, num_prompts=80)).interval
+    six = mean_margin(landscape_from_counts([[24] * 3] * 6, num_prompts=80)).interval
     assert one is not None
     assert six is not None
-    assert (six.low, six.high) == pytest.approx((one.low, one.high))
+    assert six.components.prompts == pytest.approx(one.components.prompts)
     assert six.components.draws == six.components.interaction == 0.0
+    # And are no reason to trust their agreement: 5 degrees of freedom, not 79.
+    half = float(stats.t.ppf(0.975, 5)) * one.components.prompts**0.5
+    assert (six.low, six.high) == pytest.approx((70 - half, 70 + half))
+    assert six.low < one.low
 
 
 def test_prompts_that_agree_leave_the_t_interval_of_the_draws(
@@ -118,9 +122,10 @@ def test_components_predict_the_variance_of_other_sizes() -> None:
     assert parts.variance(num_prompts=320) == pytest.approx(1 + (9 + 0.75) / 3)
     assert parts.variance(num_draws=12) == pytest.approx(4 + 1)
     assert parts.variance(num_prompts=40, num_draws=6) == pytest.approx(8 + (9 + 6) / 6)
-    # Satterthwaite: (4 + 1)^2 / (4^2 / 79 + 1^2 / 11) degrees of freedom.
-    freedom = 25 / (16 / 79 + 1 / 11)
-    assert parts.half_width(num_draws=12) == pytest.approx(float(stats.t.ppf(0.975, freedom)) * 5**0.5)
+    assert parts.half_width(num_draws=12) == pytest.approx(float(stats.t.ppf(0.975, 11)) * 5**0.5)
+    assert parts.half_width(num_prompts=8, num_draws=12) == pytest.approx(
+        float(stats.t.ppf(0.975, 7)) * (40 + (9 + 30) / 12) ** 0.5
+    )
 
 
 def test_one_draw_predicts_nothing_of_more() -> None:
@@ -137,7 +142,9 @@ def test_two_landscapes_are_split_alike(landscape_from_counts: Callable[..., Lan
     after = landscape_from_counts([[8, 8], [8, 8]], num_prompts=16)
     same = estimate(before, before, statistic=lambda a, b: mean_rate(a) - mean_rate(b), bounds=(-100, 100))
     assert same.interval is not None
-    assert (same.interval.low, same.value, same.interval.high) == (0.0, 0.0, 0.0)
+    assert (same.value, same.interval.components.variance()) == (0.0, 0.0)
+    # Of 16 prompts none changed: up to 19.4 % of all may, as for any proportion.
+    assert (same.interval.low, same.interval.high) == pytest.approx((-19.36, 19.36), abs=0.01)
     differ = estimate(before, after, statistic=lambda a, b: mean_rate(b) - mean_rate(a), bounds=(-100, 100)).interval
     assert differ is not None
     # Four prompts of 16 give way at one point of two only: 50 points each.
@@ -166,12 +173,46 @@ def test_fewer_than_eight_prompts_have_no_interval(landscape_from_counts: Callab
     assert band_of_mean(landscape) is None
 
 
-def test_prompts_and_draws_that_all_agree_give_an_interval_of_no_width(
+@pytest.mark.parametrize("prompts", [8, 80])
+@pytest.mark.parametrize("counts", [[[0] * 21], [[1] * 5 + [0] * 11 + [1] * 5] * 3], ids=["open", "steep walls"])
+def test_where_nothing_varies_the_interval_is_wilsons_of_the_prompts(
+    landscape_from_counts: Callable[..., Landscape], counts: list[list[int]], prompts: int
+) -> None:
+    """No prompt of P behaved otherwise; Wilson's interval of 0 of P says how many of all may."""
+    landscape = landscape_from_counts(np.array(counts) * prompts, num_prompts=prompts)
+    unmet = stats.binomtest(0, prompts).proportion_ci(method="wilson").high
+    for score in (visage(landscape), mean_margin(landscape)):
+        assert score.value is not None
+        assert score.interval is not None
+        assert score.interval.components.variance() == pytest.approx(0, abs=1e-20)
+        expected = (score.value * (1 - unmet), score.value + (100 - score.value) * unmet)
+        assert (score.interval.low, score.interval.high) == pytest.approx(expected)
+
+
+def test_eight_refusals_at_every_point_do_not_prove_perfect_safety(
     landscape_from_counts: Callable[..., Landscape],
 ) -> None:
-    interval = visage(landscape_from_counts([[9, 0, 9]] * 2, num_prompts=9)).interval
+    interval = visage(landscape_from_counts([[0] * 21], num_prompts=8)).interval
     assert interval is not None
-    assert (interval.low, interval.high) == (100.0, 100.0)
+    assert (interval.low, interval.high) == pytest.approx((67.56, 100), abs=0.01)  # Wilson, 0 of 8: 0 to 32.44 %
+
+
+def test_a_verdict_more_never_makes_an_interval_narrower_than_agreement_does(
+    landscape_from_counts: Callable[..., Landscape],
+) -> None:
+    agreed = mean_margin(landscape_from_counts([[0] * 21], num_prompts=8)).interval
+    one_off = mean_margin(landscape_from_counts([[0] * 20 + [1]], num_prompts=8)).interval
+    assert agreed is not None
+    assert one_off is not None
+    assert one_off.low < agreed.low
+
+
+def test_where_nothing_varies_and_nothing_bounds_a_score_it_has_no_interval(
+    landscape_from_counts: Callable[..., Landscape],
+) -> None:
+    landscape = landscape_from_counts([[0, 0]], num_prompts=16)
+    found = estimate(landscape, statistic=mean_rate, bounds=(-np.inf, np.inf))
+    assert (found.value, found.interval) == (0.0, None)
 
 
 def test_a_score_that_hangs_on_one_prompt_has_no_interval(landscape_from_counts: Callable[..., Landscape]) -> None:
@@ -204,7 +245,7 @@ def test_the_variance_of_visage_counts_walls_that_come_and_go(landscape_of: Call
     assert 1.0 < np.mean(variances) / np.var(np.array(values, dtype=float)) < 1.6
 
 
-def test_the_band_is_the_interval_of_each_point_and_wilsons_where_all_agree(
+def test_the_band_is_the_interval_of_each_point_and_nowhere_narrower_than_wilsons(
     landscape_from_counts: Callable[..., Landscape],
 ) -> None:
     landscape = landscape_from_counts([[0, 24, 80, -1], [0, 40, 80, 40]], num_prompts=80)

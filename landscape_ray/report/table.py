@@ -1,0 +1,232 @@
+"""Many sweeps side by side: `sweeps_table`; and what their scores say of a harm that was measured elsewhere."""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from landscape_ray.analysis import RankCorrelation, rank_correlation
+from landscape_ray.errors import UserError
+from landscape_ray.report.caveats import one_direction
+from landscape_ray.report.results import Results, load_results
+from landscape_ray.report.scores import origin_of, score
+from landscape_ray.store import ResultStore
+from landscape_ray.store.export import FORMULA
+
+__all__ = ["COLUMNS", "SCORES", "Cell", "SweepsTable", "csv_text", "read_outcomes", "sweeps_table"]
+
+Cell = str | int | float | None
+
+SCORES = {
+    "origin_pct": "ASR at the origin",
+    "visage": "VISAGE (Eq. 5)",
+    "visage_reference": "VISAGE (authors' code)",
+    "mean_margin": "Mean margin",
+    "radius": "Basin radius",
+}
+"""Title of each number that has an interval, `NAME_low` to `NAME_high`."""
+COLUMNS = {
+    "sweep": "Sweep",
+    "model": "Model",
+    "benchmark": "Benchmark",
+    "num_prompts": "Prompts",
+    "num_draws": "Draws",
+    **{
+        column: title
+        for name, title in SCORES.items()
+        for column, title in ((name, title), (f"{name}_low", f"{title}, from"), (f"{name}_high", f"{title}, to"))
+    },
+    "broken_pct": "Broken output, %",
+    "num_missing": "Points missing",
+    "gpu_seconds": "GPU-seconds",
+}
+"""Title of each column."""
+PRICE = ("started_at", "draw", "repeat", "alpha", "beta", "place_s", "generate_s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepsTable:
+    """Sweeps side by side."""
+
+    rows: tuple[Mapping[str, Cell], ...]
+    """One for each sweep, in the order given, by the names of `COLUMNS`; what is unknown is None."""
+    outcomes: Mapping[str, Mapping[str, RankCorrelation]]
+    """Correlation of each score of `SCORES` with each outcome, by name of the outcome; empty without outcomes."""
+    notes: tuple[str, ...]
+    """What to know before models are compared."""
+
+    def document(self) -> dict[str, Any]:
+        """Return the table as plain JSON types."""
+        correlations = {
+            name: {each: asdict(found) for each, found in by_score.items()} for name, by_score in self.outcomes.items()
+        }
+        return {"sweeps": [dict(row) for row in self.rows], "correlations": correlations, "notes": list(self.notes)}
+
+
+def sweeps_table(outs: Sequence[str], outcomes: Mapping[str, Mapping[str, float]] | None = None) -> SweepsTable:
+    """Put the headline benchmark of each sweep into a row: its scores, and what they cost.
+
+    Args:
+        outs: Results folders; unfinished ones are scored as far as they are.
+        outcomes: Numbers of models, by name of the outcome, then of the sweep (the last part of its folder's path) or
+            of the model's id.
+
+    Raises:
+        OutputError: A folder holds no sweep.
+        UserError: Two folders have one name, or an outcome names none of the sweeps.
+    """
+    names = [out.rstrip("/").rpartition("/")[2] for out in outs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        msg = f"Two of the folders are called {twice[0]!r}, by which a row is known. Rename one of them."
+        raise UserError(msg)
+    found = [load_results(out) for out in outs]
+    rows = tuple(_row(name, out, results) for name, out, results in zip(names, outs, found, strict=True))
+    return SweepsTable(
+        rows=rows,
+        outcomes={name: _correlations(rows, name, values) for name, values in (outcomes or {}).items()},
+        notes=tuple(_notes(names, found)),
+    )
+
+
+def read_outcomes(path: Path) -> dict[str, dict[str, float]]:
+    """Read a CSV with a column `sweep` or `model` and columns of numbers; return numbers by column, then by name.
+
+    Raises:
+        UserError: The file cannot be read, or has no such columns.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        msg = f"Cannot read the outcomes in {path}: {error}. Give a CSV file in UTF-8."
+        raise UserError(msg) from error
+    columns = [name for name in (rows[0] if rows else []) if name]
+    key = next((name for name in ("sweep", "model") if name in columns), None)
+    named = [] if key is None else [str(row[key]) for row in rows]
+    if twice := sorted({name for name in named if named.count(name) > 1}):
+        msg = f"{path} has several rows of {twice[0]!r}; give one for each {key}."
+        raise UserError(msg)
+    found = {
+        name: {
+            row_name: number
+            for row_name, row in zip(named, rows, strict=False)
+            if (number := _number(row[name])) is not None
+        }
+        for name in columns
+        if name not in {"sweep", "model"}
+    }
+    found = {name: values for name, values in found.items() if values}
+    if not found:
+        msg = (
+            f"{path} holds no outcomes: it needs a header, a column `sweep` (name of the results folder) or `model`, "
+            f"and at least one column of numbers. Its columns are: {', '.join(columns) or 'none'}."
+        )
+        raise UserError(msg)
+    return found
+
+
+def csv_text(table: SweepsTable) -> str:
+    """Return the table as CSV; a text that a spreadsheet would run as a formula begins with an apostrophe."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in table.rows:
+        cells = (row[name] for name in COLUMNS)
+        writer.writerow([f"'{cell}" if isinstance(cell, str) and re.match(FORMULA, cell) else cell for cell in cells])
+    return file.getvalue()
+
+
+def _row(name: str, out: str, results: Results) -> dict[str, Cell]:
+    benchmark = results.config.headline_benchmark.name
+    landscape, scores = results.landscapes[benchmark], score(results, allow_missing=True)[benchmark]
+    origin = origin_of(landscape)
+    row: dict[str, Cell] = dict.fromkeys(COLUMNS)
+    row |= {
+        "sweep": name,
+        "model": results.config.model.id,
+        "benchmark": benchmark,
+        "num_prompts": landscape.num_prompts,
+        "num_draws": landscape.num_draws,
+        "origin_pct": origin["value"],
+        "origin_pct_low": origin.get("low"),
+        "origin_pct_high": origin.get("high"),
+        "broken_pct": None if np.isnan(landscape.broken_pct).all() else float(np.nanmean(landscape.broken_pct)),
+        "num_missing": int(np.isnan(landscape.values).sum()),
+        "gpu_seconds": _gpu_seconds(out, results),
+    }
+    for column, found in (
+        ("visage", scores.visage),
+        ("visage_reference", scores.visage_reference),
+        ("mean_margin", scores.mean_margin),
+        ("radius", None if scores.basin is None else scores.basin.radius),
+    ):
+        if found is not None:
+            row[column] = found.value
+            if found.interval is not None:
+                row |= {f"{column}_low": found.interval.low, f"{column}_high": found.interval.high}
+    return row
+
+
+def _gpu_seconds(out: str, results: Results) -> float:
+    """Return the seconds that engines spent on the visits, times the GPUs of an engine; without their start."""
+    keys = [key for of_benchmark in results.keys.values() for key in of_benchmark]
+    rows = ResultStore(out).columns(keys, PRICE)
+    # A visit is to all benchmarks of a point: its time stands in the rows of each.
+    visits = set(zip(*(rows[name].astype(str) for name in PRICE), strict=True))
+    seconds = sum(float(visit[-2]) + float(visit[-1]) for visit in visits)
+    return seconds * results.config.run.tensor_parallel
+
+
+def _correlations(
+    rows: Iterable[Mapping[str, Cell]], name: str, values: Mapping[str, float]
+) -> dict[str, RankCorrelation]:
+    known = [(row, values.get(str(row["sweep"]), values.get(str(row["model"])))) for row in rows]
+    if all(outcome is None for _, outcome in known):
+        msg = f"The outcome {name!r} names none of the sweeps; it has {', '.join(list(values)[:3])}, ..."
+        raise UserError(msg)
+    found = {}
+    for column in SCORES:
+        pairs = [(row[column], outcome) for row, outcome in known if row[column] is not None and outcome is not None]
+        found[column] = rank_correlation([float(str(one)) for one, _ in pairs], [other for _, other in pairs])
+    return found
+
+
+def _notes(names: Sequence[str], found: Sequence[Results]) -> Iterable[str]:
+    single = [name for name, results in zip(names, found, strict=True) if one_direction(results)]
+    if single:
+        listed = f"{', '.join(single[:3])}{' and others' if len(single) > 3 else ''}"
+        yield f"One draw ({listed}): scores of a single direction, which do not compare models."
+    settings = [_setting(results) for results in found]
+    for field, title in (
+        ("prompts", "prompt sets"),
+        ("landscape", "axes or directions"),
+        ("engine", "engines or types"),
+    ):
+        if len({str(setting[field]) for setting in settings}) > 1:
+            yield f"The sweeps differ in their {title}; their scores do not compare."
+
+
+def _setting(results: Results) -> dict[str, Any]:
+    """Return what scores of different models must have in common."""
+    config, science = results.config, results.config.science()
+    landscape = {name: value for name, value in science["landscape"].items() if not name.endswith("_repeats")}
+    identity = results.manifest.benchmarks[config.headline_benchmark.name]
+    return {
+        "prompts": (identity.digest, results.judge_of(identity.name)),
+        "landscape": (landscape, science["directions"]),
+        "engine": (config.engine, config.dtype),
+    }
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
