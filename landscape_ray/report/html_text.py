@@ -45,7 +45,7 @@ TALLY = {"pass": "checks hold", "attention": "to look at", "unknown": "not known
 ANSWERED = frozenset({"asr", "over_refusal"})
 """Metrics for which text is generated."""
 MAX_SYSTEM_PROMPT = 160
-BAND_HOLDS = "in simulations of 3 draws it held 90 % or more at every coordinate"
+BAND_HOLDS = "in simulations it held 90 % or more everywhere, but not where one direction in ten is unlike the others"
 """See the table of docs/numerics.md."""
 
 

@@ -64,13 +64,23 @@ def test_the_interval_of_a_retention_is_that_of_a_ratio(landscape_from_counts: L
 
 def test_nothing_changed(landscape_from_counts: LandscapeFromCounts) -> None:
     landscape = landscape_from_counts([[8, 3, 0, 5, 8], [8, 7, 1, 6, 7]], num_prompts=8)
-    for change in compare(landscape, landscape).values():
+    changes = compare(landscape, landscape)
+    for change in changes.values():
         assert change.before == change.after
         assert change.difference.value == 0
         assert change.difference.interval is not None
-        assert (change.difference.interval.low, change.difference.interval.high) == (0, 0)
+        assert change.difference.interval.components.variance() == 0
         if change.retention is not None:
             assert change.retention.value == 1
+    # Of 8 prompts none changed: up to 32.44 % of all may (Wilson), from the least to the most that a margin is.
+    margin = changes["mean_margin"]
+    assert margin.difference.interval is not None
+    assert (margin.difference.interval.low, margin.difference.interval.high) == pytest.approx((-32.44, 32.44), abs=0.01)
+    assert margin.retention is not None
+    assert margin.retention.interval is not None
+    assert margin.before is not None
+    ends = 1 - 0.32441, 1 + 0.32441 * (100 / margin.before - 1)
+    assert (margin.retention.interval.low, margin.retention.interval.high) == pytest.approx(ends, abs=1e-4)
 
 
 def test_a_lost_basin_leaves_no_visage_and_no_margin(landscape_from_counts: LandscapeFromCounts) -> None:

@@ -160,8 +160,9 @@ def test_an_interval_says_what_it_is_over_and_what_it_comes_from(
     # Half of 16 prompts lose 25 points, at two ends that count half: a variance of 25^2 / 4 / 15, no matter the draw.
     assert interval["components"]["prompts"] == pytest.approx(25**2 / 4 / 15, rel=0.15)
     assert interval["components"]["draws"] == interval["components"]["interaction"] == 0.0
-    half = 2.131 * interval["components"]["prompts"] ** 0.5
-    assert (interval["low"], interval["high"]) == pytest.approx((87.5 - half, 87.5 + half), abs=0.01)
+    # Two draws that agree are no proof that others do: t has one degree of freedom.
+    half = 12.706 * interval["components"]["prompts"] ** 0.5
+    assert (interval["low"], interval["high"]) == pytest.approx((87.5 - half, 100), abs=0.01)
 
 
 def test_the_documentation_lists_what_a_benchmark_holds(
@@ -177,3 +178,14 @@ def test_the_documentation_lists_what_a_benchmark_holds(
     (points,) = [meaning for keys, meaning in rows if keys == "`points`"]
     named = re.findall(r"`(\w+)`", points)
     assert set(named) - {"beta", "num_unfinished"} == set(harmful["points"])
+
+
+def test_one_draw_is_said_to_speak_of_its_direction_only(
+    tmp_path: Path, make_config: Callable[..., SweepConfig], publish: Callable[..., None]
+) -> None:
+    for draws, said in ((1, True), (2, False)):
+        publish(tmp_path / str(draws), make_config(draws=draws), basin)
+        results = load_results(str(tmp_path / str(draws)))
+        caveats = scores_document(results, score(results))["caveats"]
+        assert any("speak of this direction only" in caveat for caveat in caveats) == said
+        assert any("Intervals: 95 % is nominal" in caveat for caveat in caveats)
