@@ -6,8 +6,8 @@ from landscape_ray.report.results import Results
 __all__ = ["INTERVALS", "caveats", "one_direction"]
 
 INTERVALS = (
-    "Intervals: 95 % is nominal; in simulations mean margin and width hold 90 % or more with three draws, VISAGE less "
-    "where few prompts meet a wall, because refusals that none of the prompts asked shows would lower it."
+    "Intervals: 95 % is nominal; in simulations they held 90 % or more (docs/numerics.md). An interval of "
+    "VISAGE does not see refusals that none of the prompts asked shows at a wall: they would lower it."
 )
 """What the intervals of scores hold, in one line; docs/numerics.md has the table."""
 

@@ -85,7 +85,7 @@ def test_a_configuration_is_frozen(minimal: Path) -> None:
             "landscape={kind: interpolation-random, to: {id: a}, axes: [{}]}",
             "landscape.axes: cannot be .*: tuple should",
         ),
-        ("landscape={to: {id: a}}", "landscape: unknown key 'to'; valid keys here: origin_repeats, kind, axes"),
+        ("landscape={to: {id: a}}", "unknown key 'to'; valid keys here: origin_repeats, wall_repeats, kind, axes"),
         ('directions.included=["("]', r"directions: included has '\(', which is not a regular expression"),
         ("directions.displacement=0", "directions.displacement.*: cannot be .*: input should be greater than 0"),
         ("directions.displacement=.inf", "directions.displacement.*: cannot be .*: input should be a finite number"),

@@ -62,6 +62,7 @@ def test_the_document_holds_value_interval_sizes_and_noise_floor(
         "mean_margin": 2,
         "mean_value": 2,
         "basin.share": 2,
+        "interval": 2,
     }
     # The whole axis is at most at 50 %, so the basin is cut at both ends.
     assert (harmful["basin"]["tau_pct"], harmful["basin"]["num_draws_cut"]) == (50.0, 2)

@@ -66,7 +66,8 @@ def test_outcomes_are_correlated_with_each_score(sweeps: list[str], tmp_path: Pa
 
 def test_outcomes_may_name_models(sweeps: list[str]) -> None:
     found = sweeps_table(sweeps, {"harm": {"=model-narrow": 2.0, "=model-wide": 1.0}}).outcomes["harm"]
-    assert (found["mean_margin"].value, found["mean_margin"].num_models) == (-1.0, 2)
+    assert found["mean_margin"].value == pytest.approx(-1)
+    assert found["mean_margin"].num_models == 2
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_csv_and_page_hold_the_same_rows_and_run_nothing(sweeps: list[str]) -> N
     page = table_page(table)
     assert "&lt;b&gt;harm" in page
     assert "<b>harm" not in page
-    assert "script-src 'sha256-" in page
+    assert "script-src &#39;sha256-" in page
     assert page.count("<tr>") == 1 + 3 + 1 + 5
     assert "http" not in page.replace("http-equiv", "")
     json.dumps(table.document(), allow_nan=False)
