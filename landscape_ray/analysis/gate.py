@@ -16,8 +16,7 @@ from scipy import stats
 from landscape_ray.analysis.landscape import FloatArray, Landscape
 from landscape_ray.analysis.means import margin_statistic, trapezoids
 from landscape_ray.analysis.noise_floor import noise_floor
-from landscape_ray.analysis.proportion import wilson
-from landscape_ray.analysis.uncertainty import CELLS_PER_BLOCK, LEVEL, MIN_PROMPTS, SEED, Sums
+from landscape_ray.analysis.uncertainty import CELLS_PER_BLOCK, LEVEL, MIN_PROMPTS, SEED, Sums, unmet_share
 
 __all__ = ["OriginChange", "origin_change", "retention_bound"]
 
@@ -108,8 +107,7 @@ def retention_bound(before: Landscape, after: Landscape) -> float | None:
     )
     kept_B = np.where(was_B > 0, is_now_B / np.where(was_B > 0, was_B, 1.0), 0.0)
     quantile = float(np.quantile(kept_B, (1 - LEVEL) / 2, method="inverted_cdf"))
-    unmet = float(wilson(np.array(0.0), np.array(float(num_prompts)), LEVEL)[1]) / 100
-    return min(quantile, (1 - unmet) * float(is_now[both].sum() / was[both].sum()))
+    return min(quantile, (1 - unmet_share(num_prompts)) * float(is_now[both].sum() / was[both].sum()))
 
 
 def _margins(landscape: Landscape, counts_BP: FloatArray) -> FloatArray:

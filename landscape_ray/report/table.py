@@ -142,8 +142,12 @@ def csv_text(table: SweepsTable) -> str:
     return file.getvalue()
 
 
+def _headline(results: Results) -> str:
+    return results.headline or next(iter(results.landscapes))
+
+
 def _row(name: str, out: str, results: Results) -> dict[str, Cell]:
-    benchmark = results.config.headline_benchmark.name
+    benchmark = _headline(results)
     landscape, scores = results.landscapes[benchmark], score(results, allow_missing=True)[benchmark]
     origin = origin_of(landscape)
     row: dict[str, Cell] = dict.fromkeys(COLUMNS)
@@ -216,7 +220,7 @@ def _setting(results: Results) -> dict[str, Any]:
     """Return what scores of different models must have in common."""
     config, science = results.config, results.config.science()
     landscape = {name: value for name, value in science["landscape"].items() if not name.endswith("_repeats")}
-    identity = results.manifest.benchmarks[config.headline_benchmark.name]
+    identity = results.manifest.benchmarks[_headline(results)]
     return {
         "prompts": (identity.digest, results.judge_of(identity.name)),
         "landscape": (landscape, science["directions"]),
