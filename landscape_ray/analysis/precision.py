@@ -64,8 +64,12 @@ def num_prompts_for(components: VarianceComponents, half_width: float, num_draws
 
 
 def least_half_width(components: VarianceComponents, num_draws: int) -> float:
-    """Return the half-width that so many draws have with more prompts than there will ever be."""
-    return components.half_width(num_prompts=MAX_PROMPTS, num_draws=num_draws)
+    """Return the smallest half-width that any number of prompts gives with so many draws.
+
+    That need not be the largest number. With more prompts, more of what variance is left is between draws; if these are
+    few, it is known so poorly that the interval grows.
+    """
+    return min(components.half_width(num_prompts=num, num_draws=num_draws) for num in _numbers_of_prompts())
 
 
 def _numbers_of_prompts() -> Iterator[int]:

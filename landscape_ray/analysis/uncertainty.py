@@ -11,8 +11,8 @@ A score is computed per draw from the same prompts, and its value is the mean ov
   give the variance at an eighth as many, and both together how it falls with their number. Halves would be nearer the
   whole, but there are only two: where one prompt decides the score, they mostly miss what another sample would show.
 
-The quantile is that of t with as many degrees of freedom as the fewer of both leave, D - 1 with several draws: if draws
-agree by chance, any estimate of the freedom would come out large just where their variance is too small.
+The quantile is Cochran's: those of t with P - 1 and D - 1 degrees of freedom, weighted by both variances. Freedom that
+is itself estimated, as by Welch and Satterthwaite, comes out large just where draws agree by chance.
 
 What does not vary among the prompts asked may vary among others. So no interval ends before the score that P prompts
 would have if Wilson's share of prompts like none of them, `z^2 / (P + z^2)`, all gave the least or the most it can be.
@@ -92,14 +92,7 @@ class VarianceComponents:
         Raises:
             ValueError: More draws are asked for, and one draw does not say how draws differ.
         """
-        scale = self.num_prompts / (num_prompts or self.num_prompts)
-        num_draws = num_draws or self.num_draws
-        if self.draws is None or self.interaction is None:
-            if num_draws != 1:
-                msg = f"One draw does not say what the variance with {num_draws} draws is."
-                raise ValueError(msg)
-            return self.prompts * scale
-        return self.prompts * scale + (self.draws + self.interaction * scale) / num_draws
+        return sum(self._parts(num_prompts, num_draws))
 
     def half_width(self, *, num_prompts: int | None = None, num_draws: int | None = None) -> float:
         """Return half the width of the 95 % interval, by default as measured.
@@ -107,8 +100,19 @@ class VarianceComponents:
         Raises:
             ValueError: More draws are asked for, and one draw does not say how draws differ.
         """
-        quantile = _quantile(num_prompts or self.num_prompts, num_draws or self.num_draws)
-        return float(quantile * np.sqrt(self.variance(num_prompts=num_prompts, num_draws=num_draws)))
+        prompts, draws = self._parts(num_prompts, num_draws)
+        num_prompts, num_draws = num_prompts or self.num_prompts, num_draws or self.num_draws
+        return float(_half_width(np.array(prompts), np.array(draws), num_prompts, num_draws))
+
+    def _parts(self, num_prompts: int | None, num_draws: int | None) -> tuple[float, float]:
+        scale = self.num_prompts / (num_prompts or self.num_prompts)
+        num_draws = num_draws or self.num_draws
+        if self.draws is None or self.interaction is None:
+            if num_draws != 1:
+                msg = f"One draw does not say what the variance with {num_draws} draws is."
+                raise ValueError(msg)
+            return self.prompts * scale, 0.0
+        return self.prompts * scale, (self.draws + self.interaction * scale) / num_draws
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +222,7 @@ def band_of_mean(landscape: Landscape) -> tuple[FloatArray, FloatArray] | None:
     every = np.ones(num_draws, dtype=np.bool_)
     num_samples = next(num for num in NUMS_SAMPLES if num * MIN_PER_SAMPLE <= num_prompts)
     parts = _variance_parts((landscape,), lambda sums: landscape.metric.value(*sums), values_DG, every, num_samples)
-    half = _quantile(num_prompts, num_draws) * np.sqrt(parts.prompts + parts.within / num_draws)
+    half = _half_width(parts.prompts, parts.within / num_draws, num_prompts, num_draws)
     mean = values_DG.mean(axis=0)
     low, high = mean - half, mean + half
     if landscape.metric.is_rate:
@@ -370,7 +374,13 @@ def _components(
     return None
 
 
-def _quantile(num_prompts: int, num_draws: int) -> float:
-    """Return the quantile of t: with D - 1 degrees of freedom, with one draw P - 1."""
-    freedom = num_prompts - 1 if num_draws == 1 else min(num_prompts, num_draws) - 1
-    return float(special.stdtrit(freedom, (1 + LEVEL) / 2))
+def _half_width(prompts: FloatArray, draws: FloatArray, num_prompts: int, num_draws: int) -> FloatArray:
+    """Return half the width of the interval, from the variance of each part; any one shape in and out.
+
+    Source: Cochran and Cox 1957, Experimental Designs, section 4.14, for two variances of different freedom.
+    """
+    of_prompts, of_draws = special.stdtrit([num_prompts - 1, max(num_draws - 1, 1)], (1 + LEVEL) / 2)
+    total = prompts + draws
+    half = np.where(np.isnan(total), np.nan, 0.0)
+    np.divide(prompts * of_prompts + draws * of_draws, np.sqrt(total), out=half, where=total > 0)
+    return half

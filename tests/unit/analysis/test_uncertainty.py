@@ -1,5 +1,6 @@
 """Intervals over prompts and draws, checked against closed forms."""
 
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -72,10 +73,7 @@ def test_draws_that_agree_tell_no_more_than_one(landscape_from_counts: Callable[
     assert six is not None
     assert six.components.prompts == pytest.approx(one.components.prompts)
     assert six.components.draws == six.components.interaction == 0.0
-    # And are no reason to trust their agreement: 5 degrees of freedom, not 79.
-    half = float(stats.t.ppf(0.975, 5)) * one.components.prompts**0.5
-    assert (six.low, six.high) == pytest.approx((70 - half, 70 + half))
-    assert six.low < one.low
+    assert (six.low, six.high) == pytest.approx((one.low, one.high))
 
 
 def test_prompts_that_agree_leave_the_t_interval_of_the_draws(
@@ -122,10 +120,26 @@ def test_components_predict_the_variance_of_other_sizes() -> None:
     assert parts.variance(num_prompts=320) == pytest.approx(1 + (9 + 0.75) / 3)
     assert parts.variance(num_draws=12) == pytest.approx(4 + 1)
     assert parts.variance(num_prompts=40, num_draws=6) == pytest.approx(8 + (9 + 6) / 6)
-    assert parts.half_width(num_draws=12) == pytest.approx(float(stats.t.ppf(0.975, 11)) * 5**0.5)
-    assert parts.half_width(num_prompts=8, num_draws=12) == pytest.approx(
-        float(stats.t.ppf(0.975, 7)) * (40 + (9 + 30) / 12) ** 0.5
-    )
+    # Cochran's quantile: that of 79 degrees of freedom for the 4 of prompts, of 11 for the 1 of draws.
+    quantile = (4 * float(stats.t.ppf(0.975, 79)) + float(stats.t.ppf(0.975, 11))) / 5
+    assert parts.half_width(num_draws=12) == pytest.approx(quantile * 5**0.5)
+
+
+def test_the_quantile_is_never_below_welch_and_satterthwaite_s() -> None:
+    """So intervals of version 2 hold those of version 1."""
+    for prompts, draws, num_draws in itertools.product((0.0, 0.1, 1.0, 10.0), (0.0, 0.3, 3.0, 30.0), (2, 3, 5, 20)):
+        parts = VarianceComponents(num_prompts=80, num_draws=num_draws, prompts=prompts, draws=draws, interaction=0.0)
+        within = draws / num_draws
+        if parts.variance() == 0:
+            assert parts.half_width() == 0
+            continue
+        freedom = parts.variance() ** 2 / (prompts**2 / 79 + within**2 / (num_draws - 1))
+        before = float(stats.t.ppf(0.975, freedom)) * parts.variance() ** 0.5
+        assert (
+            before - 1e-9
+            <= parts.half_width()
+            <= float(stats.t.ppf(0.975, num_draws - 1)) * parts.variance() ** 0.5 + 1e-9
+        )
 
 
 def test_one_draw_predicts_nothing_of_more() -> None:

@@ -161,9 +161,10 @@ def test_an_interval_says_what_it_is_over_and_what_it_comes_from(
     # Half of 16 prompts lose 25 points, at two ends that count half: a variance of 25^2 / 4 / 15, no matter the draw.
     assert interval["components"]["prompts"] == pytest.approx(25**2 / 4 / 15, rel=0.15)
     assert interval["components"]["draws"] == interval["components"]["interaction"] == 0.0
-    # Two draws that agree are no proof that others do: t has one degree of freedom.
-    half = 12.706 * interval["components"]["prompts"] ** 0.5
-    assert (interval["low"], interval["high"]) == pytest.approx((87.5 - half, 100), abs=0.01)
+    # Wilson's share of prompts not met, 19.36 % of 16, reaches further than t below, and less far above.
+    half = 2.131 * interval["components"]["prompts"] ** 0.5
+    assert 87.5 - half > 87.5 * (1 - 0.1936)
+    assert (interval["low"], interval["high"]) == pytest.approx((87.5 * (1 - 0.1936), 87.5 + half), abs=0.02)
 
 
 def test_the_documentation_lists_what_a_benchmark_holds(
