@@ -79,15 +79,15 @@ def test_draws_that_agree_tell_no_more_than_one(landscape_from_counts: Callable[
 def test_prompts_that_agree_leave_the_t_interval_of_the_draws(
     landscape_from_counts: Callable[..., Landscape],
 ) -> None:
-    # Walls at 1, 3 and 5 of 5 points: margins 20, 60, 100.
+    # Walls at 1, 3 and 5 of 5 points: margins 25, 75, 100 by trapezoids.
     counts = [[8, 8, 0, 8, 8], [8, 0, 0, 0, 8], [0] * 5]
     score = mean_margin(landscape_from_counts(counts, num_prompts=8))
-    assert score.per_draw == pytest.approx((20, 60, 100))
+    assert score.per_draw == pytest.approx((25, 75, 100))
     assert score.interval is not None
     components = score.interval.components
-    assert (components.prompts, components.draws, components.interaction) == pytest.approx((0, 1600, 0))
-    low, high = stats.t.interval(0.95, 2, loc=60, scale=40 / np.sqrt(3))
-    assert (low, high) < (0, 200)  # beyond what a margin can be
+    assert (components.prompts, components.draws, components.interaction) == pytest.approx((0, 4375 / 3, 0))
+    low, high = stats.t.interval(0.95, 2, loc=200 / 3, scale=np.sqrt(4375 / 9))
+    assert low < 0 < 100 < high  # beyond what a margin can be
     assert (score.interval.low, score.interval.high) == (0.0, 100.0)
     assert components.half_width() == pytest.approx((high - low) / 2)
     assert score.interval.over == "prompts and draws"
