@@ -17,7 +17,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
 @pytest.mark.parametrize(
     ("judge", "message"),
     [
-        ("nobody", "There is no judge 'nobody'; the judges are: keyword, llama-guard-3"),
+        ("nobody", "There is no judge 'nobody'; the judges are: keyword, keyword-2, llama-guard-3"),
         ("gone.yaml", "Cannot read the judge gone.yaml"),
         ("keyword", "holds no sweep"),
     ],
