@@ -7,7 +7,7 @@ from landscape_ray.engine.point_on_line import PointOnLine
 from landscape_ray.engine.protocol import Engine, EngineSpec, LineEngine
 from landscape_ray.errors import ResourceError
 
-__all__ = ["create_engine", "create_point_on_line", "import_engine"]
+__all__ = ["create_engine", "create_loaded_engine", "create_point_on_line", "import_engine"]
 
 
 def create_engine(spec: EngineSpec) -> Engine:
@@ -17,6 +17,20 @@ def create_engine(spec: EngineSpec) -> Engine:
         UserError: It cannot be built as specified; the message says what to change.
     """
     return import_engine(spec)(spec)
+
+
+def create_loaded_engine(spec: EngineSpec) -> Engine:
+    """Build an engine with a checkpoint as its library loads it, to compare with; nothing is to be placed into it.
+
+    Raises:
+        UserError: It cannot be built as specified; the message says what to change.
+    """
+    build = import_engine(spec)
+    if spec.engine == "vllm":
+        from landscape_ray.engine.vllm_engine import LoadedVllm  # noqa: PLC0415
+
+        build = LoadedVllm
+    return build(spec)
 
 
 def create_point_on_line(spec: EngineSpec) -> PointOnLine:

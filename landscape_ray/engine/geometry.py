@@ -10,7 +10,7 @@ from landscape_ray.engine.synthetic import synthetic_delta, synthetic_geometry
 from landscape_ray.errors import CheckpointError, ResourceError, in_brief
 from landscape_ray.plan import CheckpointDelta, Geometry, RandomVector
 
-__all__ = ["measure_geometry", "resolve_checkpoints"]
+__all__ = ["has_tied_head", "measure_geometry", "resolve_checkpoints"]
 
 
 def resolve_checkpoints(config: SweepConfig) -> tuple[CheckpointDelta, ...]:
@@ -52,7 +52,7 @@ def measure_geometry(config: SweepConfig, model: ResolvedModel, deltas: tuple[Ch
         )
         raise ResourceError(msg) from error
     folder = checkpoint_folder(model.location, model.revision)
-    base = CheckpointFiles.open(folder, tied_head=_has_tied_head(folder))
+    base = CheckpointFiles.open(folder, tied_head=has_tied_head(folder))
     places = [checkpoint_folder(delta.location, delta.revision) for delta in deltas]
     for place in places:
         check_same_computation(folder, place)
@@ -71,7 +71,12 @@ def measure_geometry(config: SweepConfig, model: ResolvedModel, deltas: tuple[Ch
     return Geometry(deltas=deltas, inner_products=products, random_norm=norm)
 
 
-def _has_tied_head(folder: Path) -> bool:
+def has_tied_head(folder: Path) -> bool:
+    """Tell whether a model's head is its embedding, by its configuration.
+
+    Raises:
+        CheckpointError: It has none that can be read.
+    """
     from transformers import AutoConfig  # noqa: PLC0415 - heavy, and needed by few sweeps
 
     try:

@@ -46,6 +46,8 @@ class EngineFacts:
     """Version of torch with its build tag; empty for the synthetic engine."""
     device: str
     """GPU name, or CPU model."""
+    way: str = ""
+    """How it places points where there are several ways, such as `in place`."""
     start_s: Mapping[str, float] = field(default_factory=dict)
     """Seconds of the steps of its start that it can tell apart."""
 

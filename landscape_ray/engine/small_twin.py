@@ -287,6 +287,8 @@ def _with_random_weights(architecture: Any, config: Any) -> Any:
             noise = torch.randn(tensor.shape, generator=draw)
             if tensor.ndim < 2:
                 tensor.add_(MOVED * noise)
+            elif tensor.shape[0] == config.get_text_config().vocab_size:  # so that some tokens are likely
+                tensor.copy_(noise * 2 / tensor.shape[-1] ** 0.5)
             else:  # so that a layer's output is about as large as its input
                 tensor.copy_(noise * (2 / sum(tensor.shape[-2:])) ** 0.5)
     return model.to(dtype)

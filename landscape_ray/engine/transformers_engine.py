@@ -90,6 +90,7 @@ class TransformersEngine:
             engine=f"transformers {transformers.__version__}",
             torch_version=torch.__version__,
             device=torch.cuda.get_device_name() if self._device.type == "cuda" else cpu_name(),
+            way="in place",
         )
 
     def admit(self, benchmarks: Sequence[Benchmark]) -> None:

@@ -25,7 +25,7 @@ from landscape_ray.errors import GenerationError, PlacementError, ResourceError,
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText, scored_texts
 from landscape_ray.plan import ORIGIN, Perturbation
 
-__all__ = ["VllmEngine", "import_vllm"]
+__all__ = ["LoadedVllm", "VllmEngine", "import_vllm"]
 
 GIB = 1 << 30
 # Tokens to score at one place; vLLM takes 128.
@@ -120,15 +120,12 @@ class VllmEngine:
         except START_ERRORS as error:
             raise start_error(error, str(folder)) from error
         built = time.perf_counter()
-        endpoints = {delta: str(checkpoint_folder(delta.location, delta.revision)) for delta in spec.deltas}
-        self._llm.collective_rpc("load_base_weights", args=(str(folder), spec.run.base_location, endpoints))
-        self._placing = Placing(self._llm.collective_rpc)
-        # Shows now, not at every point of the sweep, whether vLLM's loader takes every tensor of this model.
-        self.place(ORIGIN)
+        way = self._begin_placing(spec, folder)
         self._facts = EngineFacts(
             engine=f"vllm {vllm.__version__}{' batch-invariant' if spec.run.strict else ''}",
             torch_version=torch.__version__,
             device=cpu_name() if self._on_cpu else current_platform.get_device_name(),
+            way=way,
             start_s={
                 "vllm": built - began,
                 "vllm compile": self._llm.llm_engine.vllm_config.compilation_config.compilation_time,
@@ -136,10 +133,24 @@ class VllmEngine:
             },
         )
 
+    def _begin_placing(self, spec: EngineSpec, folder: Path) -> str:
+        """Read the base weights, find out how points can be placed, and go to the origin."""
+        endpoints = {delta: str(checkpoint_folder(delta.location, delta.revision)) for delta in spec.deltas}
+        self._llm.collective_rpc("load_base_weights", args=(str(folder), spec.run.base_location, endpoints))
+        self._placing = Placing(self._llm.collective_rpc)
+        # Shows now, not at every point of the sweep, whether vLLM's loader takes every tensor of this model.
+        self.place(ORIGIN)
+        return self._placing.way
+
     @property
     def facts(self) -> EngineFacts:
         """What the engine is and runs on."""
         return self._facts
+
+    def stay_with_reloading(self) -> None:
+        """Place points by reloading from now on, though they could be written in place."""
+        self._placing.stay_with_reloading()
+        self._facts = replace(self._facts, way=self._placing.way)
 
     def admit(self, benchmarks: Sequence[Benchmark]) -> None:
         """Compare with the context that the engine was built with; see `Engine.admit`."""
@@ -361,6 +372,14 @@ class VllmEngine:
             )
             raise ResourceError(msg)
         return {"gpu_memory_utilization": share}
+
+
+class LoadedVllm(VllmEngine):
+    """vLLM with a checkpoint as vLLM itself loads it: what placed weights are measured by. It has no points."""
+
+    def _begin_placing(self, spec: EngineSpec, folder: Path) -> str:  # noqa: ARG002
+        self._points = [(self._new_salt("as loaded"), {})]
+        return ""
 
 
 def _batched(items: list[Item], size: int) -> list[list[Item]]:

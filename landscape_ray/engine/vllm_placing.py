@@ -21,6 +21,7 @@ __all__ = ["Layout", "Placing"]
 logger = logging.getLogger(__name__)
 
 MOST_SHOWN = 3
+IN_PLACE, RELOADING = "in place", "reloading"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +48,19 @@ class Placing:
             call: Calls a method of `PerturbationWorker`, by name, on every worker.
         """
         self._call = call
+        self.way = IN_PLACE
+        """How points are placed, in words."""
         self._layouts: list[Layout] = call("observe_layout")
         problems = _problems(self._layouts) or [problem for found in call("prove_layout") for problem in found]
         if problems := list(dict.fromkeys(problems)):
             shown = "; ".join(problems[:MOST_SHOWN]) + ("; ..." if len(problems) > MOST_SHOWN else "")
             logger.info("Weights go through vLLM's reloading, because not all can be written in place: %s.", shown)
-            call("stay_with_reloading")
+            self.stay_with_reloading()
+
+    def stay_with_reloading(self) -> None:
+        """Have all workers reload from now on."""
+        self._call("stay_with_reloading")
+        self.way = RELOADING
 
     def place(self, perturbation: Perturbation) -> str:
         """Put a point's weights into every worker.

@@ -4,7 +4,7 @@ from landscape_ray.weights.base import BaseWeights
 from landscape_ray.weights.digest import WeightsDigest
 from landscape_ray.weights.directions import vector_tensors
 from landscape_ray.weights.endpoints import open_endpoint
-from landscape_ray.weights.files import CheckpointFiles, TensorSource
+from landscape_ray.weights.files import CheckpointFiles, TensorSource, write_checkpoint
 from landscape_ray.weights.finite import check_finite
 from landscape_ray.weights.fused import (
     FusedPass,
@@ -42,4 +42,5 @@ __all__ = [
     "tensor_key",
     "vector_tensors",
     "with_base",
+    "write_checkpoint",
 ]

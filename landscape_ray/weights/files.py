@@ -10,10 +10,11 @@ from typing import Any, Protocol
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from landscape_ray.errors import CheckpointError, few_of
 
-__all__ = ["HEAD", "CheckpointFiles", "TensorSource"]
+__all__ = ["HEAD", "CheckpointFiles", "TensorSource", "write_checkpoint"]
 
 INDEX_FILE = "model.safetensors.index.json"
 # Buffers that old checkpoints carry along. They are no parameters: models compute them.
@@ -98,6 +99,25 @@ class CheckpointFiles:
         with safe_open(self.files[name], framework="pt", device="cpu") as reader:
             tensor: torch.Tensor = reader.get_tensor(name)
         return tensor
+
+
+def write_checkpoint(folder: Path, tensors: Iterable[tuple[str, torch.Tensor]], *, shard_bytes: int = 4 << 30) -> None:
+    """Write tensors as the safetensors files of a checkpoint, with an index; never is more than a file in memory."""
+    file_of: dict[str, str] = {}
+    shard: dict[str, torch.Tensor] = {}
+
+    def flush() -> None:
+        name = f"model-{len(set(file_of.values())) + 1:05}.safetensors"
+        save_file(shard, folder / name, metadata={"format": "pt"})
+        file_of.update(dict.fromkeys(shard, name))
+        shard.clear()
+
+    for name, tensor in tensors:
+        if shard and sum(each.nbytes for each in shard.values()) + tensor.nbytes > shard_bytes:
+            flush()
+        shard[name] = tensor
+    flush()
+    (folder / INDEX_FILE).write_text(json.dumps({"metadata": {}, "weight_map": file_of}), encoding="utf-8")
 
 
 def _safetensors_files(folder: Path) -> list[Path]:
