@@ -7,7 +7,7 @@ from landscape_ray.engine.point_on_line import PointOnLine
 from landscape_ray.engine.protocol import Engine, EngineSpec, LineEngine
 from landscape_ray.errors import ResourceError
 
-__all__ = ["create_engine", "create_loaded_engine", "create_point_on_line", "import_engine"]
+__all__ = ["create_engine", "create_loaded_engine", "create_point_on_line", "device_name", "import_engine"]
 
 
 def create_engine(spec: EngineSpec) -> Engine:
@@ -40,6 +40,22 @@ def create_point_on_line(spec: EngineSpec) -> PointOnLine:
         UserError: It cannot be built as specified; the message says what to change.
     """
     return PointOnLine(cast("LineEngine", create_engine(spec)))
+
+
+def device_name(spec: EngineSpec) -> str:
+    """Return what an engine would compute on: the GPU's name, or the CPU's model.
+
+    Raises:
+        ResourceError: A library is missing.
+    """
+    import_engine(spec)
+    if spec.engine == "vllm":
+        from landscape_ray.engine.vllm_engine import vllm_device  # noqa: PLC0415
+
+        return vllm_device()
+    from landscape_ray.engine.transformers_engine import transformers_device  # noqa: PLC0415
+
+    return transformers_device()
 
 
 def import_engine(spec: EngineSpec) -> Callable[[EngineSpec], Engine]:

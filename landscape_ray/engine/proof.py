@@ -18,19 +18,16 @@ import torch
 
 from landscape_ray.engine.factory import create_engine, create_loaded_engine
 from landscape_ray.engine.geometry import has_tied_head
-from landscape_ray.engine.protocol import Engine, EngineSpec, LineEngine
+from landscape_ray.engine.protocol import IN_LINES, IN_PLACE, Engine, EngineSpec, LineEngine
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, Prompt, ScoredText
 from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector
 from landscape_ray.weights import CheckpointFiles, Perturber, open_endpoint, write_checkpoint
 
-__all__ = ["LINES", "Comparison", "compare_with_fresh_loads"]
+__all__ = ["Comparison", "compare_with_fresh_loads"]
 
-IN_PLACE = "in place"
-LINES = "in lines"
-"""The way of placing where `batching` is `line`."""
 NATS = {"float32": 1e-4, "bfloat16": 1e-2, "float16": 1e-2}
 """By how much a text's mean log-likelihood a token may differ. Equal weights give equal bits on the engines tried."""
-NATS_IN_LINES = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.1}
+NATS_IN_LINES = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.05}
 """The same where points are sums of products instead of weights."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 KV_CACHE_GIB = 0.25
@@ -175,7 +172,7 @@ def _compared(
     engine = create_engine(_for_probes(replace(spec, num_directions=3 if spec.batching == "line" else 0), folder))
     try:
         if spec.batching == "line":
-            return [_comparison(spec, LINES, *of, of_point) for of in _on_lines(cast("LineEngine", engine), points)]
+            return [_comparison(spec, IN_LINES, *of, of_point) for of in _on_lines(cast("LineEngine", engine), points)]
         found = [_comparison(spec, engine.facts.way, *of, of_point) for of in _one_by_one(engine, points)]
         if engine.facts.way == IN_PLACE and isinstance(engine, _Reloads):
             engine.stay_with_reloading()
@@ -212,7 +209,7 @@ def _comparison(spec: EngineSpec, way: str, name: str, found: _Answers, expected
         way=way,
         point=name,
         difference=float(differences.abs().max()),
-        tolerance=(NATS_IN_LINES if way == LINES else NATS)[spec.dtype],
+        tolerance=(NATS_IN_LINES if way == IN_LINES else NATS)[spec.dtype],
         num_equal=sum(one == other for one, other in answers),
         num_answers=len(answers),
         must_be_equal=spec.dtype == "float32",

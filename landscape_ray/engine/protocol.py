@@ -9,7 +9,10 @@ from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText
 from landscape_ray.plan import CheckpointDelta, Perturbation
 
-__all__ = ["Engine", "EngineFacts", "EngineSpec", "LineEngine"]
+__all__ = ["IN_LINES", "IN_PLACE", "RELOADING", "Engine", "EngineFacts", "EngineSpec", "LineEngine"]
+
+IN_PLACE, RELOADING, IN_LINES = "in place", "reloading", "in lines"
+"""Ways of placing points: written into the live weights, by the library's own loading, or beside the weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,7 @@ class EngineFacts:
     device: str
     """GPU name, or CPU model."""
     way: str = ""
-    """How it places points where there are several ways, such as `in place`."""
+    """How it places points: `IN_PLACE`, `RELOADING` or `IN_LINES`; empty for the synthetic engine."""
     start_s: Mapping[str, float] = field(default_factory=dict)
     """Seconds of the steps of its start that it can tell apart."""
 

@@ -19,7 +19,7 @@ from landscape_ray.engine.hardware import cpu_name
 from landscape_ray.engine.jobs import Decoded, Job, in_stages
 from landscape_ray.engine.line_batching import Line
 from landscape_ray.engine.line_points import coefficients_of, directions_of, point_digest
-from landscape_ray.engine.protocol import EngineFacts, EngineSpec
+from landscape_ray.engine.protocol import IN_LINES, IN_PLACE, EngineFacts, EngineSpec
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tied_head import check_tied_head
 from landscape_ray.errors import CheckpointError, GenerationError, PlacementError, few_of, in_brief
@@ -27,7 +27,7 @@ from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, Score
 from landscape_ray.plan import ORIGIN, Perturbation, VectorSpec
 from landscape_ray.weights import BaseWeights, Perturber, WeightsDigest, open_endpoint, vector_tensors
 
-__all__ = ["TransformersEngine"]
+__all__ = ["TransformersEngine", "transformers_device"]
 
 Item = TypeVar("Item")
 # Jobs by their numbers, each at a point by its number.
@@ -51,6 +51,7 @@ class TransformersEngine:
         self._encoder = PromptEncoder(folder)
         check_tied_head(folder)
         self._batch_size = spec.run.max_num_seqs
+        self._way = IN_LINES if spec.batching == "line" else IN_PLACE
         self.stopwatch = Stopwatch()
         transformers.logging.disable_progress_bar()  # it would be drawn across the sweep's own
         try:
@@ -89,8 +90,8 @@ class TransformersEngine:
         return EngineFacts(
             engine=f"transformers {transformers.__version__}",
             torch_version=torch.__version__,
-            device=torch.cuda.get_device_name() if self._device.type == "cuda" else cpu_name(),
-            way="in place",
+            device=transformers_device(),
+            way=self._way,
         )
 
     def admit(self, benchmarks: Sequence[Benchmark]) -> None:
@@ -296,6 +297,11 @@ class TransformersEngine:
     def _has_tied_head(self) -> bool:
         head, embedding = self._model.get_output_embeddings(), self._model.get_input_embeddings()
         return head is not None and head.weight is embedding.weight
+
+
+def transformers_device() -> str:
+    """Return the GPU's name, or the CPU's model."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else cpu_name()
 
 
 class _UntilSettled:

@@ -25,7 +25,7 @@ from landscape_ray.errors import GenerationError, PlacementError, ResourceError,
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText, scored_texts
 from landscape_ray.plan import ORIGIN, Perturbation
 
-__all__ = ["LoadedVllm", "VllmEngine", "import_vllm"]
+__all__ = ["LoadedVllm", "VllmEngine", "import_vllm", "vllm_device"]
 
 GIB = 1 << 30
 # Tokens to score at one place; vLLM takes 128.
@@ -60,6 +60,13 @@ def import_vllm(run: RunConfig) -> Any:
         os.environ["VLLM_BATCH_INVARIANT"] = "1"
     _ = vllm.LLM  # which imports the rest: the package itself is lazy
     return vllm
+
+
+def vllm_device() -> str:
+    """Return the GPU's name, or the CPU's model."""
+    from vllm.platforms import current_platform  # noqa: PLC0415
+
+    return cpu_name() if current_platform.is_cpu() else str(current_platform.get_device_name())
 
 
 class VllmEngine:
@@ -124,7 +131,7 @@ class VllmEngine:
         self._facts = EngineFacts(
             engine=f"vllm {vllm.__version__}{' batch-invariant' if spec.run.strict else ''}",
             torch_version=torch.__version__,
-            device=cpu_name() if self._on_cpu else current_platform.get_device_name(),
+            device=vllm_device(),
             way=way,
             start_s={
                 "vllm": built - began,

@@ -3,9 +3,10 @@
 import itertools
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from landscape_ray.engine.line_points import coefficients_of, directions_of, point_digest
-from landscape_ray.engine.protocol import EngineSpec
+from landscape_ray.engine.protocol import IN_LINES, EngineSpec
 from landscape_ray.engine.twin import not_covered
 from landscape_ray.engine.vllm_engine import VllmEngine
 from landscape_ray.engine.vllm_line import LOAD_FORMAT, NUM_DIRECTIONS, POINT
@@ -42,6 +43,10 @@ class VllmLineEngine(VllmEngine):
         except BaseException:
             self.close()
             raise
+
+    def _begin_placing(self, spec: EngineSpec, folder: Path) -> str:
+        super()._begin_placing(spec, folder)
+        return IN_LINES
 
     def place(self, perturbation: Perturbation) -> str:
         """Put perturbed weights into every worker; see `Engine.place`."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from landscape_ray.engine.protocol import IN_PLACE, RELOADING
 from landscape_ray.errors import PlacementError
 from landscape_ray.plan import Perturbation
 from landscape_ray.weights import Rectangle, check_partition, digest_of
@@ -21,7 +22,6 @@ __all__ = ["Layout", "Placing"]
 logger = logging.getLogger(__name__)
 
 MOST_SHOWN = 3
-IN_PLACE, RELOADING = "in place", "reloading"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class Placing:
         """
         self._call = call
         self.way = IN_PLACE
-        """How points are placed, in words."""
+        """How points are placed, see `EngineFacts.way`."""
         self._layouts: list[Layout] = call("observe_layout")
         problems = _problems(self._layouts) or [problem for found in call("prove_layout") for problem in found]
         if problems := list(dict.fromkeys(problems)):

@@ -255,6 +255,7 @@ def tables(results: Results, visits: Mapping[str, Visits]) -> list[dict[str, Any
         ("Begun", manifest.created_at),
         ("Engine", f"{config.engine}, {config.dtype}"),
         ("Directions", f"seed {config.directions.seed}, normalization {config.directions.normalization}"),
+        *(("Proven", sentence) for sentence in manifest.proven),
     ]
     ran_on = [
         (name.replace("_", " "), f"{value or 'none'}: {_number_of(num, 'point')}")

@@ -90,6 +90,8 @@ class Manifest:
     """How the checkpoints of the configuration lie to each other; null where the plan does not depend on it."""
     date: str | None = None
     """The day that chat templates are told which print the date, ISO 8601; null in folders of earlier versions."""
+    proven: tuple[str, ...] = ()
+    """What was proven of how engines place points, a line for each combination of library, device and way."""
 
     def request(self) -> SweepConfig:
         """Return the configuration that the folder was measured with.
@@ -133,6 +135,12 @@ def continued(manifest: Manifest, earlier: Manifest) -> Manifest:
         created_at=earlier.created_at,
         date=earlier.date or manifest.date,
         benchmarks=earlier.benchmarks | manifest.benchmarks,
+    """Return the manifest of a later run into a folder: begin, other benchmarks and what was proven are kept."""
+    return replace(
+        manifest,
+        created_at=earlier.created_at,
+        benchmarks=earlier.benchmarks | manifest.benchmarks,
+        proven=tuple(dict.fromkeys((*earlier.proven, *manifest.proven))),
     )
 
 

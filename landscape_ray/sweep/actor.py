@@ -65,6 +65,8 @@ class EngineReady:
     """What it is and runs on."""
     start_s: float
     """Seconds that starting took."""
+    proven: str = ""
+    """What is proven of how it places points, in a line; empty where there is nothing to prove."""
     stages_s: Mapping[str, float] = field(default_factory=dict)
     """Seconds of each stage of it, and of steps within the last one where the engine can tell them apart."""
 
@@ -169,6 +171,7 @@ class EngineActor:
     STAGES: ClassVar[Mapping[str, str]] = {
         "fetch": "fetching the model",
         "load": "importing the engine",
+        "prove": "proving that weights are placed rightly",
         "start": "building the engine",
     }
     """Methods to call for a start, in this order, and what to say meanwhile. The last one gives `EngineReady`."""
@@ -182,6 +185,7 @@ class EngineActor:
         # One thread for all that the engine does: its libraries keep what they set up by thread.
         self._on_engine = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
         self._publishing = threading.Lock()
+        self._proven = ""
         self.take_on(**sweep)
 
     def take_on(
@@ -225,6 +229,10 @@ class EngineActor:
         """Import what the engine needs, on cores of its own."""
         return self._stage("load", self._load)
 
+    def prove(self) -> Trouble | None:
+        """Have a placed point proven to compute what its weights compute, unless another process is at it."""
+        return self._stage("prove", self._prove)
+
     def start(self) -> EngineReady | Trouble:
         """Build the engine."""
         if trouble := self._stage("start", self._start):
@@ -236,6 +244,7 @@ class EngineActor:
             node=ray.get_runtime_context().get_node_id(),
             facts=self._engine.facts,
             start_s=sum(self._stages_s.values()),
+            proven=self._proven,
             stages_s=stages_s,
         )
 
@@ -263,6 +272,14 @@ class EngineActor:
             lease_cores(self._spec.run.cpus_per_engine)
         import_engine(self._spec)
 
+    def _prove(self) -> None:
+        if self._spec.engine == "synthetic":
+            return
+        from landscape_ray.engine.proven import Combination, prove  # noqa: PLC0415  (torch, which is imported by now)
+
+        self._combination = Combination.of(self._spec)
+        self._proof = prove(self._spec, self._combination)
+
     def _start(self) -> None:
         if self._spec.batching == "line":
             point_on_line = create_point_on_line(self._spec)
@@ -270,6 +287,11 @@ class EngineActor:
             self._line: LineEngine = point_on_line.line
         else:
             self._engine = create_engine(self._spec)
+        if self._spec.engine != "synthetic":
+            from landscape_ray.engine.proven import awaited_proof, require_way  # noqa: PLC0415
+
+            proof = self._proof or awaited_proof(self._combination)
+            self._proven = require_way(proof, self._engine.facts.way)
 
     def _check_checkpoints(self) -> None:
         """Make sure that folders are here what they are for the driver; a commit on the Hub is so by its name.

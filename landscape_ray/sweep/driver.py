@@ -17,8 +17,8 @@ from typing import Protocol, assert_never
 from landscape_ray.config import RunConfig, SweepConfig
 from landscape_ray.plan import PointTask
 from landscape_ray.store import RENEW_EVERY_S, Lease, ResultStore
-from landscape_ray.sweep.actor import EngineActor
-from landscape_ray.sweep.fleet import Fleet
+from landscape_ray.sweep.actor import EngineActor, EngineReady
+from landscape_ray.sweep.fleet import Answers, Fleet
 from landscape_ray.sweep.journal import Journal
 from landscape_ray.sweep.kept import KeptEngineActor, KeptEngines, engine_key
 from landscape_ray.sweep.metrics import Metrics
@@ -106,6 +106,7 @@ def run_sweep(
                     tally=Tally(outcome, {benchmark.name: benchmark.metric for benchmark in sweep.benchmarks}),
                     progress=progress or SilentProgress(),
                     next_round=rounds.next_round if outcome.num_unchosen else None,
+                    remember_proven=sweep.remember_proven,
                 )
                 error = run.until_finished(stop)
             outcome, _ = sweep.survey()
@@ -163,12 +164,14 @@ class Run:
         tally: Tally,
         progress: Progress,
         next_round: Callable[[], TasksAdded] | None = None,
+        remember_proven: Callable[[str], None] | None = None,
     ) -> None:
         self._lease = lease
         self._fleet = fleet
         self._scheduler = Scheduler(tasks, policy, more_to_come=next_round is not None)
         self._next_round = next_round or _no_more
         self._give_up = give_up
+        self._remember_proven = remember_proven
         self._journal = Journal(store, sweep_id=sweep_id, num_to_visit=len(tasks))
         self._metrics = Metrics(sweep_id)
         self._listeners: tuple[Progress, ...] = (progress, self._metrics, self._journal)
@@ -195,10 +198,7 @@ class Run:
                     for notice in self._fleet.notices():
                         self._feed(notice)
                 for event, answers in self._fleet.events(TICK_S):
-                    for answer in answers:
-                        self._tally.count(answer)
-                        self._metrics.count(answer)
-                        self._journal.note(answer)
+                    self._take(answers)
                     self._feed(event)
                 status = self._status()
                 for listener in self._listeners:
@@ -209,6 +209,14 @@ class Run:
             status = self._status()
             for listener in self._listeners:
                 listener.close(status)
+
+    def _take(self, answers: Answers) -> None:
+        for answer in answers:
+            self._tally.count(answer)
+            self._metrics.count(answer)
+            self._journal.note(answer)
+            if isinstance(answer, EngineReady) and self._remember_proven:
+                self._remember_proven(answer.proven)
 
     def _status(self) -> SweepStatus:
         return self._tally.status(starting=self._fleet.starting(), num_up=self._scheduler.num_up)

@@ -29,7 +29,7 @@ from landscape_ray.sweep.scheduler import (
     VisitFailed,
 )
 
-__all__ = ["Fleet"]
+__all__ = ["Answers", "Fleet"]
 
 logger = logging.getLogger(__name__)
 

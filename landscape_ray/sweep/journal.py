@@ -103,6 +103,7 @@ class Journal:
                     engine=item.facts.engine,
                     torch_version=item.facts.torch_version,
                     device=item.facts.device,
+                    proven=item.proven,
                     start_s=round(item.start_s, 3),
                     stages_s={name: round(seconds, 3) for name, seconds in item.stages_s.items()},
                 )

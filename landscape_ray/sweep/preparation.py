@@ -217,6 +217,12 @@ class PreparedSweep:
                 replace(manifest, sweep_id=self.config.sweep_id, config=config, geometry=self.geometry)
             )
 
+    def remember_proven(self, sentence: str) -> None:
+        """Store what has been proven of an engine that came up, if it is new."""
+        manifest = self.store.read_manifest()
+        if manifest is not None and sentence and sentence not in manifest.proven:
+            self.store.write_manifest(replace(manifest, proven=(sentence,)))
+
     def give_up(self, task: PointTask, *, error: Exception, attempts: int) -> None:
         """Record that a task has failed for good."""
         for benchmark in task.benchmarks:
