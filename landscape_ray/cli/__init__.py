@@ -4,7 +4,8 @@ import landscape_ray.cli.comparing
 import landscape_ray.cli.dequantize
 import landscape_ray.cli.judges
 import landscape_ray.cli.report
-import landscape_ray.cli.tabling  # noqa: F401 - these register their commands
+import landscape_ray.cli.tabling
+import landscape_ray.cli.verify  # noqa: F401 - these register their commands
 from landscape_ray.cli.commands import main
 
 __all__ = ["main"]

@@ -115,16 +115,27 @@ def compare_with_fresh_loads(spec: EngineSpec, folder: Path) -> list[Comparison]
         LandscapeError: An engine could not be built, or did not take a point's weights.
     """
     with tempfile.TemporaryDirectory(prefix="landscape-ray-proof-") as scratch:
-        # The first point's weights serve as the checkpoint that a difference leads to.
-        end, loaded = Path(scratch) / "end", Path(scratch) / "point"
-        delta = CheckpointDelta(fingerprint="the first point's weights", location=str(end), revision=None)
-        points = _points(delta)
-        expected = [_loaded_answers(spec, folder)]
-        for point in list(points.values())[1:]:
-            target = loaded if end.exists() else end
-            _write_point(folder, point, {delta: end}, target, spec.dtype)
-            expected.append(_loaded_answers(spec, target))
-        return _compared(replace(spec, deltas=(delta,)), folder, points, expected)
+        points, expected = _expected(spec, folder, Path(scratch))
+        engine = create_engine(_to_place(spec, folder, points))
+        try:
+            return _compared(engine, spec, points, expected)
+        finally:
+            engine.close()
+
+
+def _expected(spec: EngineSpec, folder: Path, scratch: Path) -> tuple[dict[str, Perturbation], dict[str, _Answers]]:
+    """Return points, and what engines say that have loaded their weights from files."""
+    # The first point's weights serve as the checkpoint that a difference leads to.
+    end = scratch / "end"
+    delta = CheckpointDelta(fingerprint="the first point's weights", location=str(end), revision=None)
+    points, expected = _points(delta), {}
+    for name, point in points.items():
+        loaded = folder
+        if point != ORIGIN:
+            loaded = scratch / "point" if end.exists() else end
+            _write_point(folder, point, {delta: end}, loaded, spec.dtype)
+        expected[name] = _loaded_answers(spec, loaded)
+    return points, expected
 
 
 def _points(delta: CheckpointDelta) -> dict[str, Perturbation]:
@@ -140,6 +151,13 @@ def _points(delta: CheckpointDelta) -> dict[str, Perturbation]:
 def _for_probes(spec: EngineSpec, folder: Path) -> EngineSpec:
     run = spec.run.model_copy(update={"kv_cache_gib": KV_CACHE_GIB, "max_num_seqs": 4 * len(TEXTS)})
     return replace(spec, model=str(folder), revision=None, run=run, benchmarks=(PROBES,))
+
+
+def _to_place(spec: EngineSpec, folder: Path, points: Mapping[str, Perturbation]) -> EngineSpec:
+    vectors = {vector for point in points.values() for vector, _ in point.terms}
+    deltas = tuple(vector for vector in vectors if isinstance(vector, CheckpointDelta))
+    num_directions = len(vectors) if spec.batching == "line" else 0
+    return _for_probes(replace(spec, deltas=deltas, num_directions=num_directions), folder)
 
 
 def _loaded_answers(spec: EngineSpec, folder: Path) -> _Answers:
@@ -165,21 +183,16 @@ def _write_point(
 
 
 def _compared(
-    spec: EngineSpec, folder: Path, points: Mapping[str, Perturbation], expected: Sequence[_Answers]
+    engine: Engine, spec: EngineSpec, points: Mapping[str, Perturbation], expected: Mapping[str, _Answers]
 ) -> list[Comparison]:
-    """Place points into an engine that starts at the origin, and compare with what is expected of them, in order."""
-    of_point = dict(zip(points, expected, strict=True))
-    engine = create_engine(_for_probes(replace(spec, num_directions=3 if spec.batching == "line" else 0), folder))
-    try:
-        if spec.batching == "line":
-            return [_comparison(spec, IN_LINES, *of, of_point) for of in _on_lines(cast("LineEngine", engine), points)]
-        found = [_comparison(spec, engine.facts.way, *of, of_point) for of in _one_by_one(engine, points)]
-        if engine.facts.way == IN_PLACE and isinstance(engine, _Reloads):
-            engine.stay_with_reloading()
-            found += [_comparison(spec, engine.facts.way, *of, of_point) for of in _one_by_one(engine, points)]
-        return found
-    finally:
-        engine.close()
+    """Place points into an engine that started at the origin, and compare, for each of its ways."""
+    if spec.batching == "line":
+        return [_comparison(spec, IN_LINES, *of, expected) for of in _on_lines(cast("LineEngine", engine), points)]
+    found = [_comparison(spec, engine.facts.way, *of, expected) for of in _one_by_one(engine, points)]
+    if engine.facts.way == IN_PLACE and isinstance(engine, _Reloads):
+        engine.stay_with_reloading()
+        found += [_comparison(spec, engine.facts.way, *of, expected) for of in _one_by_one(engine, points)]
+    return found
 
 
 def _one_by_one(engine: Engine, points: Mapping[str, Perturbation]) -> Iterator[tuple[str, _Answers]]:
