@@ -129,16 +129,11 @@ def decode(content: bytes) -> Manifest:
 
 
 def continued(manifest: Manifest, earlier: Manifest) -> Manifest:
-    """Return the manifest of a later run into a folder: its begin and its other benchmarks are kept."""
-    return replace(
-        manifest,
-        created_at=earlier.created_at,
-        date=earlier.date or manifest.date,
-        benchmarks=earlier.benchmarks | manifest.benchmarks,
     """Return the manifest of a later run into a folder: begin, other benchmarks and what was proven are kept."""
     return replace(
         manifest,
         created_at=earlier.created_at,
+        date=earlier.date or manifest.date,
         benchmarks=earlier.benchmarks | manifest.benchmarks,
         proven=tuple(dict.fromkeys((*earlier.proven, *manifest.proven))),
     )
