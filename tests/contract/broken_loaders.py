@@ -78,8 +78,14 @@ def a_norm_that_stays_where_it_was_moved_to(worker: Any, patch: pytest.MonkeyPat
 
 
 def a_tied_head_left_packed(worker: Any, patch: pytest.MonkeyPatch) -> None:
-    assert list(worker._perturbation_tied) == ["lm_head.weight"]
-    patch.setattr(worker, "_perturbation_tied", {})
+    head, load = worker.model_runner.get_model().lm_head, worker._load
+    packed = head.cpu_linear
+
+    def load_all_but_head(tensors: Tensors, trace: Any = None) -> None:
+        load(tensors, trace)
+        head.cpu_linear = packed
+
+    patch.setattr(worker, "_load", load_all_but_head)
 
 
 def a_rotary_cache_that_reloading_stretches(worker: Any, patch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,11 @@ STATUS = SweepStatus(
     spent_s={"decode": 1.23456},
 )
 READY = EngineReady(
-    node="n1", facts=EngineFacts(engine="e 1", torch_version="t", device="d"), start_s=5.25, stages_s={"load": 5.0004}
+    node="n1",
+    facts=EngineFacts(engine="e 1", torch_version="t", device="d"),
+    start_s=5.25,
+    proven="placing proven for E",
+    stages_s={"load": 5.0004},
 )
 ERROR = GenerationError("s3://user:secret@host broke")
 
@@ -97,6 +101,7 @@ def test_what_goes_wrong_is_told_and_visits_that_go_well_are_not(tmp_path: Path,
             "engine": "e 1",
             "torch_version": "t",
             "device": "d",
+            "proven": "placing proven for E",
             "start_s": 5.25,
             "stages_s": {"load": 5.0},
         },
