@@ -269,7 +269,8 @@ class DirectionsConfig(Section):
     included: tuple[str, ...] = ()
     """Regular expressions searched in checkpoint tensor names; only matching tensors are perturbed. Empty: all."""
     excluded: tuple[str, ...] = ("norm",)
-    """Regular expressions searched in checkpoint tensor names; matching tensors are not perturbed."""
+    """Regular expressions searched in checkpoint tensor names; matching tensors are not perturbed. Where it is left
+    out, and the model's norms have other names, it becomes the patterns of those (`docs/numerics.md`)."""
     displacement: Annotated[float, Field(gt=0, allow_inf_nan=False)] | CheckpointConfig | None = None
     """Rescale each direction so that the step to coordinate 1 has this Frobenius norm over all weights; a checkpoint
     (`{id: ...}`) stands for the norm of its difference from the model. Null: no rescaling."""
@@ -660,6 +661,13 @@ class SweepConfig(Section):
             *((displacement,) if isinstance(displacement, CheckpointConfig) else ()),
             *self.marked,
         )
+
+    def as_written(self) -> dict[str, Any]:
+        """Return the whole configuration as plain JSON types; what its model is to decide stays out."""
+        written = self.model_dump(mode="json")
+        if "excluded" not in self.directions.model_fields_set:
+            del written["directions"]["excluded"]
+        return written
 
     def science(self) -> dict[str, Any]:
         """Return the part of the configuration that decides what is measured, as plain JSON types.

@@ -452,5 +452,5 @@ def config_schema() -> None:
 def config_show(config: ConfigFile, *, set_: Overrides = None) -> None:
     """Print a configuration with every default, variable and --set in it. The output is a configuration, too."""
     sweep = load_config(config, set_ or ())
-    shown = yaml.safe_dump(sweep.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+    shown = yaml.safe_dump(sweep.as_written(), sort_keys=False, allow_unicode=True, width=120)
     sys.stdout.write(f"# sweep {sweep.sweep_id}\n{shown}")

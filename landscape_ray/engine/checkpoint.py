@@ -12,7 +12,16 @@ from landscape_ray.errors import CheckpointError, LandscapeError, TransientError
 from landscape_ray.plan import CheckpointDelta
 from landscape_ray.transience import is_transient
 
-__all__ = ["ResolvedModel", "can_be_had", "check_same_computation", "checkpoint_folder", "resolve", "resolve_delta"]
+__all__ = [
+    "INDEX_FILE",
+    "ResolvedModel",
+    "can_be_had",
+    "check_same_computation",
+    "checkpoint_folder",
+    "header_on_hub",
+    "resolve",
+    "resolve_delta",
+]
 
 DEMO_PREFIX = "demo:"
 # Everything that decides tokens besides the weights, and what is fetched of a repository: no code, no pickles.
@@ -151,6 +160,20 @@ def checkpoint_folder(location: str, revision: str | None, *, weights: bool = Tr
         msg = f"Of the model {location!r} only a part is in the local cache: {few_of(missing)} must be fetched first."
         raise (CheckpointError if constants.HF_HUB_OFFLINE else TransientError)(msg)
     return folder
+
+
+def header_on_hub(location: str, revision: str, file: str) -> set[str]:
+    """Return the names of the tensors in a safetensors file on the Hub, of which only the header is fetched.
+
+    Raises:
+        CheckpointError: It cannot be had.
+    """
+    from huggingface_hub import HfApi  # noqa: PLC0415
+
+    try:
+        return set(HfApi().parse_safetensors_file_metadata(location, file, revision=revision).tensors)
+    except Exception as error:  # the client raises errors of several libraries
+        raise _hub_error(location, revision, error) from error
 
 
 # Settings of a model that decide what its weights compute. Absence may stand for any default, and so may `null`, but

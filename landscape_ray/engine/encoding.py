@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+from transformers import AutoTokenizer, GenerationConfig
 
 from landscape_ray.engine.chat import ChatTemplate, fixed_clock
 from landscape_ray.engine.jobs import Job
+from landscape_ray.engine.model_config import context_length, read_config, text_config
 from landscape_ray.errors import BenchmarkError, CheckpointError, in_brief
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, Prompt, Reasoning, ScoredText, stop_strings
 
@@ -35,13 +36,13 @@ class PromptEncoder:
         Raises:
             CheckpointError: The folder holds no usable tokenizer or configuration.
         """
+        config = text_config(read_config(folder))
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
         except (OSError, ValueError, KeyError) as error:
-            msg = f"{folder} holds no tokenizer and configuration that transformers can read: {in_brief(error)}."
+            msg = f"{folder} holds no tokenizer that transformers can read: {in_brief(error)}."
             raise CheckpointError(msg) from error
-        self.context_length = _context_length(folder, config)
+        self.context_length = context_length(folder, config)
         self.stop_token_ids = self._stop_token_ids(folder, config)
         # The same prompts are asked, and the same texts scored, at every point of a sweep.
         self.encode = functools.lru_cache(MAX_BENCHMARKS)(self._encode)
@@ -277,11 +278,3 @@ class PromptEncoder:
 
     def _text(self, token_ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(token_ids, skip_special_tokens=True))
-
-
-def _context_length(folder: Path, config: Any) -> int:
-    context = getattr(config, "max_position_embeddings", None)
-    if context is None:
-        msg = f"{folder}/config.json states no max_position_embeddings, the length of the context; add it."
-        raise CheckpointError(msg)
-    return int(context)

@@ -2,12 +2,12 @@
 
 import itertools
 import math
-from pathlib import Path
 
 from landscape_ray.config import SweepConfig
 from landscape_ray.engine.checkpoint import ResolvedModel, check_same_computation, checkpoint_folder, resolve_delta
+from landscape_ray.engine.model_config import has_tied_head
 from landscape_ray.engine.synthetic import synthetic_delta, synthetic_geometry
-from landscape_ray.errors import CheckpointError, ResourceError, in_brief
+from landscape_ray.errors import ResourceError
 from landscape_ray.plan import CheckpointDelta, Geometry, RandomVector
 
 __all__ = ["has_tied_head", "measure_geometry", "resolve_checkpoints"]
@@ -69,19 +69,3 @@ def measure_geometry(config: SweepConfig, model: ResolvedModel, deltas: tuple[Ch
             for place, source in zip((folder, *places), (base, *endpoints), strict=True):
                 check_finite(name, source.tensor(name), place)
     return Geometry(deltas=deltas, inner_products=products, random_norm=norm)
-
-
-def has_tied_head(folder: Path) -> bool:
-    """Tell whether a model's head is its embedding, by its configuration.
-
-    Raises:
-        CheckpointError: It has none that can be read.
-    """
-    from transformers import AutoConfig  # noqa: PLC0415 - heavy, and needed by few sweeps
-
-    try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        msg = f"{folder} holds no configuration that transformers can read: {in_brief(error)}."
-        raise CheckpointError(msg) from error
-    return bool(getattr(config.get_text_config(), "tie_word_embeddings", False))

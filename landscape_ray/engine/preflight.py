@@ -5,19 +5,23 @@ Each check reads files of a few megabytes: configuration, tokenizer, chat templa
 
 import importlib.util
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from landscape_ray.config import CheckpointConfig, ModelConfig, SweepConfig
 from landscape_ray.engine.checkpoint import ResolvedModel, can_be_had, checkpoint_folder, resolve
 from landscape_ray.engine.geometry import resolve_checkpoints
+from landscape_ray.engine.model_config import read_config
 from landscape_ray.engine.quantized import check_unquantized
 from landscape_ray.engine.settling import settled
 from landscape_ray.engine.vllm_registry import generative_architectures
 from landscape_ray.errors import BenchmarkError, CheckpointError, few_of
 from landscape_ray.evaluation import Benchmark, scored_texts
 from landscape_ray.plan import CheckpointDelta
+
+STAND_IN = re.compile(r"(image|video|audio|vision)_token_(id|index)")
 
 __all__ = ["check_ahead", "check_architecture", "check_checkpoints", "check_room"]
 
@@ -78,7 +82,7 @@ def check_architecture(engine: str, model: ResolvedModel) -> None:
         modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
     )
     if engine == "transformers":
-        known = model_type in causal
+        known = model_type in {**causal, **multimodal}
     else:
         own = generative_architectures()
         known = own is None or not own.union(causal.values(), multimodal.values()).isdisjoint(names)
@@ -94,14 +98,41 @@ def check_architecture(engine: str, model: ResolvedModel) -> None:
 def check_room(model: ResolvedModel, benchmarks: Sequence[Benchmark]) -> None:
     """Refuse a benchmark none of whose prompts fits the model's context; a single one that does not is a row's fate.
 
+    And refuse prompts that hold something else than text.
+
     Raises:
         BenchmarkError: There is one.
     """
     from landscape_ray.engine.encoding import PromptEncoder  # noqa: PLC0415 - heavy
 
-    encoder = PromptEncoder(checkpoint_folder(model.location, model.revision, weights=False))
+    folder = checkpoint_folder(model.location, model.revision, weights=False)
+    encoder, images = PromptEncoder(folder), _stand_ins(read_config(folder))
     for benchmark in benchmarks:
         _check_room(encoder, benchmark)
+        _check_text_only(encoder, benchmark, images)
+
+
+def _stand_ins(config: Any) -> dict[int, str]:
+    """Return the tokens that stand for images and the like in a multimodal model's prompts, with their settings."""
+    settings = config.to_dict()
+    return {settings[key]: key for key in settings if STAND_IN.fullmatch(key) and isinstance(settings[key], int)}
+
+
+def _check_text_only(encoder: Any, benchmark: Benchmark, stand_ins: Mapping[int, str]) -> None:
+    """Refuse prompts that would show a model something else than text, of which it would see nothing.
+
+    Raises:
+        BenchmarkError: A prompt holds a token that stands for an image or the like.
+    """
+    prompts = [] if benchmark.is_scored or not stand_ins else encoder.encode(benchmark)
+    for number, tokens in enumerate(prompts, start=1):
+        if (found := next((token for token in tokens if token in stand_ins), None)) is not None:
+            msg = (
+                f"Benchmark {benchmark.name!r}: prompt {number} holds token {found}, which stands for what is no text "
+                f"({stand_ins[found]} in the model's config.json). Only the language model is measured, so no image "
+                "can be shown to it; give prompts of text."
+            )
+            raise BenchmarkError(msg)
 
 
 def _check_room(encoder: Any, benchmark: Benchmark) -> None:

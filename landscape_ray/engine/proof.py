@@ -17,7 +17,7 @@ from typing import Protocol, cast, runtime_checkable
 import torch
 
 from landscape_ray.engine.factory import create_engine, create_loaded_engine
-from landscape_ray.engine.geometry import has_tied_head
+from landscape_ray.engine.model_config import has_tied_head
 from landscape_ray.engine.protocol import IN_LINES, IN_PLACE, Engine, EngineSpec, LineEngine
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, Prompt, ScoredText
 from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector

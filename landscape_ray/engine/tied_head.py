@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from transformers import AutoConfig
 
+from landscape_ray.engine.model_config import has_tied_head
 from landscape_ray.errors import CheckpointError
 
 __all__ = ["check_tied_head"]
@@ -22,9 +22,8 @@ def check_tied_head(folder: Path) -> None:
     Raises:
         CheckpointError: The head equals no other tensor of the checkpoint.
     """
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
     tensors = {name: file for file in folder.glob("*.safetensors") for name in _names(file)}
-    if not config.tie_word_embeddings or HEAD not in tensors:
+    if HEAD not in tensors or not has_tied_head(folder):
         return
     head = _tensor(tensors[HEAD], HEAD)
     # Whatever this model calls its embedding, it has the head's shape.

@@ -1,16 +1,18 @@
 """The oracle, and the fallback where vLLM does not install: transformers, read top to bottom."""
 
 import itertools
+import json
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, GenerationConfig, StoppingCriteriaList
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, GenerationConfig, StoppingCriteriaList
 
 from landscape_ray.engine.checkpoint import checkpoint_folder
 from landscape_ray.engine.encoding import PROMPT_TOO_LONG, PromptEncoder
@@ -19,12 +21,14 @@ from landscape_ray.engine.hardware import cpu_name
 from landscape_ray.engine.jobs import Decoded, Job, in_stages
 from landscape_ray.engine.line_batching import Line
 from landscape_ray.engine.line_points import coefficients_of, directions_of, point_digest
+from landscape_ray.engine.model_config import read_config, text_config
 from landscape_ray.engine.protocol import IN_LINES, IN_PLACE, EngineFacts, EngineSpec
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tied_head import check_tied_head
+from landscape_ray.engine.transformers_layout import Place, checkpoint_places, live_tensors
 from landscape_ray.errors import CheckpointError, GenerationError, PlacementError, few_of, in_brief
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText
-from landscape_ray.plan import ORIGIN, Perturbation, VectorSpec
+from landscape_ray.plan import ORIGIN, Perturbation, VectorSpec, left_out
 from landscape_ray.weights import BaseWeights, Perturber, WeightsDigest, open_endpoint, vector_tensors
 
 __all__ = ["TransformersEngine", "transformers_device"]
@@ -55,7 +59,7 @@ class TransformersEngine:
         self.stopwatch = Stopwatch()
         transformers.logging.disable_progress_bar()  # it would be drawn across the sweep's own
         try:
-            self._model: Any = AutoModelForCausalLM.from_pretrained(
+            self._model: Any = _class_for(folder).from_pretrained(
                 folder,
                 dtype=DTYPES[spec.dtype],
                 use_safetensors=True,
@@ -68,11 +72,13 @@ class TransformersEngine:
         self._model.to(self._device).eval()
         # Sampling defaults of the checkpoint must not reach the measurement; what is wanted is passed to `generate`.
         self._model.generation_config = GenerationConfig()
-        self._parameters: dict[str, torch.nn.Parameter] = dict(self._model.named_parameters())
+        parameters = live_tensors(self._model)
+        self._places = checkpoint_places(self._model)
+        self._parameters = {name: place.view(parameters[place.within]) for name, place in self._places.items()}
         base = BaseWeights.load(
             folder, device=self._device, location=spec.run.base_location, tied_head=self._has_tied_head()
         )
-        _check_names(base, self._parameters)
+        _check_names(folder, base, self._parameters, parameters, self._places.values())
         _check_values(base, self._parameters)
         self._base = base
         self._endpoints = {
@@ -118,17 +124,27 @@ class TransformersEngine:
         if not self._directions.keys() >= set(vectors):
             with self.stopwatch.phase("place"):
                 self._line = Line(self._model, [])  # makes room
-                moves = [self._moved(vector) for vector in vectors]
-                self._directions = {vector: _digest(moved) for vector, moved in zip(vectors, moves, strict=True)}
+                moves, digests = zip(*map(self._moved, vectors), strict=True)
+                self._directions = dict(zip(vectors, digests, strict=True))
                 self._line = Line(self._model, moves)
         coefficients = coefficients_of(perturbations, list(self._directions))
         self._points_KP = torch.tensor(coefficients, device=self._device).view(-1, len(perturbations))
         return [point_digest(origin, self._directions, perturbation) for perturbation in perturbations]
 
-    def _moved(self, vector: VectorSpec) -> dict[str, torch.Tensor]:
-        """Return the tensors of a vector that are not zero, by name."""
-        tensors = vector_tensors(vector, self._base, self._endpoints, device=self._device)
-        return {name: tensor for name, tensor in tensors if tensor.any()}
+    def _moved(self, vector: VectorSpec) -> tuple[dict[str, torch.Tensor], str]:
+        """Return what a vector adds to each parameter that it moves, by name, and the digest of its tensors."""
+        moved: dict[str, torch.Tensor] = {}
+        digest = WeightsDigest()
+        parameters = live_tensors(self._model)
+        for name, tensor in vector_tensors(vector, self._base, self._endpoints, device=self._device):
+            if tensor.any():
+                digest.update(name, tensor)
+                place = self._places[name]
+                whole = parameters[place.within]
+                if place.within not in moved:
+                    moved[place.within] = torch.zeros(whole.shape, device=self._device)
+                place.view(moved[place.within]).copy_(tensor)
+        return moved, digest.hexdigest()
 
     def generate(self, benchmarks: Sequence[Benchmark]) -> list[tuple[Completion, ...]]:
         """Complete all prompts in batches; see `Engine.generate`."""
@@ -329,32 +345,40 @@ def _batched(items: list[Item], size: int) -> list[list[Item]]:
     return [items[first : first + size] for first in range(0, len(items), size)]
 
 
-def _digest(tensors: dict[str, torch.Tensor]) -> str:
-    digest = WeightsDigest()
-    for name, tensor in tensors.items():
-        digest.update(name, tensor)
-    return digest.hexdigest()
+def _class_for(folder: Path) -> Any:
+    """Return what loads a model: of multimodal ones all of it, with a language model that answers to text alone."""
+    config = read_config(folder)
+    return AutoModelForCausalLM if text_config(config) is config else AutoModelForImageTextToText
 
 
-def _check_names(base: BaseWeights, parameters: dict[str, torch.nn.Parameter]) -> None:
-    """Raise unless checkpoint tensors and model parameters are the same, name by name and shape by shape."""
+def _check_names(
+    folder: Path,
+    base: BaseWeights,
+    found: Mapping[str, torch.Tensor],
+    live: Mapping[str, torch.Tensor],
+    places: Iterable[Place],
+) -> None:
+    """Raise unless checkpoint tensors are the model's parameters, name by name and shape by shape."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     misshaped = [
-        f"{name} of shape {tuple(base.tensor(name).shape)} in the file, {tuple(parameters[name].shape)} in the model"
+        f"{name} of shape {tuple(base.tensor(name).shape)} in the file, {tuple(found[name].shape)} in the model"
         for name in base.names
-        if name in parameters and base.tensor(name).shape != parameters[name].shape
+        if name in found and base.tensor(name).shape != found[name].shape
     ]
+    held = {place.within for place in places}
+    extra = [name for name in found if name not in base.names and not left_out(name, config)]
     _refuse(
-        ("tensors that the model does not take", [name for name in base.names if name not in parameters]),
-        ("parameters that the checkpoint does not hold", [name for name in parameters if name not in base.names]),
+        ("tensors that the model does not take", [name for name in base.names if name not in found]),
+        ("parameters that the checkpoint does not hold", extra + [name for name in live if name not in held]),
         ("different shapes", misshaped),
     )
 
 
-def _check_values(base: BaseWeights, parameters: dict[str, torch.nn.Parameter]) -> None:
+def _check_values(base: BaseWeights, parameters: Mapping[str, torch.Tensor]) -> None:
     """Raise if transformers changed a tensor while loading it: copying into it would then place something else."""
     converted = [
         name
-        for name, parameter in parameters.items()
+        for name, parameter in ((name, parameters[name]) for name in base.names)
         if not torch.equal(parameter, base.tensor(name).to(device=parameter.device, dtype=parameter.dtype))
     ]
     _refuse(("tensors that loading converts", converted))
@@ -365,6 +389,6 @@ def _refuse(*problems: tuple[str, list[str]]) -> None:
     if found:
         msg = (
             f"Checkpoint and model do not match tensor by tensor, so perturbed weights could not be placed exactly: "
-            f"{'; '.join(found)}. Models whose tensors transformers renames, fuses or converts need the vllm engine."
+            f"{'; '.join(found)}. Models whose tensors transformers mixes while it loads them need the vllm engine."
         )
         raise CheckpointError(msg)

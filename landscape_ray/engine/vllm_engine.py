@@ -94,6 +94,8 @@ class VllmEngine:
         import torch  # noqa: PLC0415 - which vLLM has imported by now
         from vllm.platforms import current_platform  # noqa: PLC0415
 
+        from landscape_ray.engine.vllm_text import text_settings  # noqa: PLC0415 - imports vLLM, too
+
         folder = checkpoint_folder(spec.model, spec.revision)
         self._encoder = PromptEncoder(folder)
         check_tied_head(folder)
@@ -121,6 +123,7 @@ class VllmEngine:
                     "seed": 0,
                     "disable_log_stats": True,
                     **self._memory(spec, folder),
+                    **text_settings(folder),
                     **settings,
                 }
             )

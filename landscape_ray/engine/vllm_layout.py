@@ -71,6 +71,8 @@ class LoadingTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if target.is_meta or source.is_meta or target.shape != source.shape or target.numel() == 0:
             return
         to, at = _address(target), _address(source)
+        if to == at:  # within one tensor nothing comes from elsewhere
+            return
         if at in self._copies:
             # From where a layer was loaded to where it lives: all of it, as it is.
             whole = source.numel() * source.element_size() == source.untyped_storage().nbytes()

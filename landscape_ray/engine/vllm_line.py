@@ -11,20 +11,18 @@ Shape suffixes: K directions, P points, R requests of a step, N its tokens, C ch
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from vllm.config import ModelConfig, VllmConfig
-from vllm.config.load import LoadConfig
 from vllm.ir import ops
 from vllm.model_executor.layers.layernorm import GemmaRMSNorm, LayerNorm, RMSNorm
 from vllm.model_executor.layers.linear import LinearBase, UnquantizedLinearMethod
 from vllm.model_executor.layers.vocab_parallel_embedding import UnquantizedEmbeddingMethod, VocabParallelEmbedding
 from vllm.model_executor.model_loader import register_model_loader
-from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 
 from landscape_ray.engine.twin import not_covered, with_parameters
+from landscape_ray.engine.vllm_text import TextLoader
 
 __all__ = ["LOAD_FORMAT", "NUM_DIRECTIONS", "POINT", "VllmLine"]
 
@@ -199,11 +197,8 @@ def _point(request: Any) -> int:
 
 
 @register_model_loader(LOAD_FORMAT)
-class _LineLoader(DefaultModelLoader):  # type: ignore[misc]
+class _LineLoader(TextLoader):
     """vLLM's loader, which then puts directions beside the weights."""
-
-    def __init__(self, load_config: LoadConfig) -> None:
-        super().__init__(replace(load_config, load_format="safetensors"))
 
     def load_model(self, vllm_config: VllmConfig, model_config: ModelConfig, prefix: str = "") -> torch.nn.Module:
         model: torch.nn.Module = super().load_model(vllm_config=vllm_config, model_config=model_config, prefix=prefix)

@@ -7,7 +7,7 @@ turns out to keep the checkpoint's numbers as they are, the fused pass writes th
 to leave the model as reloading does.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,12 @@ from typing import Any, Literal
 import torch
 from vllm.platforms import current_platform
 
+from landscape_ray.engine.model_config import has_tied_head
+from landscape_ray.engine.vllm_direct_writes import DirectWrites
 from landscape_ray.engine.vllm_layout import LoadingTrace, model_state
 from landscape_ray.engine.vllm_line import VllmLine
 from landscape_ray.engine.vllm_placing import Layout
+from landscape_ray.engine.vllm_text import named_as_alone
 from landscape_ray.errors import PlacementError, few_of, in_brief
 from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector, VectorSpec
 from landscape_ray.weights import (
@@ -48,6 +51,8 @@ class _Loading:
     """Runtime parameters while they have their loading shapes (packing empties them): name to number of elements."""
     loaded: set[str] | None
     """Runtime parameters that the loader says it filled; None if this model's loader does not say."""
+    is_to_repeat: bool = False
+    """There were layers that the loader wrote to no effect; see `DirectWrites`."""
 
 
 class PerturbationWorker:
@@ -72,11 +77,13 @@ class PerturbationWorker:
         """
         model = self.model_runner.get_model()
         self._perturbation_tied = _tied_parameters(model)
+        self._direct_writes = DirectWrites(self._perturbation_tied)
         # Of several workers, each keeps no more of the base than its part of the model: whole tensors are mapped files.
         device = self.device if self.parallel_config.tensor_parallel_size == 1 else torch.device("cpu")
         self._base_files, self._base_location = Path(folder), location
+        self._tied_head = has_tied_head(self._base_files) and not _has_head_of_its_own(model)
         self._perturbation_base = BaseWeights.load(
-            self._base_files, device=device, location=location, tied_head=bool(self._perturbation_tied)
+            self._base_files, device=device, location=location, tied_head=self._tied_head
         )
         kernel = kernel_for(self._perturbation_base, dtype=self.model_config.dtype, device=self.device)
         self._endpoints = {delta: open_endpoint(Path(at), self._perturbation_base) for delta, at in endpoints.items()}
@@ -122,6 +129,8 @@ class PerturbationWorker:
         digest = WeightsDigest()
 
         def cast_tensors() -> Iterator[tuple[str, torch.Tensor]]:
+            nonlocal digest
+            digest = WeightsDigest()
             for name, tensor in vector_tensors(
                 vector, self._perturbation_base, self._endpoints, device=self.device, normals=self._normals
             ):
@@ -129,7 +138,7 @@ class PerturbationWorker:
                     digest.update(name, tensor)
                 yield name, tensor.to(self.model_config.dtype)
 
-        self._load(cast_tensors())
+        self._load(cast_tensors)
         self._line.take(k)
         return digest.hexdigest()
 
@@ -146,7 +155,7 @@ class PerturbationWorker:
         self._line.take(0)
         base = self._perturbation_base
         zeros = {"dtype": self.model_config.dtype, "device": self.device}
-        self._load((name, torch.zeros_like(base.tensor(name), **zeros)) for name in base.names)
+        self._load(lambda: ((name, torch.zeros_like(base.tensor(name), **zeros)) for name in base.names))
 
     def observe_layout(self) -> Layout:
         """Watch reloading to two points, and return where the live model keeps the checkpoint's tensors."""
@@ -194,17 +203,29 @@ class PerturbationWorker:
         self._regions = None
         if self.parallel_config.tensor_parallel_size > 1:
             self._perturber.base = self._perturbation_base = BaseWeights.load(
-                self._base_files, device=self.device, location="host", tied_head=bool(self._perturbation_tied)
+                self._base_files, device=self.device, location="host", tied_head=self._tied_head
             )
 
     def _reload(self, perturbation: Perturbation, trace: LoadingTrace | None = None) -> str:
         """Hand a point's checkpoint tensors to vLLM's reloading."""
         digest = WeightsDigest()
-        self._load(self._tensors(perturbation, digest), trace)
+
+        def tensors() -> Iterator[tuple[str, torch.Tensor]]:
+            nonlocal digest
+            digest = WeightsDigest()
+            return self._tensors(perturbation, digest)
+
+        self._load(tensors, trace)
         return digest.hexdigest()
 
-    def _load(self, tensors: Iterator[tuple[str, torch.Tensor]], trace: LoadingTrace | None = None) -> None:
-        """Hand checkpoint tensors to vLLM's reloading, and account for each."""
+    def _load(
+        self, tensors: Callable[[], Iterator[tuple[str, torch.Tensor]]], trace: LoadingTrace | None = None
+    ) -> None:
+        """Hand checkpoint tensors to vLLM's reloading, and account for each; again where more was to be prepared."""
+        while self._load_once(tensors(), trace).is_to_repeat:
+            pass
+
+    def _load_once(self, tensors: Iterator[tuple[str, torch.Tensor]], trace: LoadingTrace | None) -> _Loading:
         model = self.model_runner.get_model()
         fed: dict[str, int] = {}
 
@@ -213,9 +234,9 @@ class PerturbationWorker:
                 fed[name] = tensor.numel()
                 yield name, tensor
 
-        with _observed_loading(model) as loading, trace or nullcontext():
+        with _observed_loading(model, self._direct_writes) as loading, trace or nullcontext():
             try:
-                self.reload_weights(weights_iterator=trace.feed(noted()) if trace else noted())
+                self.reload_weights(weights_iterator=named_as_alone(trace.feed(noted()) if trace else noted()))
             except (ValueError, KeyError, AssertionError, RuntimeError) as error:
                 last = next(reversed(fed), "the first tensor")
                 msg = f"vLLM could not load the perturbed weights at or after {last!r}. It says: {in_brief(error)}."
@@ -226,6 +247,7 @@ class PerturbationWorker:
             source = model.get_submodule(first.rpartition(".")[0])
             if hasattr(source, "cpu_linear"):
                 model.get_submodule(name.rpartition(".")[0]).cpu_linear = source.cpu_linear
+        return loading
 
     def _tensors(self, perturbation: Perturbation, digest: WeightsDigest) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield checkpoint tensors at a point, and add each to the digest."""
@@ -258,14 +280,16 @@ class PerturbationWorker:
 
 
 @contextmanager
-def _observed_loading(model: torch.nn.Module) -> Iterator[_Loading]:
+def _observed_loading(model: torch.nn.Module, direct_writes: DirectWrites) -> Iterator[_Loading]:
     """Note what passes through `model.load_weights`, whose answer vLLM's reloading only logs."""
     loading = _Loading(expected={}, loaded=None)
     load_weights: Any = model.load_weights
 
     def load_and_note(weights: Iterable[tuple[str, torch.Tensor]]) -> Any:
         loading.expected = {name: parameter.numel() for name, parameter in model.named_parameters()}
+        direct_writes.prepare()
         loading.loaded = load_weights(weights)
+        loading.is_to_repeat = direct_writes.settle(model)
         return loading.loaded
 
     model.load_weights = load_and_note  # type: ignore[assignment]
@@ -283,6 +307,18 @@ def _tied_parameters(model: torch.nn.Module) -> dict[str, str]:
         for name, parameter in model.named_parameters(remove_duplicate=False)
         if first.setdefault(id(parameter), name) != name
     }
+
+
+def _has_head_of_its_own(model: torch.nn.Module) -> bool:
+    """Tell whether some head's weights are no embedding's; models without a head module use their embedding."""
+    from vllm.model_executor.layers.vocab_parallel_embedding import (  # noqa: PLC0415
+        ParallelLMHead,
+        VocabParallelEmbedding,
+    )
+
+    layers = [module for module in model.modules() if isinstance(module, VocabParallelEmbedding)]
+    embeddings = {id(layer.weight) for layer in layers if not isinstance(layer, ParallelLMHead)}
+    return any(id(layer.weight) not in embeddings for layer in layers if isinstance(layer, ParallelLMHead))
 
 
 def _num_padding(model: torch.nn.Module, tied: Collection[str]) -> int:

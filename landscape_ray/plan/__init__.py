@@ -14,6 +14,7 @@ from landscape_ray.plan.perturbation import (
     direction_seed,
 )
 from landscape_ray.plan.sweep_plan import PlannedPoint, PointTask, SweepPlan
+from landscape_ray.plan.tensor_names import default_excluded, is_scale, left_out, name_alone
 
 __all__ = [
     "ORIGIN",
@@ -34,9 +35,13 @@ __all__ = [
     "SweepPlan",
     "Task",
     "VectorSpec",
+    "default_excluded",
     "direction_seed",
     "estimate",
     "in_lines",
+    "is_scale",
+    "left_out",
+    "name_alone",
     "needs_geometry",
     "num_planned_visits",
     "random_axes",

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
@@ -92,6 +92,8 @@ class Manifest:
     """The day that chat templates are told which print the date, ISO 8601; null in folders of earlier versions."""
     proven: tuple[str, ...] = ()
     """What was proven of how engines place points, a line for each combination of library, device and way."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """What the checkpoint holds beside the weights that are measured, by kind, and how many tensors each."""
 
     def request(self) -> SweepConfig:
         """Return the configuration that the folder was measured with.

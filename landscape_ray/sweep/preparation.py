@@ -2,9 +2,10 @@
 
 import contextlib
 import importlib.metadata
+import logging
 import platform
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from landscape_ray.engine.checkpoint import ResolvedModel, resolve
 from landscape_ray.engine.geometry import measure_geometry, resolve_checkpoints
 from landscape_ray.engine.preflight import check_architecture, check_checkpoints, check_room
 from landscape_ray.engine.settling import settled
+from landscape_ray.engine.tensor_listing import list_tensors, with_default_excluded
 from landscape_ray.evaluation import Benchmark, Settled, load_benchmark
 from landscape_ray.plan import (
     CheckpointDelta,
@@ -37,6 +39,8 @@ from landscape_ray.store import (
     part_keys,
 )
 from landscape_ray.sweep.fetching import fetched
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["PreparedSweep", "SweepOutcome", "installed_versions"]
 
@@ -93,6 +97,8 @@ class PreparedSweep:
     """The day that chat templates are told which print the date, ISO 8601: that on which the sweep was begun."""
     keys: Mapping[str, Mapping[str, str]]
     """Key of the part of each benchmark (by name) at each point and each repeat (by label)."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """What the checkpoint holds beside the weights that are measured, by kind, and how many tensors each."""
 
     @classmethod
     def open(cls, config: SweepConfig, out: str) -> "PreparedSweep":
@@ -109,6 +115,10 @@ class PreparedSweep:
         else:
             model = fetched(resolve, config.model)
         deltas = fetched(resolve_checkpoints, config)
+        listing = None if config.engine == "synthetic" else fetched(list_tensors, model)
+        if listing is not None:
+            config = with_default_excluded(config, listing)
+            _say_left_out(config, listing.left_out)
         manifest = store.read_manifest()
         date = (manifest and manifest.date) or datetime.now(UTC).date().isoformat()
         # What the folder's sweep has been measured with already is in order.
@@ -145,6 +155,7 @@ class PreparedSweep:
             date=date,
             keys={label: of_point for each in (plan, repeats) for label, of_point in keys_of(each).items()},
             repeats=repeats,
+            left_out={} if listing is None else listing.left_out,
         )
 
     def check_folder(self) -> None:
@@ -268,6 +279,7 @@ class PreparedSweep:
             hardware=dict(hardware),
             created_at=_now(),
             date=self.date,
+            left_out=dict(self.left_out),
         )
 
 
@@ -287,6 +299,12 @@ def _geometry(
     if manifest is not None and manifest.geometry is not None and manifest.geometry.deltas == deltas:
         return replace(manifest.geometry, deltas=deltas)  # the same contents, where they lie now
     return fetched(measure_geometry, config, model, deltas)
+
+
+def _say_left_out(config: SweepConfig, left_out: Mapping[str, int]) -> None:
+    if left_out:
+        kinds = ", ".join(f"{kind} ({num:,})" for kind, num in sorted(left_out.items()))
+        logger.warning("Left out of %s, because no answer is computed with them: %s.", config.model.id, kinds)
 
 
 def installed_versions() -> dict[str, str]:

@@ -235,7 +235,7 @@ def _entrypoint(config: SweepConfig, out: str, *, retry_failed: bool) -> str:
     """
     command = ["landscape-ray", "run", "/dev/stdin", "--out", out, *(["--retry-failed"] if retry_failed else [])]
     mark = f"sweep-{config.sweep_id}"
-    return f"exec {shlex.join(command)} <<'{mark}'\n{yaml.safe_dump(config.model_dump(mode='json'))}{mark}\n"
+    return f"exec {shlex.join(command)} <<'{mark}'\n{yaml.safe_dump(config.as_written())}{mark}\n"
 
 
 def _reason(error: object) -> str:

@@ -6,7 +6,8 @@ Whatever it is, an endpoint gives the tensors that the checkpoint would hold as 
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 
 from landscape_ray.errors import CheckpointError, few_of
+from landscape_ray.plan import name_alone
 from landscape_ray.weights.files import HEAD, CheckpointFiles, TensorSource
 
 __all__ = ["ADAPTER_CONFIG", "open_endpoint"]
@@ -38,8 +40,41 @@ def open_endpoint(folder: Path, base: TensorSource) -> TensorSource:
     files = CheckpointFiles.open(folder, tied_head=False)
     if HEAD not in base.names and HEAD in files.names and _has_redundant_head(files):
         files = CheckpointFiles.open(folder, tied_head=True)
-    _check_names(folder, files, base)
-    return files
+    own_names = _own_names(files.names, base.names)
+    _check_names(folder, files, base, own_names)
+    return files if own_names.keys() == set(own_names.values()) else _Renamed(files=files, own_names=own_names)
+
+
+def _own_names(names: Collection[str], base_names: Collection[str]) -> dict[str, str]:
+    """Return what another checkpoint calls each tensor of the base, as far as it has it.
+
+    A language model may lie by itself, or in a multimodal wrapper, of which there are several forms.
+    """
+    alone: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        alone[name_alone(name)].append(name)
+    own = set(names)
+    found = {name: [name] if name in own else alone.get(name_alone(name), []) for name in base_names}
+    return {name: candidates[0] for name, candidates in found.items() if len(candidates) == 1}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Renamed:
+    """A checkpoint whose tensors have other names than those of the base."""
+
+    files: CheckpointFiles
+    """The checkpoint."""
+    own_names: Mapping[str, str]
+    """Its own names, by those of the base."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names that the base has for them."""
+        return tuple(self.own_names)
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """Return one tensor in the checkpoint's dtype, in host memory. Do not write to it."""
+        return self.files.tensor(self.own_names[name])
 
 
 def _has_redundant_head(files: CheckpointFiles) -> bool:
@@ -49,14 +84,14 @@ def _has_redundant_head(files: CheckpointFiles) -> bool:
     return any(torch.equal(head, files.tensor(name)) for name in twins)
 
 
-def _check_names(folder: Path, files: CheckpointFiles, base: TensorSource) -> None:
+def _check_names(folder: Path, files: CheckpointFiles, base: TensorSource, own_names: Mapping[str, str]) -> None:
     misshaped = [
-        f"{name} {tuple(files.shapes[name])} instead of {tuple(base.tensor(name).shape)}"
-        for name in base.names
-        if name in files.shapes and files.shapes[name] != tuple(base.tensor(name).shape)
+        f"{name} {files.shapes[own]} instead of {tuple(base.tensor(name).shape)}"
+        for name, own in own_names.items()
+        if files.shapes[own] != tuple(base.tensor(name).shape)
     ]
-    missing = [name for name in base.names if name not in files.files]
-    surplus = [name for name in files.names if name not in set(base.names)]
+    missing = [name for name in base.names if name not in own_names]
+    surplus = [name for name in files.names if name not in set(own_names.values())]
     problems = [
         f"{problem} {few_of(names)}"
         for problem, names in (("it lacks", missing), ("only it has", surplus), ("of another shape are", misshaped))
@@ -202,11 +237,12 @@ def _factors(
     """Find the two factors of each adapted tensor of the base."""
     matches = {name: TENSOR.fullmatch(name) for name in files.names}
     modules = {match["module"] for match in matches.values() if match}
+    in_base = _own_names(base_names, [f"{module}.weight" for module in modules])
     strange = [name for name, match in matches.items() if match is None]
     strange += [
         f"{module} (of which the model has no weight)"
         for module in sorted(modules)
-        if f"{module}.weight" not in base_names
+        if f"{module}.weight" not in in_base
     ]
     halves = {module: [f"base_model.model.{module}.lora_{factor}.weight" for factor in "AB"] for module in modules}
     strange += [
@@ -223,7 +259,7 @@ def _factors(
         )
         raise CheckpointError(msg)
     return {
-        f"{module}.weight": _Factors(a=a, b=b, scaling=_scaling(folder, config, module, files.shapes[a][0]))
+        in_base[f"{module}.weight"]: _Factors(a=a, b=b, scaling=_scaling(folder, config, module, files.shapes[a][0]))
         for module, (a, b) in sorted(halves.items())
     }
 

@@ -1,9 +1,9 @@
 """Tensors of a checkpoint folder, read one at a time."""
 
 import json
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -13,14 +13,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from landscape_ray.errors import CheckpointError, few_of
+from landscape_ray.plan import is_scale, left_out
 
 __all__ = ["HEAD", "CheckpointFiles", "TensorSource", "write_checkpoint"]
 
 INDEX_FILE = "model.safetensors.index.json"
-# Buffers that old checkpoints carry along. They are no parameters: models compute them.
-BUFFERS = re.compile(r"rotary_(pos_)?emb\.(inv_freq|cos_cached|sin_cached)$|\.attn\.(masked_)?bias$")
 HEAD = "lm_head.weight"
-FLOATING = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
+# Types of weights. What is kept in fewer bits, or as integers, stands for weights, and a direction cannot be added.
+FLOATING = frozenset({"F64", "F32", "F16", "BF16"})
 
 
 class TensorSource(Protocol):
@@ -38,7 +38,7 @@ class TensorSource(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointFiles:
-    """The floating-point tensors of a checkpoint, left where they are until they are asked for.
+    """The weights of a checkpoint's language model, left where they are until they are asked for.
 
     Reading maps the one file that holds the tensor, and forgets the mapping with the tensor: never is more of the
     checkpoint in memory than the tensors that are in use.
@@ -48,6 +48,8 @@ class CheckpointFiles:
     """The file of each tensor, by name, layer by layer."""
     shapes: Mapping[str, tuple[int, ...]]
     """The shape of each tensor."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """What else the files hold, by kind, and how many tensors each: see `plan.left_out`."""
 
     @classmethod
     def open(cls, folder: Path, *, tied_head: bool) -> "CheckpointFiles":
@@ -61,26 +63,43 @@ class CheckpointFiles:
         Raises:
             CheckpointError: There are no safetensors, a tensor is listed but absent, or none is of floating point.
         """
-        opened = cls.read(_safetensors_files(folder), without={HEAD} if tied_head else ())
+        config_file = folder / "config.json"
+        config = json.loads(config_file.read_text(encoding="utf-8")) if config_file.is_file() else {}
+        opened = cls.read(_safetensors_files(folder), config=config, without_head=tied_head)
         if not opened.files:
             msg = f"{folder} holds no floating-point tensors in safetensors files; is it a language model's checkpoint?"
             raise CheckpointError(msg)
         return opened
 
     @classmethod
-    def read(cls, files: Iterable[Path], *, without: Collection[str] = ()) -> "CheckpointFiles":
-        """Read the headers of given files; buffers, integers and named tensors are left out."""
+    def read(
+        cls, files: Iterable[Path], *, config: Mapping[str, Any] = MappingProxyType({}), without_head: bool = False
+    ) -> "CheckpointFiles":
+        """Read the headers of given files, and leave out what is no weight of the language model.
+
+        Raises:
+            CheckpointError: Tensors that are not left out are no plain floating-point weights.
+        """
         file_of: dict[str, Path] = {}
         shapes: dict[str, tuple[int, ...]] = {}
+        kinds: Counter[str] = Counter()
+        strange: list[str] = []
         for file in files:
             with safe_open(file, framework="pt", device="cpu") as reader:
                 for name in reader.keys():  # noqa: SIM118  (safe_open is no mapping)
                     view: Any = reader.get_slice(name)
-                    if view.get_dtype() in FLOATING and not BUFFERS.search(name) and name not in without:
+                    if kind := left_out(name, config):
+                        kinds[kind] += 1
+                    elif view.get_dtype() not in FLOATING or is_scale(name):
+                        strange.append(f"{name} ({view.get_dtype()})")
+                    elif not (without_head and (name == HEAD or name.endswith(f".{HEAD}"))):
                         file_of[name], shapes[name] = file, tuple(view.get_shape())
+        if strange:
+            raise _quantised(file.parent, strange)
         return cls(
             files=MappingProxyType({name: file_of[name] for name in sorted(file_of, key=_natural)}),
             shapes=MappingProxyType(shapes),
+            left_out=MappingProxyType(dict(kinds)),
         )
 
     @property
@@ -138,6 +157,14 @@ def _safetensors_files(folder: Path) -> list[Path]:
         )
         raise CheckpointError(msg)
     return files
+
+
+def _quantised(folder: Path, names: list[str]) -> CheckpointError:
+    return CheckpointError(
+        f"{folder} holds tensors that are no plain weights: {few_of(sorted(names))}. Integers, numbers of 8 bits and "
+        "scales are how quantised weights are kept, and a step in weight space cannot be added to those; give the "
+        "unquantised model."
+    )
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

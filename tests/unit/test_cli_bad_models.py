@@ -140,3 +140,9 @@ def test_a_folder_that_is_a_model_and_an_adapter(cli: CLI, sweep: Write, model: 
         assert f"{both} is two things: a model (model.safetensors) and an adapter (adapter_config.json)" in said
         assert "If the adapter is meant, give a folder that holds its adapter_config.json and adapter_model" in said
         assert "if the model is meant, one without these two" in said
+
+
+def test_a_prompt_with_an_image_in_it(cli: CLI, sweep: Write, model: Path) -> None:
+    edit(model / "config.json", image_token_id=ord("e") - ord("!") + 3)  # in the vocabulary of letters
+    said = refusals(cli, sweep())
+    assert "'letters': prompt 1 holds token 71, which stands for what is no text (image_token_id in" in said

@@ -159,7 +159,7 @@ def test_base_reads_shards_in_layer_order_without_buffers(tmp_path: Path) -> Non
         "model-2.safetensors": {
             "lm_head.weight": torch.ones(2),
             "model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(2),
-            "steps": torch.ones(2, dtype=torch.int64),
+            "transformer.h.0.attn.bias": torch.ones(2, dtype=torch.uint8),
         },
     }
     weight_map = {name: file for file, tensors in shards.items() for name in tensors}

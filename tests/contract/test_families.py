@@ -1,0 +1,54 @@
+"""Families of models: what is placed computes what the same weights loaded afresh compute.
+
+`benchmarks/model_families.py` measures that, in processes of its own: vLLM changes classes of transformers.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RECORDED: dict[str, Any] = json.loads((ROOT / "docs" / "models.json").read_text())["families"]
+
+
+def measured(results: Path, names: Sequence[str]) -> dict[str, Any]:
+    script = ROOT / "benchmarks" / "model_families.py"
+    path = os.pathsep.join([str(ROOT), str(script.parent), os.environ.get("PYTHONPATH", "")])
+    subprocess.run(  # noqa: S603  (our own interpreter and script)
+        [sys.executable, str(script), "--results", str(results), "--only", *names],
+        check=True,
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+    )
+    families: dict[str, Any] = json.loads(results.read_text())["families"]
+    return families
+
+
+def states(family: dict[str, Any]) -> dict[str, str]:
+    return {way: found["state"] for way, found in (family["vllm"] | {"oracle": family["transformers"]}).items()}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_some_families_are_right(tmp_path: Path) -> None:
+    # Experts that the loader writes itself; a language model within a wrapper, its head tied.
+    found = measured(tmp_path / "models.json", ["gpt-oss", "Gemma 3"])
+    for name in ("gpt-oss", "Gemma 3"):
+        assert states(found[name])["reload"] == states(found[name])["oracle"] == "right", found[name]
+        assert found[name]["agreement"]["state"] == "right", found[name]
+
+
+@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.timeout(3 * 3600)
+def test_all_families_are_as_recorded(tmp_path: Path) -> None:
+    found = measured(tmp_path / "models.json", list(RECORDED))
+    assert {name: states(family) for name, family in found.items()} == {
+        name: states(family) for name, family in RECORDED.items()
+    }
