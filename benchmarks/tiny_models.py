@@ -283,11 +283,14 @@ def make_checkpoint(name: str, folder: Path) -> None:
         for path, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape)
             if parameter.ndim == 1 or path.endswith(("A_log", "conv1d.weight")):
-                # Gemma's embeddings are so large that, with the head tied to them, the last token would be repeated.
-                is_large = "gemma" in model_type and path.endswith(
-                    ("post_attention_layernorm.weight", "post_feedforward_layernorm.weight")
-                )
-                parameter.add_(noise * 0.1 + 3 * is_large)
+                parameter.add_(noise * 0.1)
+                # With a head tied to large embeddings, the last token would be repeated.
+                if "gemma" in model_type and path.endswith(
+                    ("attention_layernorm.weight", "feedforward_layernorm.weight")
+                ):
+                    parameter.add_(3 * ("post" in path))
+                if path.endswith("word_embeddings_layernorm.weight"):
+                    parameter.mul_(0.1)
             else:
                 parameter.copy_(noise * 0.15)
         for path, buffer in model.named_buffers():

@@ -287,6 +287,7 @@ def _observed_loading(model: torch.nn.Module, direct_writes: DirectWrites) -> It
 
     def load_and_note(weights: Iterable[tuple[str, torch.Tensor]]) -> Any:
         loading.expected = {name: parameter.numel() for name, parameter in model.named_parameters()}
+        _unset_expert_kernels(model)
         direct_writes.prepare()
         loading.loaded = load_weights(weights)
         loading.is_to_repeat = direct_writes.settle(model)
@@ -330,6 +331,20 @@ def _num_padding(model: torch.nn.Module, tied: Collection[str]) -> int:
         for name, module in model.named_modules()
         if isinstance(module, VocabParallelEmbedding) and f"{name}.weight" not in tied
     )
+
+
+def _unset_expert_kernels(model: torch.nn.Module) -> None:
+    """Have the experts that are loaded next packed as those were that were loaded first, on a CPU.
+
+    vLLM packs experts there when it sets up their kernel, and takes a kernel that is set up for a sign that nothing is
+    left to do: its kernel would read unpacked weights as packed ones, also after coming back to the origin.
+    """
+    if not current_platform.is_cpu():
+        return
+    for module in model.modules():
+        method = getattr(module, "quant_method", None)
+        if getattr(method, "moe_kernel", None) is not None:
+            method.moe_kernel = None  # type: ignore[union-attr]
 
 
 def _repack_heads(model: torch.nn.Module) -> None:
