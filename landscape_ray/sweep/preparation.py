@@ -200,7 +200,7 @@ class PreparedSweep:
         That is the whole plan, except for an adaptive sweep, and last the repeats of the wall point: both are chosen by
         what the store holds.
         """
-        points = self.plan.points
+        points: Sequence[PlannedPoint] = self.plan.points
 
         def landscape_of(benchmark: str) -> Landscape:
             keys = [self.keys[point.label][benchmark] for point in points]
