@@ -18,10 +18,11 @@ import torch
 from transformers import AutoConfig
 
 from landscape_ray.config import RunConfig
-from landscape_ray.engine import EngineSpec, proof
+from landscape_ray.engine import EngineSpec, proof, vllm_worker
 from landscape_ray.engine.factory import create_engine
-from landscape_ray.engine.proven import Combination, prove, require_way
+from landscape_ray.engine.proven import Combination, Proof, require_way
 from landscape_ray.engine.small_twin import write_small_twin
+from landscape_ray.engine.vllm_direct_writes import DirectWrites
 from landscape_ray.errors import PlacementError
 from landscape_ray.plan import ORIGIN
 
@@ -89,7 +90,7 @@ def a_tied_head_left_packed(worker: Any, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(worker, "_load", load_all_but_head)
 
 
-def a_rotary_cache_that_reloading_stretches(worker: Any, patch: pytest.MonkeyPatch) -> None:
+def a_rotary_cache_that_reloading_stretches(worker: Any, patch: pytest.MonkeyPatch) -> Callable[[], object]:
     reload_weights = worker.reload_weights
     cache = worker.model_runner.get_model().model.layers[0].self_attn.rotary_emb.cos_sin_cache
     whole = cache.clone()
@@ -99,9 +100,28 @@ def a_rotary_cache_that_reloading_stretches(worker: Any, patch: pytest.MonkeyPat
         cache.copy_(whole * 1.01)
 
     patch.setattr(worker, "reload_weights", reload_and_stretch)
+    return lambda: cache.copy_(whole)
 
 
-FAULTS = (
+def an_expert_stack_transposed(worker: Any, patch: pytest.MonkeyPatch) -> None:
+    stack = "model.layers.1.mlp.experts.down_proj"
+    num_experts, *square = worker._perturbation_base.tensor(stack).shape
+    assert num_experts > 1
+    assert square[0] == square[1]
+    hand_over(worker, patch, lambda name, tensor: tensor.transpose(1, 2).contiguous() if name == stack else tensor)
+
+
+def experts_that_are_not_packed_anew(_: Any, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(vllm_worker, "_unset_expert_kernels", lambda _: None)
+
+
+def layers_that_the_loader_writes_into_nothing(_: Any, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(DirectWrites, "prepare", lambda _: None)
+    patch.setattr(DirectWrites, "settle", lambda *_: False)
+
+
+Fault: TypeAlias = Callable[[Any, pytest.MonkeyPatch], Callable[[], object] | None]
+DENSE: tuple[Fault, ...] = (
     a_stale_tensor,
     a_layer_skipped,
     a_square_matrix_transposed,
@@ -109,53 +129,57 @@ FAULTS = (
     a_tied_head_left_packed,
     a_rotary_cache_that_reloading_stretches,
 )
+MIXTURE: tuple[Fault, ...] = (
+    an_expert_stack_transposed,
+    experts_that_are_not_packed_anew,
+    layers_that_the_loader_writes_into_nothing,
+)
 
 
 def plain(found: list[proof.Comparison]) -> list[dict[str, Any]]:
     return [{**asdict(each), "holds": each.holds} for each in found]
 
 
-def refused(folder: Path) -> dict[str, Any]:
-    """Prove what is wrong in vLLM itself, all the way to the error."""
-    spec = spec_of(write_config(folder, "gpt_oss", "GptOssForCausalLM"))
-    found = prove(spec, Combination.of(spec))
-    assert found is not None
-    try:
-        require_way(found, "reloading")
-    except PlacementError as error:
-        return {"comparisons": plain(list(found.comparisons)), "error": str(error)}
-    return {"comparisons": plain(list(found.comparisons)), "error": None}
-
-
-def broken(scratch: Path) -> dict[str, Any]:
+def broken(model: Path, twin: Path, faults: tuple[Fault, ...]) -> dict[str, Any]:
     """Compare one engine with fresh loads, first as it is and then with each fault."""
-    twin = scratch / "twin"
-    write_small_twin(write_config(scratch / "model", "llama", "LlamaForCausalLM", tie_word_embeddings=True), twin)
+    combination = Combination.of(spec_of(model))  # before an engine runs
+    write_small_twin(model, twin)
     spec = spec_of(twin)
     gc.freeze()  # engines collect garbage, and what was imported is none
-    points, expected = proof._expected(spec, twin, scratch)
+    points, expected = proof._expected(spec, twin, twin.parent)
     engine: Any = create_engine(proof._to_place(spec, twin, points))
     worker = engine._llm.llm_engine.model_executor.driver_worker.worker
-    cache = worker.model_runner.get_model().model.layers[0].self_attn.rotary_emb.cos_sin_cache
-    whole, digest = cache.clone(), engine.place(points["a direction"])
+    digest = engine.place(points["a direction"])
     answers: dict[str, Any] = {
         "means": [each.means for each in expected.values()],
         "in order": plain(proof._compared(engine, spec, points, expected)),
         "digests stay": [],
     }
-    for fault in FAULTS:
+    for fault in faults:
         engine.place(ORIGIN)
         with pytest.MonkeyPatch.context() as patch:
-            fault(worker, patch)
-            answers[fault.__name__] = plain(proof._compared(engine, spec, points, expected))
+            restore = fault(worker, patch)
+            found = proof._compared(engine, spec, points, expected)
+            answers[fault.__name__] = plain(found)
             answers["digests stay"].append(engine.place(points["a direction"]) == digest)
-        cache.copy_(whole)
-    return answers
+        if restore:
+            restore()
+    engine.close()
+    of_last = Proof(combination=combination, on="small twin", comparisons=tuple(found), seconds=0.0)
+    with pytest.raises(PlacementError) as refused:
+        require_way(of_last, "reloading")
+    return answers | {"error of the last": str(refused.value)}
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        answers = {"gpt_oss": refused(Path(scratch) / "gpt_oss"), **broken(Path(scratch))}
+        llama, gpt_oss = (Path(scratch) / name for name in ("llama", "gpt_oss"))
+        write_config(llama / "model", "llama", "LlamaForCausalLM", tie_word_embeddings=True)
+        write_config(gpt_oss / "model", "gpt_oss", "GptOssForCausalLM")
+        answers = {
+            "mixture": broken(gpt_oss / "model", gpt_oss / "twin", MIXTURE),
+            "dense": broken(llama / "model", llama / "twin", DENSE),
+        }
     Path(sys.argv[1]).write_text(json.dumps(answers), encoding="utf-8")
 
 
