@@ -42,8 +42,8 @@ def hand_over(worker: Any, patch: pytest.MonkeyPatch, change: Callable[[str, tor
     """Change tensors on their way into vLLM's loader, behind digests and counts."""
     load = worker._load
 
-    def changed(tensors: Tensors, trace: Any = None) -> None:
-        load(((name, change(name, tensor)) for name, tensor in tensors), trace)
+    def changed(tensors: Callable[[], Tensors], trace: Any = None) -> None:
+        load(lambda: ((name, change(name, tensor)) for name, tensor in tensors()), trace)
 
     patch.setattr(worker, "_load", changed)
 
@@ -83,7 +83,7 @@ def a_tied_head_left_packed(worker: Any, patch: pytest.MonkeyPatch) -> None:
     head, load = worker.model_runner.get_model().lm_head, worker._load
     packed = head.cpu_linear
 
-    def load_all_but_head(tensors: Tensors, trace: Any = None) -> None:
+    def load_all_but_head(tensors: Callable[[], Tensors], trace: Any = None) -> None:
         load(tensors, trace)
         head.cpu_linear = packed
 
@@ -115,7 +115,8 @@ def experts_that_are_not_packed_anew(_: Any, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(vllm_worker, "_unset_expert_kernels", lambda _: None)
 
 
-def layers_that_the_loader_writes_into_nothing(_: Any, patch: pytest.MonkeyPatch) -> None:
+def layers_that_the_loader_writes_into_nothing(worker: Any, patch: pytest.MonkeyPatch) -> None:
+    experts_that_are_not_packed_anew(worker, patch)  # or a layer that nothing came for has no kernel, and says so
     patch.setattr(DirectWrites, "prepare", lambda _: None)
     patch.setattr(DirectWrites, "settle", lambda *_: False)
 
