@@ -18,7 +18,7 @@ import torch
 from transformers import AutoConfig
 
 from landscape_ray.config import RunConfig
-from landscape_ray.engine import EngineSpec, proof
+from landscape_ray.engine import EngineSpec, proof, vllm_worker
 from landscape_ray.engine.factory import create_engine
 from landscape_ray.engine.proven import Combination, prove, require_way
 from landscape_ray.engine.small_twin import write_small_twin
@@ -41,8 +41,8 @@ def hand_over(worker: Any, patch: pytest.MonkeyPatch, change: Callable[[str, tor
     """Change tensors on their way into vLLM's loader, behind digests and counts."""
     load = worker._load
 
-    def changed(tensors: Tensors, trace: Any = None) -> None:
-        load(((name, change(name, tensor)) for name, tensor in tensors), trace)
+    def changed(tensors: Callable[[], Tensors], trace: Any = None) -> None:
+        load(lambda: ((name, change(name, tensor)) for name, tensor in tensors()), trace)
 
     patch.setattr(worker, "_load", changed)
 
@@ -115,8 +115,8 @@ def plain(found: list[proof.Comparison]) -> list[dict[str, Any]]:
     return [{**asdict(each), "holds": each.holds} for each in found]
 
 
-def refused(folder: Path) -> dict[str, Any]:
-    """Prove what is wrong in vLLM itself, all the way to the error."""
+def proven(folder: Path) -> dict[str, Any]:
+    """Prove a mixture of experts, all the way to the error if there is one."""
     spec = spec_of(write_config(folder, "gpt_oss", "GptOssForCausalLM"))
     found = prove(spec, Combination.of(spec))
     assert found is not None
@@ -125,6 +125,16 @@ def refused(folder: Path) -> dict[str, Any]:
     except PlacementError as error:
         return {"comparisons": plain(list(found.comparisons)), "error": str(error)}
     return {"comparisons": plain(list(found.comparisons)), "error": None}
+
+
+def left_to_vllm(folder: Path, *parts: str) -> dict[str, Any]:
+    """Prove it without what is done for experts: what their loader writes itself, and what is packed once only."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "writes" in parts:
+            patch.setattr(vllm_worker.DirectWrites, "settle", lambda *_: False)
+        if "packing" in parts:
+            patch.setattr(vllm_worker, "_unset_expert_kernels", lambda _: None)
+        return proven(folder)
 
 
 def broken(scratch: Path) -> dict[str, Any]:
@@ -155,7 +165,12 @@ def broken(scratch: Path) -> dict[str, Any]:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        answers = {"gpt_oss": refused(Path(scratch) / "gpt_oss"), **broken(Path(scratch))}
+        answers = {
+            "gpt_oss": proven(Path(scratch) / "gpt_oss"),
+            "without writes": left_to_vllm(Path(scratch) / "gpt_oss", "writes"),
+            "without packing": left_to_vllm(Path(scratch) / "gpt_oss", "packing"),
+            **broken(Path(scratch)),
+        }
     Path(sys.argv[1]).write_text(json.dumps(answers), encoding="utf-8")
 
 

@@ -59,8 +59,20 @@ def test_digests_see_none_of_these_faults(answers: Any) -> None:
     assert answers["digests stay"] == [True] * len(FAULTS)
 
 
-def test_gpt_oss_is_refused_because_reloading_leaves_its_experts_wrong(answers: Any) -> None:
+def test_experts_that_a_loader_writes_itself_are_placed(answers: Any) -> None:
     found = answers["gpt_oss"]
+    assert found["error"] is None
+    assert {each["difference"] for each in found["comparisons"]} == {0.0}
+
+
+def test_experts_left_to_vllm_are_seen_to_stay_and_are_refused(answers: Any) -> None:
+    found = answers["without writes"]
     assert [each["point"] for each in found["comparisons"] if each["holds"]] == ["origin", "origin"]
     assert "reloading, GptOssForCausalLM computes something else at a direction, two directions" in found["error"]
     assert "Try --set engine=transformers, or another version of the engine" in found["error"]
+
+
+def test_experts_that_are_not_packed_again_are_seen_everywhere(answers: Any) -> None:
+    found = answers["without packing"]
+    assert not any(each["holds"] for each in found["comparisons"])
+    assert "GptOssForCausalLM computes something else at" in found["error"]
