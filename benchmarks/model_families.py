@@ -29,7 +29,7 @@ from tiny_models import FAMILIES, make_checkpoint
 from landscape_ray import __version__
 from landscape_ray.config import RunConfig
 from landscape_ray.engine import EngineSpec
-from landscape_ray.engine.factory import create_engine
+from landscape_ray.engine.factory import create_engine, create_loaded_engine
 from landscape_ray.errors import LandscapeError
 from landscape_ray.evaluation import Benchmark, Prompt, ScoredText
 from landscape_ray.plan import ORIGIN, Perturbation, RandomVector
@@ -145,23 +145,6 @@ def at_points(engine: Any) -> list[Read]:
     return found
 
 
-def _as_loaded(folder: Path) -> Any:
-    """Return an engine of vLLM as vLLM has loaded it: nothing has been placed, not even the origin."""
-    from landscape_ray.engine import vllm_engine  # noqa: PLC0415
-
-    class AsLoaded(vllm_engine.VllmEngine):
-        def place(self, _: Perturbation) -> str:
-            self._points = [("as loaded", {})]
-            return ""
-
-    placing = vllm_engine.Placing
-    vllm_engine.Placing = lambda _: None  # type: ignore[assignment,misc]
-    try:
-        return AsLoaded(spec(folder, "vllm"))
-    finally:
-        vllm_engine.Placing = placing  # type: ignore[misc]
-
-
 def in_vllm(folder: Path, targets: Sequence[Path]) -> dict[str, Any]:
     """Measure a family in vLLM: fresh loads, reloaded, along lines, in place."""
     import vllm  # noqa: PLC0415
@@ -173,7 +156,7 @@ def in_vllm(folder: Path, targets: Sequence[Path]) -> dict[str, Any]:
 
     def load_afresh() -> dict[str, Any]:
         for target in (folder, *targets):
-            engine = _as_loaded(target)
+            engine = create_loaded_engine(spec(target, "vllm"))
             fresh.append(read(engine))
             engine.close()
         fresh.append(fresh[0])

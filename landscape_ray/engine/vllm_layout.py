@@ -55,7 +55,10 @@ class LoadingTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Return where the live parameters and buffers of a model hold the tensors that were fed, by their names."""
         regions: defaultdict[str, list[Region]] = defaultdict(list)
         for live in {_address(tensor): tensor for _, tensor in _tensors(model)}.values():
+            num_elements = live.untyped_storage().nbytes() // live.element_size()
             for copy in self._copies.get(_address(live), []):
+                if copy.offset + (copy.rows - 1) * copy.step + copy.columns > num_elements:
+                    continue  # of a tensor that is gone, whose address another has taken over
                 target = live.detach().as_strided((copy.rows, copy.columns), (copy.step, 1), copy.offset)
                 regions[copy.name].append(Region(name=copy.name, row=copy.row, column=copy.column, target=target))
         return regions
