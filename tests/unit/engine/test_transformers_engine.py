@@ -270,6 +270,6 @@ def test_a_weight_that_does_not_take_its_value_is_noticed(untied_checkpoint: Pat
 
 def test_a_failure_while_generating_is_reported_as_one(untied_checkpoint: Path, make_benchmark: MakeBenchmark) -> None:
     engine = build(untied_checkpoint)
-    engine._parameters["model.norm.weight"].data = torch.ones(3)
+    engine._model.get_parameter("model.norm.weight").data = torch.ones(3)
     with pytest.raises(GenerationError, match="transformers failed while generating 16 completions: RuntimeError"):
         engine.generate([make_benchmark()])
