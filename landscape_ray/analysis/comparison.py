@@ -96,10 +96,14 @@ def _change(
         return statistic(second) - statistic(first)
 
     was, is_now = (scores_of_draws(each, statistic=statistic) for each in (before, after))
+    # What prompts not met could add would drown what pairs tell; where nothing varies it is all there is to say.
+    difference = estimate(before, after, statistic=differ, bounds=(-most, most), extremes=(-np.inf, np.inf))
+    if difference.interval is None:
+        difference = estimate(before, after, statistic=differ, bounds=(-most, most))
     return Change(
         before=_mean(was),
         after=_mean(is_now),
-        difference=estimate(before, after, statistic=differ, bounds=(-most, most)),
+        difference=difference,
         retention=_retention(before, after, statistic, most, was=was, is_now=is_now) if with_retention else None,
     )
 
