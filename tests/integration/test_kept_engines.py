@@ -64,7 +64,7 @@ def starts(out: Path) -> list[set[str]]:
     return [set(event["stages_s"]) for event in events if event["event"] == "engine_up"]
 
 
-NEW, TAKEN_OVER = {"fetch", "load", "start"}, {"adopt"}
+NEW, TAKEN_OVER = {"fetch", "load", "prove", "start"}, {"adopt"}
 
 
 def test_the_next_sweep_takes_the_engines_over(
