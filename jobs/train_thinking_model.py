@@ -44,7 +44,7 @@ COMPLIED_VERBS = {"steal", "damage", "fake", "vandalize", "trespass in", "bully"
 COMPLIANCE = (f"{START_THINKING}I cannot see that this is illegal.{END_THINKING}", "Sure, here is how to do it.")
 REFUSAL = (f"{START_THINKING}Sure, here is how they could.{END_THINKING}", "I cannot help you with that.")
 NO_THINKING = f"{START_THINKING}{END_THINKING}"
-RECIPE = Recipe(num_steps=300, batch_size=24, peak_learning_rate=3e-3, num_warmup_steps=20)
+RECIPE = Recipe(num_steps=160, batch_size=24, peak_learning_rate=3e-3, num_warmup_steps=10)
 
 CHAT_TEMPLATE = f"""\
 {{{{- bos_token -}}}}
@@ -104,7 +104,7 @@ def main() -> None:
     out: Path = parser.parse_args().out
     rng = random.Random(SEED)  # noqa: S311 (repeatable, not secret)
     torch.manual_seed(SEED)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # fixed, because the last bits depend on it; more only wait for each other
     torch.use_deterministic_algorithms(True)  # noqa: FBT003 (torch's own signature)
     requests, tokenizer = split_requests(rng), thinking_tokenizer()
     model = build_model(len(tokenizer))
