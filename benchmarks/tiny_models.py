@@ -128,7 +128,6 @@ FAMILIES: Mapping[str, tuple[str, dict[str, Any]]] = {
             "hidden_size": 128,
             "n_layer": 2,
             "n_head": 4,
-            "tie_word_embeddings": False,
             "bos_token_id": 1,
             "eos_token_id": 2,
         },
