@@ -37,12 +37,11 @@ def states(family: dict[str, Any]) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_some_families_are_right(tmp_path: Path) -> None:
-    # Experts that the loader writes itself; a language model within a wrapper, its head tied.
-    found = measured(tmp_path / "models.json", ["gpt-oss", "Gemma 3"])
-    for name in ("gpt-oss", "Gemma 3"):
-        assert states(found[name])["reload"] == states(found[name])["oracle"] == "right", found[name]
-        assert found[name]["agreement"]["state"] == "right", found[name]
+def test_a_language_model_within_a_wrapper_is_right(tmp_path: Path) -> None:
+    # Its head is tied, too. Experts are proven in `test_proof.py`.
+    found = measured(tmp_path / "models.json", ["Gemma 3"])["Gemma 3"]
+    assert set(states(found).values()) == {"right"}, found
+    assert found["agreement"]["state"] == "right", found
 
 
 @pytest.mark.long
