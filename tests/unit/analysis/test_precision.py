@@ -51,7 +51,8 @@ def test_prompts_alone_cannot_beat_the_variance_between_draws() -> None:
     assert least_half_width(COMPONENTS, 12) == pytest.approx(1.91, abs=0.01)
     # With three draws that variance is hardly known: about sqrt(9 / 3) times 4.30.
     assert least_half_width(COMPONENTS, 3) == pytest.approx(7.45, abs=0.01)
-    assert least_half_width(COMPONENTS, 3) < half_width(1_000_000, 3)
+    # Of two draws so little is known that some variance between prompts narrows the interval.
+    assert least_half_width(COMPONENTS, 2) < half_width(1_000_000, 2)
 
 
 def test_draws_alone_cannot_beat_the_variance_between_prompts() -> None:
