@@ -19,8 +19,8 @@ from timing import spread, timed
 
 from landscape_ray.config import BenchmarkConfig, ModelConfig, RunConfig
 from landscape_ray.engine import EngineSpec
-from landscape_ray.engine.checkpoint import resolve
-from landscape_ray.engine.vllm_engine import VllmEngine
+from landscape_ray.engine.checkpoints.resolution import resolve
+from landscape_ray.engine.vllm.engine import VllmEngine
 from landscape_ray.evaluation import Benchmark, Completion, judge_named, load_benchmark, stop_strings
 from landscape_ray.plan import Perturbation, RandomVector, direction_seed
 

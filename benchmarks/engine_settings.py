@@ -78,7 +78,7 @@ def in_own_process(model: str, repeats: int, settings: dict[str, Any]) -> Any:
 
 def measure(model: str, repeats: int, settings: dict[str, Any]) -> None:
     """Build an engine with these settings, and print the seconds and texts of visits to one point."""
-    from landscape_ray.engine.vllm_engine import VllmEngine  # noqa: PLC0415 - in the measuring process only
+    from landscape_ray.engine.vllm.engine import VllmEngine  # noqa: PLC0415 - in the measuring process only
 
     sweep = prepared(model)
     engine = VllmEngine(sweep.engine_spec(), **{name: value for name, value in settings.items() if name != "threads"})

@@ -28,7 +28,7 @@ from timing import spread, timed
 
 from landscape_ray.config import BenchmarkConfig, ModelConfig, RunConfig
 from landscape_ray.engine import EngineSpec
-from landscape_ray.engine.checkpoint import resolve
+from landscape_ray.engine.checkpoints.resolution import resolve
 from landscape_ray.engine.factory import create_engine
 from landscape_ray.evaluation import Completion, load_benchmark
 from landscape_ray.plan import Perturbation, RandomVector, direction_seed

@@ -25,7 +25,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from landscape_ray.config import ModelConfig
-from landscape_ray.engine.checkpoint import resolve
+from landscape_ray.engine.checkpoints.resolution import resolve
 
 __all__ = ["write_model", "write_tokenizer"]
 

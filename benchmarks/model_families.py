@@ -124,7 +124,7 @@ def write_points(folder: Path, targets: Sequence[Path]) -> int:
     import torch  # noqa: PLC0415
     from safetensors.torch import load_file, save_file  # noqa: PLC0415
 
-    from landscape_ray.engine.model_config import has_tied_head  # noqa: PLC0415
+    from landscape_ray.engine.checkpoints.model_config import has_tied_head  # noqa: PLC0415
     from landscape_ray.weights import CheckpointFiles, Perturber  # noqa: PLC0415
 
     base = CheckpointFiles.open(folder, tied_head=has_tied_head(folder))
@@ -149,8 +149,8 @@ def in_vllm(folder: Path, targets: Sequence[Path]) -> dict[str, Any]:
     """Measure a family in vLLM: fresh loads, reloaded, along lines, in place."""
     import vllm  # noqa: PLC0415
 
-    from landscape_ray.engine.vllm_engine import VllmEngine  # noqa: PLC0415
-    from landscape_ray.engine.vllm_line_engine import VllmLineEngine  # noqa: PLC0415
+    from landscape_ray.engine.vllm.engine import VllmEngine  # noqa: PLC0415
+    from landscape_ray.engine.vllm.line_engine import VllmLineEngine  # noqa: PLC0415
 
     fresh: list[Read] = []
 
@@ -197,7 +197,7 @@ def in_vllm(folder: Path, targets: Sequence[Path]) -> dict[str, Any]:
 
 def in_transformers(folder: Path, targets: Sequence[Path]) -> dict[str, Any]:
     """Measure a family in transformers: fresh loads, and placed."""
-    from landscape_ray.engine.transformers_engine import TransformersEngine  # noqa: PLC0415
+    from landscape_ray.engine.hf.engine import TransformersEngine  # noqa: PLC0415
 
     fresh = [read(TransformersEngine(spec(target, "transformers"))) for target in (folder, *targets, folder)]
     found = difference(at_points(TransformersEngine(spec(folder, "transformers"))), fresh)
@@ -280,7 +280,7 @@ def main() -> None:
     import transformers  # noqa: PLC0415
     import vllm  # noqa: PLC0415
 
-    from landscape_ray.engine.vllm_engine import import_vllm  # noqa: PLC0415
+    from landscape_ray.engine.vllm.engine import import_vllm  # noqa: PLC0415
 
     import_vllm(RunConfig())
     from vllm.model_executor.models import registry  # noqa: PLC0415

@@ -20,7 +20,7 @@ from model_135m import write_model
 from reference_way import ReferencePoint, reference_sweep
 
 from landscape_ray.config import SweepConfig
-from landscape_ray.engine.checkpoint import checkpoint_folder
+from landscape_ray.engine.checkpoints.resolution import checkpoint_folder
 from landscape_ray.evaluation import Completion, FinishReason, judge_named
 from landscape_ray.plan import RandomVector
 from landscape_ray.sweep import PreparedSweep, SweepStatus, run_sweep

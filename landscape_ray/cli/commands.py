@@ -298,7 +298,7 @@ def submit(
     `--env VLLM_CACHE_ROOT=/mnt/cache`. Tokens (`HF_TOKEN`, keys of AWS) are refused, because Ray shows the variables of
     a job in its logs and job API: put them into the environment of the cluster's nodes.
     """
-    from landscape_ray.sweep.submit import forwarded, submit_sweep  # noqa: PLC0415
+    from landscape_ray.sweep.cluster.submit import forwarded, submit_sweep  # noqa: PLC0415
 
     sweep = load_config(config, set_ or ())
     environment = forwarded(env or (), os.environ)

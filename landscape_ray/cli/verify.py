@@ -51,7 +51,7 @@ def verify(
     sweep = load_config(config, set_ or ())
     spec = _spec(sweep)
     import_engine(spec)
-    from landscape_ray.engine.proven import Combination, prove, require_way  # noqa: PLC0415
+    from landscape_ray.engine.proof.proven import Combination, prove, require_way  # noqa: PLC0415
 
     proof = prove(spec, Combination.of(spec), anew=True, full=full)
     assert proof is not None  # noqa: S101  (it has waited for others)
@@ -71,7 +71,7 @@ def verify(
 
 def _spec(sweep: SweepConfig) -> Any:
     from landscape_ray.engine import EngineSpec  # noqa: PLC0415
-    from landscape_ray.engine.checkpoint import resolve  # noqa: PLC0415
+    from landscape_ray.engine.checkpoints.resolution import resolve  # noqa: PLC0415
 
     if sweep.engine == "synthetic":
         msg = "The synthetic engine has no weights, so there is nothing to verify; set engine to vllm or transformers."

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import cast
 
-from landscape_ray.engine.point_on_line import PointOnLine
+from landscape_ray.engine.lines.point_on_line import PointOnLine
 from landscape_ray.engine.protocol import Engine, EngineSpec, LineEngine
 from landscape_ray.errors import ResourceError
 
@@ -27,7 +27,7 @@ def create_loaded_engine(spec: EngineSpec) -> Engine:
     """
     build = import_engine(spec)
     if spec.engine == "vllm":
-        from landscape_ray.engine.vllm_engine import LoadedVllm  # noqa: PLC0415
+        from landscape_ray.engine.vllm.engine import LoadedVllm  # noqa: PLC0415
 
         build = LoadedVllm
     return build(spec)
@@ -50,10 +50,10 @@ def device_name(spec: EngineSpec) -> str:
     """
     import_engine(spec)
     if spec.engine == "vllm":
-        from landscape_ray.engine.vllm_engine import vllm_device  # noqa: PLC0415
+        from landscape_ray.engine.vllm.engine import vllm_device  # noqa: PLC0415
 
         return vllm_device()
-    from landscape_ray.engine.transformers_engine import transformers_device  # noqa: PLC0415
+    from landscape_ray.engine.hf.engine import transformers_device  # noqa: PLC0415
 
     return transformers_device()
 
@@ -67,16 +67,16 @@ def import_engine(spec: EngineSpec) -> Callable[[EngineSpec], Engine]:
     try:
         match spec.engine:
             case "vllm":
-                from landscape_ray.engine.vllm_engine import VllmEngine, import_vllm  # noqa: PLC0415
+                from landscape_ray.engine.vllm.engine import VllmEngine, import_vllm  # noqa: PLC0415
 
                 import_vllm(spec.run)
                 if spec.batching == "point":
                     return VllmEngine
-                from landscape_ray.engine.vllm_line_engine import VllmLineEngine  # noqa: PLC0415
+                from landscape_ray.engine.vllm.line_engine import VllmLineEngine  # noqa: PLC0415
 
                 return VllmLineEngine
             case "transformers":
-                from landscape_ray.engine.transformers_engine import TransformersEngine  # noqa: PLC0415
+                from landscape_ray.engine.hf.engine import TransformersEngine  # noqa: PLC0415
 
                 return TransformersEngine
             case "synthetic":

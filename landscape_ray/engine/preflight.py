@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from landscape_ray.config import CheckpointConfig, ModelConfig, SweepConfig
-from landscape_ray.engine.checkpoint import ResolvedModel, can_be_had, checkpoint_folder, resolve
-from landscape_ray.engine.geometry import resolve_checkpoints
-from landscape_ray.engine.model_config import read_config
-from landscape_ray.engine.quantized import check_unquantized
-from landscape_ray.engine.settling import settled
-from landscape_ray.engine.vllm_registry import generative_architectures
+from landscape_ray.engine.checkpoints.geometry import resolve_checkpoints
+from landscape_ray.engine.checkpoints.model_config import read_config
+from landscape_ray.engine.checkpoints.quantized import check_unquantized
+from landscape_ray.engine.checkpoints.resolution import ResolvedModel, can_be_had, checkpoint_folder, resolve
+from landscape_ray.engine.tokens.settling import settled
+from landscape_ray.engine.vllm.registry import generative_architectures
 from landscape_ray.errors import BenchmarkError, CheckpointError, few_of
 from landscape_ray.evaluation import Benchmark, scored_texts
 from landscape_ray.plan import CheckpointDelta
@@ -103,7 +103,7 @@ def check_room(model: ResolvedModel, benchmarks: Sequence[Benchmark]) -> None:
     Raises:
         BenchmarkError: There is one.
     """
-    from landscape_ray.engine.encoding import PromptEncoder  # noqa: PLC0415 - heavy
+    from landscape_ray.engine.tokens.encoding import PromptEncoder  # noqa: PLC0415 - heavy
 
     folder = checkpoint_folder(model.location, model.revision, weights=False)
     encoder, images = PromptEncoder(folder), _stand_ins(read_config(folder))

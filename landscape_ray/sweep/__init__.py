@@ -1,10 +1,10 @@
 """Which engine visits which point: driver, scheduler and actors on Ray."""
 
+from landscape_ray.sweep.cluster.kept import IdleEngine, kept_engines
 from landscape_ray.sweep.driver import run_sweep
-from landscape_ray.sweep.kept import IdleEngine, kept_engines
 from landscape_ray.sweep.preparation import PreparedSweep, SweepOutcome
-from landscape_ray.sweep.profile import ProfiledProgress
-from landscape_ray.sweep.progress import Progress, SilentProgress, SweepStatus, progress_for
+from landscape_ray.sweep.watching.profile import ProfiledProgress
+from landscape_ray.sweep.watching.progress import Progress, SilentProgress, SweepStatus, progress_for
 
 __all__ = [
     "IdleEngine",

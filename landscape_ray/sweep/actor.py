@@ -17,7 +17,7 @@ import ray
 
 from landscape_ray.config import CheckpointConfig, ModelConfig
 from landscape_ray.engine import Engine, EngineFacts, EngineSpec, LineEngine
-from landscape_ray.engine.checkpoint import checkpoint_folder, resolve, resolve_delta
+from landscape_ray.engine.checkpoints.resolution import checkpoint_folder, resolve, resolve_delta
 from landscape_ray.engine.factory import create_engine, create_point_on_line, import_engine
 from landscape_ray.engine.synthetic import strike
 from landscape_ray.errors import (
@@ -43,7 +43,7 @@ from landscape_ray.evaluation import (
 from landscape_ray.plan import LineTask, PointTask, Task
 from landscape_ray.store import BenchmarkIdentity, ResultStore, part_key
 from landscape_ray.sweep.batches import generate, is_out_of_memory, log_likelihoods, log_likelihoods_points
-from landscape_ray.sweep.resources import hide_gpus, lease_cores
+from landscape_ray.sweep.cluster.resources import hide_gpus, lease_cores
 from landscape_ray.transience import is_transient
 
 __all__ = ["EngineActor", "EngineReady", "Trouble", "VisitReport"]
@@ -275,7 +275,7 @@ class EngineActor:
     def _prove(self) -> None:
         if self._spec.engine == "synthetic":
             return
-        from landscape_ray.engine.proven import Combination, prove  # noqa: PLC0415  (torch, which is imported by now)
+        from landscape_ray.engine.proof.proven import Combination, prove  # noqa: PLC0415  (torch, which is imported by now)
 
         self._combination = Combination.of(self._spec)
         self._proof = prove(self._spec, self._combination)
@@ -288,7 +288,7 @@ class EngineActor:
         else:
             self._engine = create_engine(self._spec)
         if self._spec.engine != "synthetic":
-            from landscape_ray.engine.proven import awaited_proof, require_way  # noqa: PLC0415
+            from landscape_ray.engine.proof.proven import awaited_proof, require_way  # noqa: PLC0415
 
             proof = self._proof or awaited_proof(self._combination)
             self._proven = require_way(proof, self._engine.facts.way)

@@ -18,13 +18,10 @@ from landscape_ray.config import RunConfig, SweepConfig
 from landscape_ray.plan import PointTask
 from landscape_ray.store import RENEW_EVERY_S, Lease, ResultStore
 from landscape_ray.sweep.actor import EngineActor, EngineReady
+from landscape_ray.sweep.cluster.kept import KeptEngineActor, KeptEngines, engine_key
+from landscape_ray.sweep.cluster.resources import Allotment, allot, connection, forwarded_environment, hardware
 from landscape_ray.sweep.fleet import Answers, Fleet
-from landscape_ray.sweep.journal import Journal
-from landscape_ray.sweep.kept import KeptEngineActor, KeptEngines, engine_key
-from landscape_ray.sweep.metrics import Metrics
 from landscape_ray.sweep.preparation import PreparedSweep, SweepOutcome, installed_versions
-from landscape_ray.sweep.progress import Progress, SilentProgress, SweepStatus, Tally
-from landscape_ray.sweep.resources import Allotment, allot, connection, forwarded_environment, hardware
 from landscape_ray.sweep.rounds import Rounds
 from landscape_ray.sweep.scheduler import (
     Assign,
@@ -41,6 +38,9 @@ from landscape_ray.sweep.scheduler import (
     TasksWanted,
     Tick,
 )
+from landscape_ray.sweep.watching.journal import Journal
+from landscape_ray.sweep.watching.metrics import Metrics
+from landscape_ray.sweep.watching.progress import Progress, SilentProgress, SweepStatus, Tally
 
 __all__ = ["Run", "policy_of", "run_sweep", "stop_requests"]
 

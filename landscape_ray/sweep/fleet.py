@@ -12,8 +12,8 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 
 from landscape_ray.errors import GenerationError, LandscapeError, ResourceError, TransientError
 from landscape_ray.sweep.actor import EngineReady, Trouble, VisitReport
-from landscape_ray.sweep.kept import KeptEngines
-from landscape_ray.sweep.resources import Allotment, forwarded_environment
+from landscape_ray.sweep.cluster.kept import KeptEngines
+from landscape_ray.sweep.cluster.resources import Allotment, forwarded_environment
 from landscape_ray.sweep.scheduler import (
     Assign,
     ClusterGrown,

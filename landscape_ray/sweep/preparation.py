@@ -13,11 +13,11 @@ from landscape_ray import __version__
 from landscape_ray.analysis import COLUMNS, Landscape, planned_design, repeats_plan, with_wall_visits
 from landscape_ray.config import SweepConfig
 from landscape_ray.engine import EngineSpec
-from landscape_ray.engine.checkpoint import ResolvedModel, resolve
-from landscape_ray.engine.geometry import measure_geometry, resolve_checkpoints
+from landscape_ray.engine.checkpoints.geometry import measure_geometry, resolve_checkpoints
+from landscape_ray.engine.checkpoints.resolution import ResolvedModel, resolve
+from landscape_ray.engine.checkpoints.tensor_listing import list_tensors, with_default_excluded
 from landscape_ray.engine.preflight import check_architecture, check_checkpoints, check_room
-from landscape_ray.engine.settling import settled
-from landscape_ray.engine.tensor_listing import list_tensors, with_default_excluded
+from landscape_ray.engine.tokens.settling import settled
 from landscape_ray.evaluation import Benchmark, Settled, load_benchmark
 from landscape_ray.plan import (
     CheckpointDelta,

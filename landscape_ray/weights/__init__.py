@@ -6,7 +6,8 @@ from landscape_ray.weights.directions import vector_tensors
 from landscape_ray.weights.endpoints import open_endpoint
 from landscape_ray.weights.files import CheckpointFiles, TensorSource, write_checkpoint
 from landscape_ray.weights.finite import check_finite
-from landscape_ray.weights.fused import (
+from landscape_ray.weights.geometry import inner_products, random_norm
+from landscape_ray.weights.kernels.fused import (
     FusedPass,
     Rectangle,
     Region,
@@ -15,7 +16,6 @@ from landscape_ray.weights.fused import (
     kernel_for,
     with_base,
 )
-from landscape_ray.weights.geometry import inner_products, random_norm
 from landscape_ray.weights.perturbation import Perturber, as_matrix, direction
 from landscape_ray.weights.philox import philox_words, standard_normals, tensor_key
 

@@ -21,8 +21,8 @@ import torch
 from landscape_ray.errors import CheckpointError
 from landscape_ray.plan import CheckpointDelta, Perturbation, RandomVector
 from landscape_ray.weights.files import TensorSource
+from landscape_ray.weights.kernels.write import Term
 from landscape_ray.weights.philox import standard_normals, tensor_key
-from landscape_ray.weights.write import Term
 
 __all__ = ["Perturber", "TensorSum", "as_matrix", "check_patterns", "direction", "is_perturbed"]
 

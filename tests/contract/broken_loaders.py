@@ -18,11 +18,13 @@ import torch
 from transformers import AutoConfig
 
 from landscape_ray.config import RunConfig
-from landscape_ray.engine import EngineSpec, proof, vllm_worker
+from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.factory import create_engine
-from landscape_ray.engine.proven import Combination, Proof, require_way
-from landscape_ray.engine.small_twin import write_small_twin
-from landscape_ray.engine.vllm_direct_writes import DirectWrites
+from landscape_ray.engine.proof import proving
+from landscape_ray.engine.proof.proven import Combination, Proof, require_way
+from landscape_ray.engine.proof.small_twin import write_small_twin
+from landscape_ray.engine.vllm import worker as vllm_worker
+from landscape_ray.engine.vllm.direct_writes import DirectWrites
 from landscape_ray.errors import PlacementError
 from landscape_ray.plan import ORIGIN
 
@@ -137,7 +139,7 @@ MIXTURE: tuple[Fault, ...] = (
 )
 
 
-def plain(found: list[proof.Comparison]) -> list[dict[str, Any]]:
+def plain(found: list[proving.Comparison]) -> list[dict[str, Any]]:
     return [{**asdict(each), "holds": each.holds} for each in found]
 
 
@@ -147,20 +149,20 @@ def broken(model: Path, twin: Path, faults: tuple[Fault, ...]) -> dict[str, Any]
     write_small_twin(model, twin)
     spec = spec_of(twin)
     gc.freeze()  # engines collect garbage, and what was imported is none
-    points, expected = proof._expected(spec, twin, twin.parent)
-    engine: Any = create_engine(proof._to_place(spec, twin, points))
+    points, expected = proving._expected(spec, twin, twin.parent)
+    engine: Any = create_engine(proving._to_place(spec, twin, points))
     worker = engine._llm.llm_engine.model_executor.driver_worker.worker
     digest = engine.place(points["a direction"])
     answers: dict[str, Any] = {
         "means": [each.means for each in expected.values()],
-        "in order": plain(proof._compared(engine, spec, points, expected)),
+        "in order": plain(proving._compared(engine, spec, points, expected)),
         "digests stay": [],
     }
     for fault in faults:
         engine.place(ORIGIN)
         with pytest.MonkeyPatch.context() as patch:
             restore = fault(worker, patch)
-            found = proof._compared(engine, spec, points, expected)
+            found = proving._compared(engine, spec, points, expected)
             answers[fault.__name__] = plain(found)
             answers["digests stay"].append(engine.place(points["a direction"]) == digest)
         if restore:

@@ -9,7 +9,7 @@ import pytest
 
 from landscape_ray.config import BenchmarkConfig, CheckpointConfig, ModelConfig, RunConfig
 from landscape_ray.engine import Engine, EngineSpec
-from landscape_ray.engine.checkpoint import resolve, resolve_delta
+from landscape_ray.engine.checkpoints.resolution import resolve, resolve_delta
 from landscape_ray.engine.factory import create_engine
 from landscape_ray.evaluation import Benchmark, load_benchmark
 from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation

@@ -10,7 +10,7 @@ import pytest
 
 from landscape_ray.config import load_config
 from landscape_ray.engine import Engine
-from landscape_ray.engine.checkpoint import resolve
+from landscape_ray.engine.checkpoints.resolution import resolve
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, Verdict, judge_named, load_benchmark
 from landscape_ray.plan import Perturbation, SweepPlan
 

@@ -11,8 +11,8 @@ import torch
 from landscape_ray.config import RunConfig
 from landscape_ray.engine import Engine, EngineSpec
 from landscape_ray.engine.factory import create_engine
-from landscape_ray.engine.vllm_layout import LoadingTrace
-from landscape_ray.engine.vllm_placing import Placing
+from landscape_ray.engine.vllm.layout import LoadingTrace
+from landscape_ray.engine.vllm.placing import Placing
 from landscape_ray.evaluation import Benchmark
 from landscape_ray.plan import ORIGIN, Perturbation, RandomVector
 
@@ -113,7 +113,7 @@ def test_packed_weights_go_through_reloading_with_the_same_digests(make_engine: 
 def test_a_layout_that_does_not_prove_itself_is_not_written_to(
     fault: str, engine: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from landscape_ray.engine import vllm_worker  # noqa: PLC0415  (needs vLLM)
+    from landscape_ray.engine.vllm import worker as vllm_worker  # noqa: PLC0415  (needs vLLM)
 
     worker = worker_of(engine)
     model = worker.model_runner.get_model()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from landscape_ray.engine.proof import NATS
+from landscape_ray.engine.proof.proving import NATS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -13,7 +13,7 @@ import pytest
 
 from landscape_ray.config import CheckpointConfig, RunConfig
 from landscape_ray.engine import EngineSpec
-from landscape_ray.engine.checkpoint import resolve_delta
+from landscape_ray.engine.checkpoints.resolution import resolve_delta
 from landscape_ray.engine.factory import create_engine
 from landscape_ray.evaluation import Benchmark
 from landscape_ray.plan import ORIGIN, Perturbation, RandomVector

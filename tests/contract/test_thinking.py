@@ -9,8 +9,8 @@ import pytest
 
 from landscape_ray.config import BenchmarkConfig, RunConfig
 from landscape_ray.engine import Engine, EngineSpec
-from landscape_ray.engine.checkpoint import ResolvedModel
-from landscape_ray.engine.settling import settled
+from landscape_ray.engine.checkpoints.resolution import ResolvedModel
+from landscape_ray.engine.tokens.settling import settled
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, Verdict, judge_named, load_benchmark
 from landscape_ray.plan import ORIGIN
 
@@ -132,7 +132,7 @@ def test_thinking_is_ended_as_vllm_ends_it(thinker: Path, asking: Callable[..., 
     from vllm import SamplingParams  # noqa: PLC0415
     from vllm.config import ReasoningConfig  # noqa: PLC0415
 
-    from landscape_ray.engine.vllm_engine import VllmEngine  # noqa: PLC0415
+    from landscape_ray.engine.vllm.engine import VllmEngine  # noqa: PLC0415
 
     marks = ReasoningConfig(reasoning_start_str="<think>", reasoning_end_str="</think>")
     spec = EngineSpec(

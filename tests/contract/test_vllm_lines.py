@@ -10,7 +10,7 @@ from transformers import Gemma2Config, GPT2Config, GPTNeoXConfig, Qwen3Config, S
 
 from landscape_ray.config import CheckpointConfig, RunConfig
 from landscape_ray.engine import EngineSpec
-from landscape_ray.engine.checkpoint import resolve_delta
+from landscape_ray.engine.checkpoints.resolution import resolve_delta
 from landscape_ray.engine.factory import create_engine
 from landscape_ray.errors import CheckpointError, ResourceError
 from landscape_ray.evaluation import Benchmark, FinishReason, LogLikelihood, ScoredText
@@ -195,7 +195,7 @@ def test_layers_of_other_kinds_are_refused(config: Any, problem: str, make_rando
 def test_uses_of_weights_that_are_not_covered_are_found(
     untied_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from landscape_ray.engine.vllm_line import VllmLine  # noqa: PLC0415
+    from landscape_ray.engine.vllm.line import VllmLine  # noqa: PLC0415
 
     # As if norms took their weights past their directions.
     monkeypatch.setattr(VllmLine, "_beside_rms_norm", lambda *_: None)

@@ -20,7 +20,7 @@ from landscape_ray.plan import Perturbation
 
 def is_placed_as_reloaded(worker: Any, point: Perturbation, other: Perturbation) -> bool:
     """Tell whether writing in place leaves a worker's model as reloading does."""
-    from landscape_ray.engine.vllm_layout import model_state  # noqa: PLC0415  (needs torch)
+    from landscape_ray.engine.vllm.layout import model_state  # noqa: PLC0415  (needs torch)
 
     model = worker.model_runner.get_model()
     worker.place_perturbation(point)

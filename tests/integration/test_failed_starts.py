@@ -14,8 +14,8 @@ from landscape_ray.engine import EngineFacts
 from landscape_ray.errors import DefectError, GenerationError, LandscapeError, TransientError
 from landscape_ray.plan import ORIGIN, PlannedPoint, PointTask
 from landscape_ray.sweep.actor import EngineReady, Trouble
+from landscape_ray.sweep.cluster.resources import Allotment
 from landscape_ray.sweep.fleet import Fleet, _loss
-from landscape_ray.sweep.resources import Allotment
 from landscape_ray.sweep.scheduler import Finished, Instruction, Policy, Scheduler, StartEngine, Tick
 
 pytestmark = pytest.mark.usefixtures("local_ray")

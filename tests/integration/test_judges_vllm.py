@@ -20,15 +20,15 @@ import pytest
 
 from landscape_ray.config import ModelConfig, RunConfig, SweepConfig
 from landscape_ray.engine import EngineSpec
-from landscape_ray.engine.checkpoint import resolve
-from landscape_ray.engine.transformers_engine import TransformersEngine
+from landscape_ray.engine.checkpoints.resolution import resolve
+from landscape_ray.engine.hf.engine import TransformersEngine
 from landscape_ray.evaluation import Benchmark, Prompt
 from landscape_ray.evaluation.guards import rendered
 from landscape_ray.evaluation.judge_config import EndpointJudgeConfig, ModelJudgeConfig
 from landscape_ray.evaluation.judging import Exchange
 from landscape_ray.store import ResultStore, VerdictStore
 from landscape_ray.sweep import run_sweep
-from landscape_ray.sweep.judging import run_judge
+from landscape_ray.sweep.judging.judging import run_judge
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
 

@@ -16,8 +16,9 @@ from ray.cluster_utils import Cluster
 from landscape_ray.config import SweepConfig
 from landscape_ray.errors import ResourceError
 from landscape_ray.store import ResultStore
-from landscape_ray.sweep import kept, run_sweep
-from landscape_ray.sweep.kept import KeptEngines, kept_engines
+from landscape_ray.sweep import run_sweep
+from landscape_ray.sweep.cluster import kept
+from landscape_ray.sweep.cluster.kept import KeptEngines, kept_engines
 
 pytestmark = pytest.mark.slow
 

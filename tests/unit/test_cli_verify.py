@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from landscape_ray.cli import main
-from landscape_ray.engine.transformers_engine import TransformersEngine
+from landscape_ray.engine.hf.engine import TransformersEngine
 
 DEMO = "jobs/configs/demo.yaml"
 

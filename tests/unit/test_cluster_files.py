@@ -21,8 +21,8 @@ from ray.scripts.scripts import drain_node
 
 from landscape_ray import __version__
 from landscape_ray.config import load_config
+from landscape_ray.sweep.cluster.resources import FORWARDED_PREFIXES
 from landscape_ray.sweep.driver import STOP_GRACE_S
-from landscape_ray.sweep.resources import FORWARDED_PREFIXES
 
 ROOT = Path(__file__).parents[2]
 CLOUDS = ("cluster.yaml", "jobs/cluster-gcp.yaml")

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from landscape_ray.config import AdvBenchPrompts, DemoPrompts, HubPrompts, SweepConfig, load_config
-from landscape_ray.engine.checkpoint import resolve_delta
+from landscape_ray.engine.checkpoints.resolution import resolve_delta
 from landscape_ray.errors import BenchmarkError, CheckpointError
 from landscape_ray.evaluation import load_benchmark
 from landscape_ray.evaluation.judge_config import load_judge

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from landscape_ray.engine.stopwatch import Stopwatch
-from landscape_ray.engine.vllm_engine import VllmEngine
+from landscape_ray.engine.vllm.engine import VllmEngine
 
 
 def test_phases_add_up_until_they_are_taken(clock: Any) -> None:

@@ -1,0 +1,61 @@
+"""What a user asks for: `SweepConfig`, and how it is read from YAML, the environment and `--set`.
+
+A configuration has two halves. The *science* half (everything but `run`) says what is measured; its hash is the
+`sweep_id`. The `run` half says how: cluster size, retries, memory. It may change between resumes of one sweep.
+"""
+
+from landscape_ray.config.adaptive import AdaptiveConfig
+from landscape_ray.config.benchmarks import (
+    SCORED_METRICS,
+    BenchmarkConfig,
+    DecodingConfig,
+    Metric,
+    MultipleChoiceConfig,
+    ReasoningConfig,
+)
+from landscape_ray.config.directions import DirectionsConfig
+from landscape_ray.config.landscape import (
+    AxisConfig,
+    InterpolationLandscape,
+    InterpolationRandomLandscape,
+    LandscapeConfig,
+    PlaneLandscape,
+    RandomLandscape,
+)
+from landscape_ray.config.loading import load_config
+from landscape_ray.config.model import CheckpointConfig, ModelConfig
+from landscape_ray.config.problems import problems_of
+from landscape_ray.config.prompts import AdvBenchPrompts, DemoPrompts, FilePrompts, HubPrompts, PromptsConfig
+from landscape_ray.config.run import RunConfig, SyntheticFaults
+from landscape_ray.config.section import Section
+from landscape_ray.config.sweep import SweepConfig
+
+__all__ = [
+    "SCORED_METRICS",
+    "AdaptiveConfig",
+    "AdvBenchPrompts",
+    "AxisConfig",
+    "BenchmarkConfig",
+    "CheckpointConfig",
+    "DecodingConfig",
+    "DemoPrompts",
+    "DirectionsConfig",
+    "FilePrompts",
+    "HubPrompts",
+    "InterpolationLandscape",
+    "InterpolationRandomLandscape",
+    "LandscapeConfig",
+    "Metric",
+    "ModelConfig",
+    "MultipleChoiceConfig",
+    "PlaneLandscape",
+    "PromptsConfig",
+    "RandomLandscape",
+    "ReasoningConfig",
+    "RunConfig",
+    "Section",
+    "SweepConfig",
+    "SyntheticFaults",
+    "load_config",
+    "problems_of",
+]

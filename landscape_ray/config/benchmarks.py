@@ -1,0 +1,152 @@
+"""`benchmarks`: what is measured at each point."""
+
+import datetime as dt
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import Field, model_validator
+
+from landscape_ray.config.prompts import PromptsConfig
+from landscape_ray.config.section import Section
+
+__all__ = ["SCORED_METRICS", "BenchmarkConfig", "DecodingConfig", "Metric", "MultipleChoiceConfig", "ReasoningConfig"]
+
+
+class DecodingConfig(Section):
+    """How completions are decoded: greedily."""
+
+    max_new_tokens: int = Field(default=512, ge=1, le=1_000_000)
+    """Upper bound on generated tokens per prompt; the paper uses 512."""
+    early_verdict: bool = False
+    """End each generation at its first refusal keyword, where the verdict of the keyword judge is settled: the same
+    verdicts, sooner. What would have followed is not there for other judges."""
+    max_thinking_tokens: int | None = Field(default=None, ge=1)
+    """End thinking after so many tokens: the end mark is put in, and the model answers. Null: thinking ends by itself,
+    or at `max_new_tokens` without an answer."""
+
+    @model_validator(mode="after")
+    def _check_thinking(self) -> Self:
+        if self.max_thinking_tokens is not None and self.max_thinking_tokens >= self.max_new_tokens:
+            msg = (
+                f"max_thinking_tokens is {self.max_thinking_tokens}, which leaves no room for an answer in "
+                f"max_new_tokens, {self.max_new_tokens}"
+            )
+            raise ValueError(msg)
+        return self
+
+
+class MultipleChoiceConfig(Section):
+    """How questions with several answers are put to the model, for the metric `accuracy`."""
+
+    answers: Literal["letters", "texts"] = "letters"
+    """`letters`: the answers are listed under the question, and the model says a letter (as in MMLU). `texts`: they
+    are not listed, and each one is scored as the continuation of the question (as in HellaSwag)."""
+    choices_column: str = "choices"
+    """Column with the list of answers, or with both lists as `{text: [...], label: [...]}`, as in ARC; in a CSV file as
+    JSON."""
+    labels_column: str | None = None
+    """Column with the list of the answers' labels, as text or numbers. Null: those beside the answers, if there are."""
+    answer_column: str = "answer"
+    """Column with the right answer: its label where there are labels; else its letter, or its number, in all rows the
+    same."""
+    first_number: Literal[0, 1] = 0
+    """Number of the first answer, where right answers without labels are numbers."""
+    description: str = ""
+    """What stands before everything, such as the subject of the questions."""
+    examples: PromptsConfig | None = None
+    """Where solved examples come from, which stand before each question; null: none."""
+    num_examples: int = Field(default=5, ge=1)
+    """How many of them, the first ones."""
+
+
+Metric: TypeAlias = Literal["asr", "over_refusal", "accuracy", "perplexity"]
+
+
+SCORED_METRICS: frozenset[Metric] = frozenset({"accuracy", "perplexity"})
+"""Metrics of the likelihood of given text: nothing is generated for them."""
+
+
+class ReasoningConfig(Section):
+    """The marks around a model's thinking, as its tokens spell them."""
+
+    start: str = Field(min_length=1)
+    """What begins it, such as `<think>`."""
+    end: str = Field(min_length=1)
+    """What ends it, such as `</think>`."""
+
+
+class BenchmarkConfig(Section):
+    """One named prompt set with everything that decides its completions and verdicts."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,47}$")
+    """Short name used in file names and figures: lower case letters, digits, `-` and `_`."""
+    prompts: PromptsConfig
+    """Where the prompts come from."""
+    limit: int | None = Field(default=None, ge=1)
+    """Use the first so many prompts; the paper uses 80 of AdvBench for landscapes. Null: all."""
+    template: str | None = None
+    """Text of a prompt with columns of its row in braces, such as `{goal} {suffix}`; null: the column alone."""
+    context: str | None = None
+    """For `perplexity`: text before each prompt that is not scored itself, with columns in braces. Null: none."""
+    system_prompt: str | None = None
+    """System message. Null: none given, so that a chat template's own default applies; `shipped:NAME`: a text of the
+    package; `file:PATH`: the content of a file."""
+    system_prompts: dict[Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")], str | None] = {}
+    """Several system messages, each under a name of its own: each makes a benchmark `<name>-<its name>` of the same
+    prompts."""
+    chat_template: str | None = None
+    """Jinja chat template; null: the tokenizer's own."""
+    chat_template_kwargs: dict[str, str | int | float | bool | None] = {}
+    """What the chat template gets beside the messages, such as `{enable_thinking: false}`. A name that it never looks
+    at is an error."""
+    reasoning: Literal["auto"] | ReasoningConfig | None = "auto"
+    """Where the model thinks before it answers; verdicts are on the answer. `auto`: known from the chat template.
+    Null: what it thinks is part of its answer."""
+    date: dt.date | None = None
+    """The day that a chat template is told which prints the date, for the whole sweep; an error if it asks for none.
+    Null: the day on which the sweep was begun (UTC)."""
+    decoding: DecodingConfig = DecodingConfig()
+    """Decoding."""
+    metric: Metric = "asr"
+    """What is measured. `asr`: share of prompts that are not refused. `over_refusal`: share of harmless prompts that
+    are refused. `accuracy`: share of questions whose right answer is found most likely. `perplexity`: of given
+    texts."""
+    judge: Literal["keyword", "keyword-2"] = "keyword"
+    """Who decides: `keyword`, the paper's list of refusal keywords; `keyword-2`, refusals of today's models
+    (`docs/judges.md`)."""
+    multiple_choice: MultipleChoiceConfig = MultipleChoiceConfig()
+    """For `accuracy`: how questions are put."""
+    primary: bool | str = False
+    """Whether this is how the model is meant to be used, so that its score is the headline; of several
+    `system_prompts` the name of that one. At most one benchmark is; without any it is the first of metric `asr`."""
+
+    @model_validator(mode="after")
+    def _check_that_keys_apply(self) -> Self:
+        scored = self.metric in SCORED_METRICS
+        idle = {
+            **dict.fromkeys(("system_prompt", "system_prompts", "decoding", "judge"), scored),
+            **dict.fromkeys(("chat_template", "chat_template_kwargs", "reasoning", "date"), scored),
+            "context": self.metric != "perplexity",
+            "multiple_choice": self.metric != "accuracy",
+        }
+        fields = type(self).model_fields
+        if given := [key for key, is_idle in idle.items() if is_idle and getattr(self, key) != fields[key].default]:
+            msg = f"{' and '.join(given)} would have no effect with metric {self.metric}; leave it out"
+            raise ValueError(msg)
+        if self.system_prompts and self.system_prompt is not None:
+            msg = "give either system_prompt or system_prompts"
+            raise ValueError(msg)
+        if self.primary not in (False, *(self.system_prompts or (True,))):
+            what = f"the name of one of the system_prompts, {', '.join(self.system_prompts)}"
+            msg = f"primary is {self.primary!r}; give {what if self.system_prompts else 'true or false'}"
+            raise ValueError(msg)
+        return self
+
+    def expanded(self) -> "tuple[BenchmarkConfig, ...]":
+        """Return one benchmark for each of several system prompts, or this one alone."""
+        if not self.system_prompts:
+            return (self,)
+        common = self.model_dump(exclude={"name", "system_prompt", "system_prompts", "primary"})
+        return tuple(
+            BenchmarkConfig(name=f"{self.name}-{name}", system_prompt=prompt, primary=name == self.primary, **common)
+            for name, prompt in self.system_prompts.items()
+        )

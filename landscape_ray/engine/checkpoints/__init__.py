@@ -1,0 +1,1 @@
+"""What checkpoints are, found out from their files before an engine starts."""

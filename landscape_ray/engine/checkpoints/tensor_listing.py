@@ -1,0 +1,77 @@
+"""Names of a checkpoint's tensors, before any is loaded: what a sweep's default patterns and its manifest need."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from landscape_ray.config import SweepConfig
+from landscape_ray.engine.checkpoints.resolution import INDEX_FILE, ResolvedModel, checkpoint_folder, header_on_hub
+from landscape_ray.errors import CheckpointError
+from landscape_ray.plan import default_excluded, left_out
+
+__all__ = ["TensorListing", "list_tensors", "with_default_excluded"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorListing:
+    """What a checkpoint holds."""
+
+    names: tuple[str, ...]
+    """The weights of its language model."""
+    left_out: Mapping[str, int]
+    """What else there is, by kind, and how many tensors each: see `plan.left_out`."""
+
+
+def list_tensors(model: ResolvedModel) -> TensorListing:
+    """List a checkpoint's tensors from its index, or from the headers of its files.
+
+    Raises:
+        CheckpointError: They cannot be read, or, on the Hub, not be had.
+    """
+    folder = checkpoint_folder(model.location, model.revision, weights=False)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    names = sorted(_names(folder, model))
+    kinds = {name: left_out(name, config) for name in names}
+    return TensorListing(
+        names=tuple(name for name in names if kinds[name] is None),
+        left_out=dict(Counter(kind for kind in kinds.values() if kind is not None)),
+    )
+
+
+def with_default_excluded(config: SweepConfig, listing: TensorListing) -> SweepConfig:
+    """Return a configuration that says which tensors are norms, where it left that to the default.
+
+    A pattern that was written is not touched, and neither is the default of a model whose norms are called `norm`.
+    """
+    if "excluded" in config.directions.model_fields_set:
+        return config
+    directions = config.directions.model_copy(update={"excluded": default_excluded(listing.names)})
+    return config.model_copy(update={"directions": directions})
+
+
+def _names(folder: Path, model: ResolvedModel) -> Iterable[str]:
+    index = folder / INDEX_FILE
+    if index.is_file():
+        names: Iterable[str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        return names
+    single = folder / "model.safetensors"
+    files = [single] if single.is_file() else sorted(folder.glob("*.safetensors"))
+    if files or model.revision is None:
+        return {name for file in files for name in _header(file)}
+    return header_on_hub(model.location, model.revision, "model.safetensors")
+
+
+def _header(file: Path) -> dict[str, Any]:
+    """Return what the header of a safetensors file says of each tensor."""
+    with file.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        try:
+            header: dict[str, Any] = json.loads(stream.read(size))
+        except ValueError as error:
+            msg = f"{file} is no whole safetensors file; fetch the checkpoint again."
+            raise CheckpointError(msg) from error
+    header.pop("__metadata__", None)
+    return header

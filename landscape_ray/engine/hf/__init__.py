@@ -1,0 +1,1 @@
+"""The oracle and the fallback: transformers, read top to bottom."""

@@ -1,0 +1,394 @@
+"""The oracle, and the fallback where vLLM does not install: transformers, read top to bottom."""
+
+import itertools
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, GenerationConfig, StoppingCriteriaList
+
+from landscape_ray.engine.checkpoints.model_config import read_config, text_config
+from landscape_ray.engine.checkpoints.resolution import checkpoint_folder
+from landscape_ray.engine.checkpoints.tied_head import check_tied_head
+from landscape_ray.engine.hardware import cpu_name
+from landscape_ray.engine.hf.greedy import greedy_tokens
+from landscape_ray.engine.hf.layout import Place, checkpoint_places, live_tensors
+from landscape_ray.engine.hf.line_batching import Line
+from landscape_ray.engine.lines.points import coefficients_of, directions_of, point_digest
+from landscape_ray.engine.protocol import IN_LINES, IN_PLACE, EngineFacts, EngineSpec
+from landscape_ray.engine.stopwatch import Stopwatch
+from landscape_ray.engine.tokens.encoding import PROMPT_TOO_LONG, PromptEncoder
+from landscape_ray.engine.tokens.jobs import Decoded, Job, in_stages
+from landscape_ray.errors import CheckpointError, GenerationError, PlacementError, few_of, in_brief
+from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText
+from landscape_ray.plan import ORIGIN, Perturbation, VectorSpec, left_out
+from landscape_ray.weights import BaseWeights, Perturber, WeightsDigest, open_endpoint, vector_tensors
+
+__all__ = ["TransformersEngine", "transformers_device"]
+
+Item = TypeVar("Item")
+# Jobs by their numbers, each at a point by its number.
+Batch: TypeAlias = Sequence[tuple[int, int]]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class TransformersEngine:
+    """transformers behind the `Engine` protocol; one GPU if there is one, else the CPU."""
+
+    def __init__(self, spec: EngineSpec) -> None:
+        """Load the model twice: to run, and as the pristine base.
+
+        Raises:
+            CheckpointError: The checkpoint cannot be read, or its tensors are not the model's parameters.
+        """
+        folder = checkpoint_folder(spec.model, spec.revision)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        # More threads than cores wait for each other; torch does not see that the thread was bound to fewer.
+        torch.set_num_threads(min(torch.get_num_threads(), len(os.sched_getaffinity(0))))
+        self._encoder = PromptEncoder(folder)
+        check_tied_head(folder)
+        self._batch_size = spec.run.max_num_seqs
+        self._way = IN_LINES if spec.batching == "line" else IN_PLACE
+        self.stopwatch = Stopwatch()
+        transformers.logging.disable_progress_bar()  # it would be drawn across the sweep's own
+        try:
+            self._model: Any = _class_for(folder).from_pretrained(
+                folder,
+                dtype=DTYPES[spec.dtype],
+                use_safetensors=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,  # _check_names refuses them, by name
+            )
+        except (OSError, ValueError) as error:
+            msg = f"transformers cannot load {folder}. It says: {in_brief(error)}."
+            raise CheckpointError(msg) from error
+        self._model.to(self._device).eval()
+        # Sampling defaults of the checkpoint must not reach the measurement; what is wanted is passed to `generate`.
+        self._model.generation_config = GenerationConfig()
+        parameters = live_tensors(self._model)
+        self._places = checkpoint_places(self._model)
+        self._parameters = {name: place.view(parameters[place.within]) for name, place in self._places.items()}
+        base = BaseWeights.load(
+            folder, device=self._device, location=spec.run.base_location, tied_head=self._has_tied_head()
+        )
+        _check_names(folder, base, self._parameters, parameters, self._places.values())
+        _check_values(base, self._parameters)
+        self._base = base
+        self._endpoints = {
+            delta: open_endpoint(checkpoint_folder(delta.location, delta.revision), base) for delta in spec.deltas
+        }
+        self._perturber = Perturber(base, dtype=DTYPES[spec.dtype], device=self._device, endpoints=self._endpoints)
+        # Directions are kept beside the weights from one visit to the next, by the digests of their tensors.
+        self._line = Line(self._model, [])
+        self._directions: dict[VectorSpec, str] = {}
+        self._points_KP = torch.zeros(0, 1)
+
+    @property
+    def facts(self) -> EngineFacts:
+        """What the engine is and runs on."""
+        return EngineFacts(
+            engine=f"transformers {transformers.__version__}",
+            torch_version=torch.__version__,
+            device=transformers_device(),
+            way=self._way,
+        )
+
+    def admit(self, benchmarks: Sequence[Benchmark]) -> None:
+        """Have room for any: memory is taken as it is needed; see `Engine.admit`."""
+
+    def place(self, perturbation: Perturbation) -> str:
+        """Copy perturbed tensors into the live parameters; see `Engine.place`."""
+        digest = WeightsDigest()
+        self._points_KP = torch.zeros(len(self._directions), 1, device=self._device)
+        with torch.no_grad(), self.stopwatch.phase("place"):
+            for name, tensor in self._perturber.tensors(perturbation):
+                digest.update(name, tensor)
+                parameter = self._parameters[name]
+                parameter.copy_(tensor)
+                if not (parameter == tensor).all():
+                    msg = f"The live parameter {name} is not what was copied into it; the point cannot be measured."
+                    raise PlacementError(msg)
+        return digest.hexdigest()
+
+    def place_points(self, perturbations: Sequence[Perturbation]) -> list[str]:
+        """Put the base weights in place and the directions beside them; see `LineEngine.place_points`."""
+        origin = self.place(ORIGIN)
+        vectors = directions_of(perturbations)
+        if not self._directions.keys() >= set(vectors):
+            with self.stopwatch.phase("place"):
+                self._line = Line(self._model, [])  # makes room
+                moves, digests = zip(*map(self._moved, vectors), strict=True)
+                self._directions = dict(zip(vectors, digests, strict=True))
+                self._line = Line(self._model, moves)
+        coefficients = coefficients_of(perturbations, list(self._directions))
+        self._points_KP = torch.tensor(coefficients, device=self._device).view(-1, len(perturbations))
+        return [point_digest(origin, self._directions, perturbation) for perturbation in perturbations]
+
+    def _moved(self, vector: VectorSpec) -> tuple[dict[str, torch.Tensor], str]:
+        """Return what a vector adds to each parameter that it moves, by name, and the digest of its tensors."""
+        moved: dict[str, torch.Tensor] = {}
+        digest = WeightsDigest()
+        parameters = live_tensors(self._model)
+        for name, tensor in vector_tensors(vector, self._base, self._endpoints, device=self._device):
+            if tensor.any():
+                digest.update(name, tensor)
+                place = self._places[name]
+                whole = parameters[place.within]
+                if place.within not in moved:
+                    moved[place.within] = torch.zeros(whole.shape, device=self._device)
+                place.view(moved[place.within]).copy_(tensor)
+        return moved, digest.hexdigest()
+
+    def generate(self, benchmarks: Sequence[Benchmark]) -> list[tuple[Completion, ...]]:
+        """Complete all prompts in batches; see `Engine.generate`."""
+        (completions,) = self._generate(benchmarks, 1, self._decode_alike)
+        return completions
+
+    def generate_points(self, benchmarks: Sequence[Benchmark]) -> list[list[tuple[Completion, ...]]]:
+        """Complete all prompts at all points in batches; see `LineEngine.generate_points`."""
+        return self._generate(benchmarks, self._points_KP.shape[1], self._decode_at_points)
+
+    def _generate(
+        self, benchmarks: Sequence[Benchmark], num_points: int, decode: Callable[[Sequence[Job]], list[Decoded]]
+    ) -> list[list[tuple[Completion, ...]]]:
+        jobs = [replace(job, point=point) for point in range(num_points) for job in self._encoder.jobs(benchmarks)]
+        fitting = [job for job in jobs if job.max_tokens > 0]
+        found = in_stages(fitting, decode, self._encoder)
+        with self.stopwatch.phase("detokenize"):
+            completed = iter(
+                [
+                    self._encoder.complete(tokens, job, is_cut=is_cut)
+                    for job, (tokens, is_cut) in zip(fitting, found, strict=True)
+                ]
+            )
+        completions = iter([next(completed) if job.max_tokens > 0 else PROMPT_TOO_LONG for job in jobs])
+        return [[tuple(itertools.islice(completions, len(b.prompts))) for b in benchmarks] for _ in range(num_points)]
+
+    def _decode_alike(self, jobs: Sequence[Job]) -> list[Decoded]:
+        """Complete jobs in batches of equal limits, which a batch shares; it runs until its longest output ends."""
+
+        def limits(i: int) -> tuple[Any, ...]:
+            return jobs[i].max_tokens, jobs[i].stop_strings, jobs[i].in_marks, jobs[i].stop_token_ids
+
+        found: dict[int, Decoded] = {}
+        order = sorted(range(len(jobs)), key=lambda i: (*limits(i), len(jobs[i].prompt)))
+        for _, group in itertools.groupby(order, key=limits):
+            for batch in _batched(list(group), self._batch_size):
+                found.update(zip(batch, self._decode([jobs[i] for i in batch]), strict=True))
+        return [found[i] for i in range(len(jobs))]
+
+    def _decode_at_points(self, jobs: Sequence[Job]) -> list[Decoded]:
+        """Complete jobs in batches, each job at its point."""
+        num_before: Counter[int] = Counter()
+        places = []
+        for job in jobs:  # a job at all points, then the next one
+            places.append((len(job.prompt), num_before[job.point], job.point))
+            num_before[job.point] += 1
+        found: dict[int, Decoded] = {}
+        for batch in _batched(sorted(range(len(jobs)), key=places.__getitem__), self._batch_size):
+            found.update(zip(batch, self._decode_until_ended([jobs[i] for i in batch]), strict=True))
+        return [found[i] for i in range(len(jobs))]
+
+    def log_likelihoods_points(self, texts: Sequence[ScoredText]) -> list[list[LogLikelihood | None]]:
+        """Read texts at all points in batches; see `LineEngine.log_likelihoods_points`."""
+        return self._score(texts, self._points_KP.shape[1], self._at)
+
+    def log_likelihoods(self, texts: Sequence[ScoredText]) -> list[LogLikelihood | None]:
+        """Read texts in batches, each token after those before it; see `Engine.log_likelihoods`."""
+        (found,) = self._score(texts, 1, lambda _: nullcontext())
+        return found
+
+    def close(self) -> None:
+        """Drop the model."""
+        del self._model, self._parameters, self._perturber, self._line
+
+    def _at(self, batch: Batch) -> AbstractContextManager[None]:
+        """Let each sequence of a batch, a job at a point, stand at its point."""
+        return self._line.batch(self._points_KP[:, [point for _, point in batch]])
+
+    def _decode_until_ended(self, jobs: Sequence[Job]) -> list[Decoded]:
+        """Complete a batch greedily, each job at its point; each row ends by itself."""
+
+        def is_cut(row: int, tokens: list[int]) -> bool:
+            job = jobs[row]
+            return bool(job.stop_strings) and self._encoder.settles(tokens, job.stop_strings, in_marks=job.in_marks)
+
+        def has_ended(row: int, tokens: list[int]) -> bool:
+            job = jobs[row]
+            return tokens[-1] in job.stop_token_ids or len(tokens) == job.max_tokens or is_cut(row, tokens)
+
+        at = self._at([(row, job.point) for row, job in enumerate(jobs)])
+        try:
+            with at, self.stopwatch.phase("decode"):
+                found = greedy_tokens(
+                    self._model,
+                    [job.prompt for job in jobs],
+                    has_ended=has_ended,
+                    pad_token_id=self._encoder.pad_token_id,
+                    on_keep=self._line.keep,
+                )
+        except (RuntimeError, ValueError, IndexError) as error:
+            said = f"{type(error).__name__}: {in_brief(error)}"
+            msg = f"transformers failed while generating {len(jobs)} completions: {said}."
+            raise GenerationError(msg) from error
+        return [(tokens, is_cut(row, tokens)) for row, tokens in enumerate(found)]
+
+    def _score(
+        self, texts: Sequence[ScoredText], num_points: int, at: Callable[[Batch], AbstractContextManager[None]]
+    ) -> list[list[LogLikelihood | None]]:
+        """Read texts at so many points, in batches that are read where `at` puts them."""
+        jobs = [self._encoder.encode_scored(text) for text in texts]
+        order = sorted(
+            (i for i, (ids, _) in enumerate(jobs) if len(ids) < self._encoder.context_length),
+            key=lambda i: len(jobs[i][0]),
+        )
+        found: list[list[LogLikelihood | None]] = [[None] * len(jobs) for _ in range(num_points)]
+        for batch in _batched([(i, point) for i in order for point in range(num_points)], self._batch_size):
+            with at(batch), self.stopwatch.phase("prefill"):
+                scores = self._read([jobs[i] for i, _ in batch])
+            for (i, point), score in zip(batch, scores, strict=True):
+                found[point][i] = score
+        return found
+
+    @torch.inference_mode()
+    def _decode(self, jobs: Sequence[Job]) -> list[Decoded]:
+        """Complete a batch of equal limits greedily. Shapes: B prompts, T tokens of the longest prompt."""
+        longest = max(len(job.prompt) for job in jobs)
+        until_settled = _UntilSettled(self._encoder, jobs[0], num_rows=len(jobs), start=longest)
+        ids_BT = torch.full((len(jobs), longest), self._encoder.pad_token_id)
+        mask_BT = torch.zeros_like(ids_BT)
+        for row, job in enumerate(jobs):  # padded on the left: answers begin in one column
+            ids_BT[row, longest - len(job.prompt) :] = torch.tensor(job.prompt)
+            mask_BT[row, longest - len(job.prompt) :] = 1
+        stops = jobs[0].stop_token_ids
+        try:
+            with self.stopwatch.phase("decode"):
+                output: Any = self._model.generate(
+                    input_ids=ids_BT.to(self._device),
+                    attention_mask=mask_BT.to(self._device),
+                    do_sample=False,
+                    max_new_tokens=jobs[0].max_tokens,
+                    eos_token_id=list(stops),
+                    pad_token_id=self._encoder.pad_token_id,
+                    stopping_criteria=StoppingCriteriaList([until_settled] if jobs[0].stop_strings else []),
+                )
+        except (RuntimeError, ValueError, IndexError) as error:
+            said = f"{type(error).__name__}: {in_brief(error)}"
+            msg = f"transformers failed while generating {len(jobs)} completions: {said}."
+            raise GenerationError(msg) from error
+        return [
+            (self._encoder.until_stop(row[:settled_at], stops), settled_at is not None)
+            for row, settled_at in zip(output[:, longest:].tolist(), until_settled.settled_at, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def _read(self, jobs: Sequence[tuple[tuple[int, ...], int]]) -> list[LogLikelihood]:
+        """Score a batch. Shapes: B texts, T tokens of the longest, S of them from the first whose logits are needed."""
+        longest = max(len(ids) for ids, _ in jobs)
+        ids_BT = torch.full((len(jobs), longest), self._encoder.pad_token_id)
+        for row, (ids, _) in enumerate(jobs):  # padded on the right, where no scored token looks
+            ids_BT[row, : len(ids)] = torch.tensor(ids)
+        num_kept = longest - min(first for _, first in jobs) + 1
+        try:
+            logits_BSV = self._model(input_ids=ids_BT.to(self._device), logits_to_keep=num_kept).logits
+        except (RuntimeError, ValueError, IndexError) as error:
+            msg = f"transformers failed while scoring {len(jobs)} texts: {type(error).__name__}: {in_brief(error)}."
+            raise GenerationError(msg) from error
+        scores = []
+        for row, (ids, first) in enumerate(jobs):
+            scored = torch.tensor(ids[first:], device=self._device)
+            start = first - 1 - (longest - num_kept)  # the token before predicts
+            log_probabilities = logits_BSV[row, start : start + len(scored)].float().log_softmax(-1)
+            each = log_probabilities.gather(-1, scored[:, None])
+            scores.append(LogLikelihood(total=float(each.double().sum()), token_ids=ids[first:]))
+        return scores
+
+    def _has_tied_head(self) -> bool:
+        head, embedding = self._model.get_output_embeddings(), self._model.get_input_embeddings()
+        return head is not None and head.weight is embedding.weight
+
+
+def transformers_device() -> str:
+    """Return the GPU's name, or the CPU's model."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else cpu_name()
+
+
+class _UntilSettled:
+    """Ends each generation of a batch when its verdict is settled."""
+
+    def __init__(self, encoder: PromptEncoder, limits: Job, *, num_rows: int, start: int) -> None:
+        self._encoder = encoder
+        self._limits = limits
+        self._start = start
+        self.settled_at: list[int | None] = [None] * num_rows
+        """How many tokens each generation took to that, None where it never came to it."""
+
+    def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        for row, token_ids in enumerate(input_ids[:, self._start :].tolist()):
+            # What comes after the end of a turn is padding.
+            said = self._encoder.until_stop(token_ids, self._limits.stop_token_ids)
+            if self.settled_at[row] is None and self._encoder.settles(
+                said, self._limits.stop_strings, in_marks=self._limits.in_marks
+            ):
+                self.settled_at[row] = len(token_ids)
+        return torch.tensor([count is not None for count in self.settled_at], device=input_ids.device)
+
+
+def _batched(items: list[Item], size: int) -> list[list[Item]]:
+    return [items[first : first + size] for first in range(0, len(items), size)]
+
+
+def _class_for(folder: Path) -> Any:
+    """Return what loads a model: of multimodal ones all of it, with a language model that answers to text alone."""
+    config = read_config(folder)
+    return AutoModelForCausalLM if text_config(config) is config else AutoModelForImageTextToText
+
+
+def _check_names(
+    folder: Path,
+    base: BaseWeights,
+    found: Mapping[str, torch.Tensor],
+    live: Mapping[str, torch.Tensor],
+    places: Iterable[Place],
+) -> None:
+    """Raise unless checkpoint tensors are the model's parameters, name by name and shape by shape."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    misshaped = [
+        f"{name} of shape {tuple(base.tensor(name).shape)} in the file, {tuple(found[name].shape)} in the model"
+        for name in base.names
+        if name in found and base.tensor(name).shape != found[name].shape
+    ]
+    held = {place.within for place in places}
+    extra = [name for name in found if name not in base.names and not left_out(name, config)]
+    _refuse(
+        ("tensors that the model does not take", [name for name in base.names if name not in found]),
+        ("parameters that the checkpoint does not hold", extra + [name for name in live if name not in held]),
+        ("different shapes", misshaped),
+    )
+
+
+def _check_values(base: BaseWeights, parameters: Mapping[str, torch.Tensor]) -> None:
+    """Raise if transformers changed a tensor while loading it: copying into it would then place something else."""
+    converted = [
+        name
+        for name, parameter in ((name, parameters[name]) for name in base.names)
+        if not torch.equal(parameter, base.tensor(name).to(device=parameter.device, dtype=parameter.dtype))
+    ]
+    _refuse(("tensors that loading converts", converted))
+
+
+def _refuse(*problems: tuple[str, list[str]]) -> None:
+    found = [f"{len(names)} {problem} ({few_of(names)})" for problem, names in problems if names]
+    if found:
+        msg = (
+            f"Checkpoint and model do not match tensor by tensor, so perturbed weights could not be placed exactly: "
+            f"{'; '.join(found)}. Models whose tensors transformers mixes while it loads them need the vllm engine."
+        )
+        raise CheckpointError(msg)

@@ -1,0 +1,1 @@
+"""What engines share that have several points of a line or plane in one batch."""

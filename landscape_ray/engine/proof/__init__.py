@@ -1,0 +1,1 @@
+"""The proof that a placed point computes what its weights compute, and where it is remembered."""

@@ -1,0 +1,1 @@
+"""From prompts to tokens and back, the same for all engines that run a model."""

@@ -1,0 +1,45 @@
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from landscape_ray.engine.vllm.start import HELD_BY_OTHERS, start_error
+from landscape_ray.errors import GenerationError, LandscapeError, ResourceError, TransientError
+
+GPU = (
+    "Free memory on device cuda:0 (2.1/79.2 GiB) on startup is less than desired GPU memory utilization (0.9, 71.3 "
+    "GiB). Decrease GPU memory utilization or reduce GPU memory used by other processes."
+)
+PROFILING = (
+    "Error in memory profiling. Initial free memory 2.1 GiB, current free memory 40.0 GiB. This happens when other "
+    "processes sharing the same container release GPU memory while vLLM is profiling during initialization."
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ValueError(GPU), TransientError),
+        (AssertionError(PROFILING), TransientError),
+        (RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable"), TransientError),
+        (ValueError("No available memory for the cache blocks."), ResourceError),
+        (NotImplementedError("not on this device"), ResourceError),
+        (RuntimeError("CUDA error: unspecified launch failure"), GenerationError),
+        (AssertionError(), GenerationError),
+    ],
+)
+def test_what_vllm_says_tells_whether_another_start_may_go_better(error: Exception, kind: type[LandscapeError]) -> None:
+    found = start_error(error, "/models/mine")
+    assert type(found) is kind
+    assert "/models/mine" in str(found)
+
+
+def test_the_installed_vllm_still_says_so_in_these_words() -> None:
+    spec = importlib.util.find_spec("vllm")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("vLLM is not installed")
+    worker = Path(spec.submodule_search_locations[0], "v1", "worker")
+    source = " ".join(" ".join(file.read_text(encoding="utf-8") for file in worker.glob("*.py")).split())
+    # Broken into lines as the source has them.
+    for words in HELD_BY_OTHERS[:2]:
+        assert words in source.replace('" "', "").replace('" f"', "")
