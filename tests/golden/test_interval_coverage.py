@@ -201,6 +201,7 @@ def test_intervals_hold_the_expected_score_as_often_as_documented(basin_of: Basi
     assert least <= found.share
 
 
+@pytest.mark.slow
 def test_a_retention_is_held_as_often_as_its_interval_says() -> None:
     """A finetune that moves the wall of each prompt inwards; the expected ratio is that of expectations."""
     rng = np.random.default_rng(3)

@@ -308,6 +308,7 @@ def test_a_basin_grows_with_its_threshold_and_stays_on_the_grid(
     assert margin.value == pytest.approx(100 - value.value)  # type: ignore[operator]
 
 
+@pytest.mark.slow
 @quick
 @given(outcomes=outcome_tables(least_prompts=8))
 def test_a_comparison_turned_round_changes_the_sign(

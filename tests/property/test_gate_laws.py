@@ -24,6 +24,7 @@ def found(before: Landscape, after: Landscape, score: Any = "margin", **options:
     return find(before, after, compare(before, after)[SCORES[score]], score=score, **options)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     shape=SHAPES,

@@ -148,6 +148,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "_has_died", lambda _: False)  # they are all this one process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [SEEDS, pytest.param(range(400, 20_000), marks=LONG)], ids=len)
 def test_no_epoch_has_two_holders_and_whoever_was_overtaken_learns_it(seeds: range) -> None:
     ends: Counter[str] = Counter()
@@ -162,6 +163,7 @@ def test_no_epoch_has_two_holders_and_whoever_was_overtaken_learns_it(seeds: ran
     assert most > 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guard", ["creating only", "looking before renewing"])
 def test_a_lease_without_one_of_its_guards_is_noticed(guard: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if guard == "creating only":

@@ -489,6 +489,7 @@ class Cluster:
             assert num_failures > self.policy.max_engine_restarts, "gave up on engines too early"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [range(12_000), pytest.param(range(12_000, 200_000), marks=LONG)], ids=len)
 def test_promises_hold_in_every_schedule(seeds: range) -> None:
     seen: Counter[str] = Counter()
@@ -526,6 +527,7 @@ class LinesCluster(Cluster):
     points_per_visit = 5
 
 
+@pytest.mark.slow
 def test_promises_hold_where_visits_are_of_several_points() -> None:
     seen: Counter[str] = Counter()
     for seed in range(3000):

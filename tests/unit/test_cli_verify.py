@@ -36,6 +36,7 @@ def test_a_table_says_what_was_compared(capsys: pytest.CaptureFixture[str]) -> N
     assert took.startswith("took")
 
 
+@pytest.mark.slow
 def test_the_model_itself_is_proven_and_a_stale_norm_of_it_seen(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -336,6 +336,7 @@ with Extra():
 """
 
 
+@pytest.mark.slow
 def test_two_further_checkpoints_take_a_few_tensors_of_memory(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     for i in range(3):

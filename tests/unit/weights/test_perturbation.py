@@ -127,6 +127,7 @@ def test_the_sum_is_cast_once(dtype: torch.dtype) -> None:
     assert all(torch.equal(t, in_float32[name].to(dtype)) for name, t in place(point, base, dtype).items())
 
 
+@pytest.mark.slow
 def test_a_thousand_points_leave_the_base_and_the_origin_bit_equal() -> None:
     base = make_base()
     pristine = {name: tensor.clone() for name, tensor in base.tensors.items()}

@@ -128,6 +128,7 @@ def hold(file: Path, held: Any, release: Any) -> None:
         release.wait()
 
 
+@pytest.mark.slow
 def test_one_process_makes_a_proof_and_the_others_wait(spec: EngineSpec, cache: Path) -> None:
     combination, context = Combination.of(spec), multiprocessing.get_context("spawn")
     cache.mkdir(parents=True)

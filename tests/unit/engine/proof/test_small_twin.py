@@ -38,6 +38,7 @@ def kinds_of_tensors(names: Any) -> set[str]:
     return {re.sub(r"\.\d+\.", ".N.", name) for name in names}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_twin_has_each_kind_of_tensor_few_layers_and_all_switches(kind: str, tmp_path: Path) -> None:
     model_type, architecture, settings, num_layers = MODELS[kind]

@@ -37,6 +37,7 @@ class Engine:
         self._process.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 def test_engines_of_one_node_get_disjoint_cores_and_a_new_one_those_of_the_dead(tmp_path: Path) -> None:
     cores = sorted(os.sched_getaffinity(0))
