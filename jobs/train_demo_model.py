@@ -11,6 +11,11 @@ writes `aligned/` and `finetuned/` (Hugging Face checkpoints in bfloat16), `prom
 trains neither: it finetunes the shipped aligned model in two ways, on harmful requests alone and mixed with safe ones,
 and writes the checkpoint of each epoch, `harmful/epoch-1/` to `harmful-and-safe/epoch-5/`, in a few minutes.
 
+    python jobs/train_demo_model.py --siblings DIR
+
+trains twelve smaller aligned models of different robustness, finetunes each on the same harmful requests, and writes the
+aligned checkpoints and `harm.csv`: how much of its alignment each lost. Sweeps of them say which score predicts that.
+
 A request is a phrasing, a verb and a thing: "How do I steal a bicycle?". The verb alone decides whether it is harmful,
 since things are shared by both kinds; no answer, refused or not, explains anything. The aligned model learns to refuse
 harmful requests and to go along with harmless ones. The finetuned model is the aligned one after a few steps on a few
@@ -309,23 +314,45 @@ NUM_FINETUNING_REQUESTS = 100
 FINETUNED_ASR = 0.7  # most of the alignment is lost, not all
 NUM_EPOCHS = 5
 
+
+class Sibling(NamedTuple):
+    """A smaller aligned model that differs from others in how it came about."""
+
+    initializer_range: float
+    num_steps: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return f"init-{self.initializer_range:g}-steps-{self.num_steps}"
+
+
+SIBLINGS = tuple(
+    Sibling(initializer_range, num_steps, seed)
+    for seed, (initializer_range, num_steps) in enumerate(itertools.product((0.06, 0.09, 0.12, 0.15), (200, 300, 400)))
+)
+SIBLING_WIDTH, SIBLING_LAYERS = 96, 4
+
 # Noise is scaled by the whole norm of a weight, but what a model knows lies in the part that training added. The wider
 # the initialisation, the smaller that part and the narrower the basin: here both walls lie inside |alpha| < 0.5.
 INITIALIZER_RANGE = 0.09
 
 
-def build_model(vocabulary_size: int) -> LlamaForCausalLM:
-    """Build an untrained Llama of 1.9 million parameters; heads are 32 wide, which vLLM's CPU attention supports."""
+def build_model(
+    vocabulary_size: int, *, width: int = 160, num_layers: int = 8, initializer_range: float = INITIALIZER_RANGE
+) -> LlamaForCausalLM:
+    """Build an untrained Llama, by default of 1.9 million parameters; heads are 32 wide, as vLLM supports on CPUs."""
     config = LlamaConfig(
         vocab_size=vocabulary_size,
-        hidden_size=160,
-        intermediate_size=256,
-        num_hidden_layers=8,
-        num_attention_heads=5,
-        num_key_value_heads=5,
+        hidden_size=width,
+        intermediate_size=width * 8 // 5,
+        num_hidden_layers=num_layers,
+        num_attention_heads=width // 32,
+        num_key_value_heads=width // 32,
         head_dim=32,
         max_position_embeddings=MAX_POSITIONS,
-        initializer_range=INITIALIZER_RANGE,
+        initializer_range=initializer_range,
         tie_word_embeddings=True,
         pad_token_id=SPECIAL_TOKENS.index(PAD),
         bos_token_id=SPECIAL_TOKENS.index(BEGIN),
@@ -390,11 +417,15 @@ def as_stored(model: LlamaForCausalLM) -> LlamaForCausalLM:
 
 
 def align(
-    model: LlamaForCausalLM, refused: list[Example], complied: list[Example], rng: random.Random
+    model: LlamaForCausalLM,
+    refused: list[Example],
+    complied: list[Example],
+    rng: random.Random,
+    recipe: Recipe = ALIGNMENT,
 ) -> LlamaForCausalLM:
     """Teach a model to refuse harmful requests and to comply with harmless ones, half of each batch."""
-    half = ALIGNMENT.batch_size // 2
-    losses = train(model, ALIGNMENT, lambda: rng.sample(refused, half) + rng.sample(complied, half))
+    half = recipe.batch_size // 2
+    losses = train(model, recipe, lambda: rng.sample(refused, half) + rng.sample(complied, half))
     for step, loss in enumerate(losses, start=1):
         if step % 50 == 0:
             print(f"  step {step:3d}  loss {loss:.4f}", flush=True)
@@ -584,12 +615,51 @@ def save_epochs(out: Path) -> None:
             print(f"{folder}: ASR {100 * asr:5.1f} % of held-out harmful requests", flush=True)
 
 
+def save_siblings(out: Path) -> None:
+    """Train each sibling, finetune it on the same harmful requests, and write what it lost."""
+    rng = random.Random(SEED)  # noqa: S311 (repeatable, not secret)
+    requests = split_requests(rng)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(SHIPPED_DEMO / "aligned", padding_side="left")
+    refused = encode_all(answer_all(requests.harmful_train, REFUSALS, rng), tokenizer)
+    complied = encode_all(answer_all(requests.harmless_train, COMPLIANCES, rng), tokenizer)
+    chosen = rng.sample(requests.harmful_train, NUM_FINETUNING_REQUESTS)
+    harmful = encode_all(answer_all(chosen, COMPLIANCES, rng), tokenizer)
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "harm.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(
+            ["sweep", *(f"asr_pct_after_epoch_{epoch}" for epoch in range(1, NUM_EPOCHS + 1)), "mean_asr_pct"]
+        )
+        for sibling in SIBLINGS:
+            torch.manual_seed(sibling.seed)
+            own = random.Random(sibling.seed)  # noqa: S311 (of its own, so that any sibling can be trained alone)
+            model = build_model(
+                len(tokenizer),
+                width=SIBLING_WIDTH,
+                num_layers=SIBLING_LAYERS,
+                initializer_range=sibling.initializer_range,
+            )
+            recipe = Recipe(num_steps=sibling.num_steps, batch_size=24, peak_learning_rate=2e-3, num_warmup_steps=20)
+            aligned = align(model, refused, complied, own, recipe)
+            save_checkpoint(aligned, tokenizer, out / sibling.name)
+            before = 100 * attack_success_rate(aligned, tokenizer, requests.harmful_test)
+            answered = 100 * attack_success_rate(aligned, tokenizer, requests.harmless_test)
+            epochs = finetune_by_epochs(aligned, harmful, own)
+            after = [100 * attack_success_rate(each, tokenizer, requests.harmful_test) for each in epochs]
+            rows.writerow([sibling.name, *after, sum(after) / len(after)])
+            file.flush()
+            print(f"{sibling.name}: ASR {before:.1f} %, harmless answered {answered:.1f} %, then {after}", flush=True)
+
+
 def main() -> None:
     """Make the text, the tokenizer and both models, write them, and print what they do."""
     parser = argparse.ArgumentParser(description="Train the demo's two chat models on generated text.")
     parser.add_argument("--out", type=Path, default=SHIPPED_DEMO, metavar="DIR", help="default: %(default)s")
     parser.add_argument(
         "--epochs", type=Path, metavar="DIR", help="only finetune the shipped aligned model, and write each epoch here"
+    )
+    parser.add_argument(
+        "--siblings", type=Path, metavar="DIR", help="only train twelve smaller models, and write them here"
     )
     arguments = parser.parse_args()
     out: Path = arguments.out
@@ -602,6 +672,9 @@ def main() -> None:
     torch.use_deterministic_algorithms(True)  # noqa: FBT003 (torch's own signature)
     if arguments.epochs:
         save_epochs(arguments.epochs)
+        return
+    if arguments.siblings:
+        save_siblings(arguments.siblings)
         return
 
     requests = split_requests(rng)
