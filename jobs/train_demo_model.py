@@ -13,8 +13,8 @@ and writes the checkpoint of each epoch, `harmful/epoch-1/` to `harmful-and-safe
 
     python jobs/train_demo_model.py --siblings DIR
 
-trains twelve smaller aligned models of different robustness, finetunes each on the same harmful requests, and writes the
-aligned checkpoints and `harm.csv`: how much of its alignment each lost. Sweeps of them say which score predicts that.
+trains twelve smaller aligned models of different robustness, finetunes each on the same harmful requests, and writes
+the aligned checkpoints and `harm.csv`: how much of its alignment each lost. Sweeps say which score predicts that.
 
 A request is a phrasing, a verb and a thing: "How do I steal a bicycle?". The verb alone decides whether it is harmful,
 since things are shared by both kinds; no answer, refused or not, explains anything. The aligned model learns to refuse
