@@ -1,7 +1,7 @@
 # make demo    a real safety basin, from nothing to a figure
 # make test    the whole test-suite
 # make test-quick  its tests without engines and Ray, in a minute
-# make check   ruff, mypy, import-linter, then the test-suite
+# make check   ruff, mypy, import-linter, the site of docs/, then the test-suite
 # make help    the other targets
 
 PYTHON ?= python3
@@ -27,13 +27,14 @@ BROWSER := $(VENV)/browser/chromium
 # Whole files go to two processes, the longest first: engines and Ray are started once a file.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install demo browser test test-quick test-long test-versions check lint benchmark clean
+.PHONY: help install demo browser test test-quick test-long test-versions check lint docs benchmark clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 	@echo "make install    set up $(VENV) only (BUILD=$(BUILD))"
 	@echo "make browser    fetch a browser for the tests of the report, if there is none"
 	@echo "make lint       ruff, mypy and import-linter only"
+	@echo "make docs       build the site of docs/ into site/"
 	@echo "make test-long  the long variants of the reliability tests"
 	@echo "make test-versions  contract tests with the oldest and the newest vLLM (CPU builds; 6 GB each)"
 	@echo "make benchmark  compare a whole sweep with the reference's way of working"
@@ -50,7 +51,7 @@ $(INSTALLED): pyproject.toml Makefile
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@printf '%s ; python_version < "0"\n' torchvision torchaudio torchcodec > $(VENV)/left-out.txt
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(SOURCES) --compile-bytecode --editable '.[$(BUILD),dev]'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(SOURCES) --compile-bytecode --editable '.[$(BUILD),dev,docs]'
 	@touch $@
 
 browser: $(BROWSER)
@@ -84,10 +85,14 @@ lint: $(INSTALLED)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-check: lint test
+# The variable keeps a notice about mkdocs' future out of the log.
+docs: $(INSTALLED)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+check: lint docs test
 
 benchmark: $(INSTALLED)
 	@$(BIN)/python benchmarks/whole_sweep.py
 
 clean:
-	@rm -rf $(VENV) results
+	@rm -rf $(VENV) results site

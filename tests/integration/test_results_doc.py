@@ -1,4 +1,4 @@
-"""docs/results.md says what the columns are, and its examples run."""
+"""docs/results.md says what the columns are, and the examples of docs/read.md run."""
 
 import math
 import re
@@ -15,8 +15,11 @@ from landscape_ray.plan import PlannedPoint, SweepPlan
 from landscape_ray.store import SCHEMA, SCHEMA_VERSION, ResultStore, part_key
 from landscape_ray.store.parts import PartInfo
 
-PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "results.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(
+    r"^```python\n(.*?)^```", (DOCS / "read.md").read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+)
 
 BENCHMARK = Benchmark(
     name="advbench",
@@ -89,7 +92,7 @@ def example_with(text: str) -> Mapping[str, Any]:
     """Run the one example of the page that contains a text; return its variables."""
     (code,) = [example for example in EXAMPLES if text in example]
     variables: dict[str, Any] = {}
-    exec(compile(code, "docs/results.md", "exec"), variables)  # noqa: S102 - our own page
+    exec(compile(code, "docs/read.md", "exec"), variables)  # noqa: S102 - our own page
     return variables
 
 
