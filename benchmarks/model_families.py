@@ -280,7 +280,7 @@ def main() -> None:
     import transformers  # noqa: PLC0415
     import vllm  # noqa: PLC0415
 
-    from landscape_ray.engine.vllm.engine import import_vllm  # noqa: PLC0415
+    from landscape_ray.engine.vllm.library import import_vllm  # noqa: PLC0415
 
     import_vllm(RunConfig())
     from vllm.model_executor.models import registry  # noqa: PLC0415

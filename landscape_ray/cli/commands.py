@@ -1,107 +1,33 @@
-"""The commands. Each imports what it needs when it runs, so that none of them waits for what it does not need."""
+"""The commands of a sweep. Each imports what it needs when it runs, so that none waits for what it does not need."""
 
-import json
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
-import yaml
 
-import landscape_ray
 from landscape_ray.cli import text
+from landscape_ray.cli.app import (
+    Adaptive,
+    ConfigFile,
+    Json,
+    JsonLines,
+    JudgeName,
+    Out,
+    Overrides,
+    ScoreDefinition,
+    Tau,
+    app,
+)
 from landscape_ray.cli.text import print_json
 from landscape_ray.config import SweepConfig, load_config
 from landscape_ray.errors import BenchmarkError, LandscapeError, TransientError
 from landscape_ray.evaluation import Benchmark, load_benchmark
 
-__all__ = ["app", "main"]
-
-EXIT_CODES = """
-Exit codes: 0 done, 1 error, 2 wrong usage or configuration, 3 incomplete but resumable, 4 finished with failed points,
-5 score below the threshold.
-"""
-
-app = typer.Typer(
-    name="landscape-ray",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-    epilog=EXIT_CODES,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-config_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Look at configurations.")
-app.add_typer(config_app, name="config")
-
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as jobs/configs/demo.yaml.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change one key, such as `directions.draws=8` or `benchmarks.0.limit=20`. Repeatable.",
-    ),
-]
-Out = Annotated[str, typer.Argument(metavar="OUT", help="The folder or URL that a run wrote to.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-Adaptive = Annotated[
-    bool,
-    typer.Option(
-        "--adaptive", help="Measure a part of the grid, where it matters, and estimate the score. See `adaptive`."
-    ),
-]
-JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON line at the start and one at the end.")]
-JudgeName = Annotated[
-    str | None,
-    typer.Option("--judge", metavar="NAME", help="Count the verdicts of this judge, see `landscape-ray judge`."),
-]
-ScoreDefinition = Annotated[Literal["paper", "reference"], typer.Option(help="Which VISAGE.")]
-Tau = Annotated[float, typer.Option(metavar="PCT", min=0, max=100, help="The basin is where the ASR is at most this.")]
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; what goes wrong becomes one paragraph on stderr and an exit code."""
-    try:
-        app(args=None if arguments is None else list(arguments), prog_name="landscape-ray")
-    except LandscapeError as error:
-        sys.stderr.write(f"Error: {error}\n")
-        sys.exit(error.exit_code)
-
-
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 - Typer calls it so
-    if wanted:
-        sys.stdout.write(f"landscape-ray {landscape_ray.__version__}\n")
-        raise typer.Exit
-
-
-@app.callback()
-def about(
-    *,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    """Measure how robust the safety of a language model is in weight space.
-
-    A sweep moves a model's weights along random directions and measures at each point how many harmful requests are
-    not refused. VISAGE is the mean depth of the safety basin that this shows.
-
-    Try it, without a GPU and without a download:
-
-    ```
-    landscape-ray run jobs/configs/demo.yaml --out results/demo
-    ```
-
-    Then a model of yours: copy a file of jobs/configs, and look before you pay:
-
-    ```
-    landscape-ray plan my.yaml
-    landscape-ray run my.yaml
-    ```
-    """
+__all__ = ["engines", "plan", "run", "score", "status", "submit"]
 
 
 @app.command()
@@ -432,25 +358,3 @@ def score(
     # An undefined score is no proof of safety.
     if fail_under is not None and any(value is None or value < fail_under for value in judged):
         raise typer.Exit(5)
-
-
-@config_app.command("schema")
-def config_schema() -> None:
-    """Print the JSON Schema of configurations, for completion and checks in an editor.
-
-    For the YAML extension of an editor, write it beside your files and start them with a line that names it:
-
-    ```
-    landscape-ray config schema > sweep.schema.json
-    # yaml-language-server: $schema=sweep.schema.json
-    ```
-    """
-    sys.stdout.write(json.dumps(SweepConfig.model_json_schema(), indent=2) + "\n")
-
-
-@config_app.command("show")
-def config_show(config: ConfigFile, *, set_: Overrides = None) -> None:
-    """Print a configuration with every default, variable and --set in it. The output is a configuration, too."""
-    sweep = load_config(config, set_ or ())
-    shown = yaml.safe_dump(sweep.as_written(), sort_keys=False, allow_unicode=True, width=120)
-    sys.stdout.write(f"# sweep {sweep.sweep_id}\n{shown}")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from landscape_ray.cli import text
-from landscape_ray.cli.commands import Json, JudgeName, ScoreDefinition, Tau, app
+from landscape_ray.cli.app import Json, JudgeName, ScoreDefinition, Tau, app
 
 __all__ = ["compare"]
 

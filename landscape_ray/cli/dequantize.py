@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from landscape_ray.cli.commands import app
+from landscape_ray.cli.app import app
 from landscape_ray.cli.text import print_facts
 from landscape_ray.config import ModelConfig
 from landscape_ray.errors import ResourceError

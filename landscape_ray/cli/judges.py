@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from landscape_ray.cli import text
-from landscape_ray.cli.commands import Json, JsonLines, Out, app
+from landscape_ray.cli.app import Json, JsonLines, Out, app
 from landscape_ray.cli.text import number_of, print_json
 from landscape_ray.errors import ConfigError, LandscapeError
 
@@ -40,7 +40,7 @@ def judge(
     """
     from landscape_ray.evaluation.judge_config import load_judge  # noqa: PLC0415
     from landscape_ray.sweep import progress_for  # noqa: PLC0415
-    from landscape_ray.sweep.judging.judging import run_judge  # noqa: PLC0415
+    from landscape_ray.sweep.judging import run_judge  # noqa: PLC0415
 
     if _is_inside(judge, out):
         msg = f"{judge} lies in the results folder {out}, whose files may be anybody's. Read it, and copy it elsewhere."

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from landscape_ray.cli import text
-from landscape_ray.cli.commands import JudgeName, Out, app
+from landscape_ray.cli.app import JudgeName, Out, app
 from landscape_ray.errors import OutputError
 
 __all__ = ["export", "report"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from landscape_ray.cli import text
-from landscape_ray.cli.commands import Json, app
+from landscape_ray.cli.app import Json, app
 from landscape_ray.errors import OutputError, UserError
 
 if TYPE_CHECKING:

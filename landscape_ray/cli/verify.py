@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from landscape_ray.cli.commands import ConfigFile, Json, Overrides, app
+from landscape_ray.cli.app import ConfigFile, Json, Overrides, app
 from landscape_ray.cli.text import print_facts, print_json
 from landscape_ray.config import SweepConfig, load_config
 from landscape_ray.errors import ResourceError

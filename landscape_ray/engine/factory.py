@@ -50,7 +50,7 @@ def device_name(spec: EngineSpec) -> str:
     """
     import_engine(spec)
     if spec.engine == "vllm":
-        from landscape_ray.engine.vllm.engine import vllm_device  # noqa: PLC0415
+        from landscape_ray.engine.vllm.library import vllm_device  # noqa: PLC0415
 
         return vllm_device()
     from landscape_ray.engine.hf.engine import transformers_device  # noqa: PLC0415
@@ -67,7 +67,8 @@ def import_engine(spec: EngineSpec) -> Callable[[EngineSpec], Engine]:
     try:
         match spec.engine:
             case "vllm":
-                from landscape_ray.engine.vllm.engine import VllmEngine, import_vllm  # noqa: PLC0415
+                from landscape_ray.engine.vllm.engine import VllmEngine  # noqa: PLC0415
+                from landscape_ray.engine.vllm.library import import_vllm  # noqa: PLC0415
 
                 import_vllm(spec.run)
                 if spec.batching == "point":

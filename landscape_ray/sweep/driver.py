@@ -17,20 +17,16 @@ from typing import Protocol, assert_never
 from landscape_ray.config import RunConfig, SweepConfig
 from landscape_ray.plan import PointTask
 from landscape_ray.store import RENEW_EVERY_S, Lease, ResultStore
-from landscape_ray.sweep.actor import EngineActor, EngineReady
+from landscape_ray.sweep.actor import EngineActor
 from landscape_ray.sweep.cluster.kept import KeptEngineActor, KeptEngines, engine_key
 from landscape_ray.sweep.cluster.resources import Allotment, allot, connection, forwarded_environment, hardware
-from landscape_ray.sweep.fleet import Answers, Fleet
-from landscape_ray.sweep.preparation import PreparedSweep, SweepOutcome, installed_versions
-from landscape_ray.sweep.rounds import Rounds
-from landscape_ray.sweep.scheduler import (
+from landscape_ray.sweep.events import (
     Assign,
     Event,
     Finished,
     GiveUp,
     Instruction,
     Policy,
-    Scheduler,
     StartEngine,
     StopEngine,
     StopRequested,
@@ -38,6 +34,11 @@ from landscape_ray.sweep.scheduler import (
     TasksWanted,
     Tick,
 )
+from landscape_ray.sweep.fleet import Answers, Fleet
+from landscape_ray.sweep.preparation import PreparedSweep, SweepOutcome, installed_versions
+from landscape_ray.sweep.reports import EngineReady
+from landscape_ray.sweep.rounds import Rounds
+from landscape_ray.sweep.scheduler import Scheduler
 from landscape_ray.sweep.watching.journal import Journal
 from landscape_ray.sweep.watching.metrics import Metrics
 from landscape_ray.sweep.watching.progress import Progress, SilentProgress, SweepStatus, Tally

@@ -11,10 +11,9 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 
 from landscape_ray.errors import GenerationError, LandscapeError, ResourceError, TransientError
-from landscape_ray.sweep.actor import EngineReady, Trouble, VisitReport
 from landscape_ray.sweep.cluster.kept import KeptEngines
 from landscape_ray.sweep.cluster.resources import Allotment, forwarded_environment
-from landscape_ray.sweep.scheduler import (
+from landscape_ray.sweep.events import (
     Assign,
     ClusterGrown,
     EngineCreated,
@@ -28,6 +27,7 @@ from landscape_ray.sweep.scheduler import (
     VisitDone,
     VisitFailed,
 )
+from landscape_ray.sweep.reports import EngineReady, Trouble, VisitReport
 
 __all__ = ["Answers", "Fleet"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from landscape_ray.plan import PointTask
+from landscape_ray.sweep.events import TasksAdded
 from landscape_ray.sweep.preparation import PreparedSweep
-from landscape_ray.sweep.scheduler import TasksAdded
 
 __all__ = ["Rounds"]
 

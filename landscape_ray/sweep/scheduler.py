@@ -20,52 +20,40 @@ What it promises, whatever order events come in:
 - it does not end while more tasks are to come, but asks for them when those it has have ended, and keeps its engines.
 """
 
-import math
-import re
 import statistics
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
-from landscape_ray.errors import (
-    DefectError,
-    GenerationError,
-    OutputError,
-    PlacementError,
-    TransientError,
-    UserError,
+from landscape_ray.errors import GenerationError, OutputError, TransientError, UserError
+from landscape_ray.plan import PointTask
+from landscape_ray.sweep.events import (
+    Assign,
+    ClusterGrown,
+    EngineCreated,
+    EngineLost,
+    EngineStarted,
+    EngineStartFailed,
+    Event,
+    Finished,
+    Instruction,
+    NodeDraining,
+    Policy,
+    StartEngine,
+    StopEngine,
+    StopRequested,
+    TasksAdded,
+    TasksWanted,
+    Tick,
+    VisitDone,
+    VisitFailed,
 )
-from landscape_ray.plan import LineTask, PointTask, Task, in_lines
+from landscape_ray.sweep.starts import LASTING, Slot, Starts
+from landscape_ray.sweep.task_queue import OpenTask, TaskQueue
 
-__all__ = [
-    "Assign",
-    "ClusterGrown",
-    "EngineCreated",
-    "EngineLost",
-    "EngineStartFailed",
-    "EngineStarted",
-    "Event",
-    "Finished",
-    "GiveUp",
-    "Instruction",
-    "NodeDraining",
-    "Policy",
-    "Scheduler",
-    "StartEngine",
-    "StopEngine",
-    "StopRequested",
-    "TasksAdded",
-    "TasksWanted",
-    "Tick",
-    "VisitDone",
-    "VisitFailed",
-]
+__all__ = ["Scheduler"]
 
-# The first retry of an engine comes after a second, later ones after twice the time before, at most a minute.
-BACKOFF_S, BACKOFF_MAX_S = 1.0, 60.0
-# What another start cannot change: the request, the program, or whether the engine takes the weights.
-LASTING = (UserError, DefectError, PlacementError)
 # What no point is to blame for: services that do not answer for a while, and the place of the results.
 NO_POINTS_FAULT = (TransientError, OutputError)
 # A visit this many times slower than the median is repeated by an engine that has nothing else to do.
@@ -74,250 +62,9 @@ STRAGGLER_FACTOR = 3.0
 RECENT_VISITS = 101
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """Budgets of a sweep."""
-
-    num_engines: int
-    """Engines to run at the same time, at least 1."""
-    max_attempts: int
-    """Failed attempts after which a task is given up, at least 1."""
-    max_engine_restarts: int
-    """Restarts of a slot's engine in a row, without a visit done in between, after which the slot stays empty."""
-    visit_timeout_s: float
-    """Seconds after which a visit counts as hung and its engine is replaced."""
-    repeat_stragglers: bool = True
-    """Whether idle engines repeat visits that take far longer than usual. Not where each visit is paid for."""
-    points_per_visit: int = 1
-    """Most points of a visit, for engines that can have several in one batch."""
-    min_engines: int = 1
-    """Engines that stay up though nothing waits for them: for stragglers, and in place of what may yet be lost."""
-
-
-# ---- events ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tick:
-    """Time has passed."""
-
-    now_s: float
-    """Seconds since the scheduler was made; never decreases."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineCreated:
-    """An engine has a node, and its start begins; until then it waited for room."""
-
-    engine: int
-    """Which."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineStarted:
-    """An engine is ready for visits."""
-
-    engine: int
-    """Which."""
-    node: str
-    """The node it runs on."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineStartFailed:
-    """An engine could not be built."""
-
-    engine: int
-    """Which."""
-    error: Exception
-    """Why. `UserError`, `DefectError` and `PlacementError` last; `TransientError` passes; of others nobody knows."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineLost:
-    """The process of an engine is gone, with all that it was doing."""
-
-    engine: int
-    """Which."""
-    error: Exception
-    """What is known of the cause."""
-    preempted: bool
-    """True if its node was taken away: nobody's fault, and charged to nobody."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VisitDone:
-    """The results of a visit are stored."""
-
-    visit: int
-    """Which."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VisitFailed:
-    """A visit ended without a result, and its engine said so."""
-
-    visit: int
-    """Which."""
-    error: Exception
-    """Why."""
-    out_of_memory: bool = False
-    """True if memory ran out: the next attempt generates in smaller batches."""
-    engine_usable: bool = True
-    """False if the state of the engine is unknown: it is replaced."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeDraining:
-    """A node will go away soon; nothing new may start there."""
-
-    node: str
-    """Which."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterGrown:
-    """There is room for so many engines. Less room than before is no event: engines then wait for nodes to return."""
-
-    num_engines: int
-    """Engines at the same time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TasksAdded:
-    """There are further tasks, or the answer to `TasksWanted` that there are none."""
-
-    tasks: tuple[PointTask, ...]
-    """Which; none of them was a task before."""
-    more_to_come: bool
-    """Whether still more may follow: engines with nothing to do are then kept."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopRequested:
-    """Finish what is running, start nothing new."""
-
-
-Event: TypeAlias = (
-    Tick
-    | EngineCreated
-    | EngineStarted
-    | EngineStartFailed
-    | EngineLost
-    | VisitDone
-    | VisitFailed
-    | NodeDraining
-    | ClusterGrown
-    | TasksAdded
-    | StopRequested
-)
-
-# ---- instructions ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartEngine:
-    """Start an engine."""
-
-    engine: int
-    """Its number, never used before."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopEngine:
-    """End an engine at once; what it is doing is of no interest any more."""
-
-    engine: int
-    """Which."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assign:
-    """Send a task to an engine, behind what was sent to it before."""
-
-    engine: int
-    """Which."""
-    visit: int
-    """Number of this visit, never used before."""
-    task: Task
-    """Where to go and what to measure."""
-    attempt: int
-    """1 plus the failures charged to the task so far."""
-    num_batches: int
-    """Into how many batches to split the prompts: 1, and twice as many after each shortage of memory."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GiveUp:
-    """Record that a task has failed for good."""
-
-    task: PointTask
-    """Which."""
-    attempts: int
-    """Failures charged to it."""
-    error: Exception
-    """The last of them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TasksWanted:
-    """Every task so far has ended, and more were to come: answer with `TasksAdded`, now or later."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
-    """Nothing more will happen. Always the last instruction, and given once."""
-
-    error: Exception | None
-    """Why tasks are left over; None if none are, or if a stop was requested."""
-
-
-Instruction: TypeAlias = StartEngine | StopEngine | Assign | GiveUp | TasksWanted | Finished
-
-# ---- state -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True, eq=False)
-class _Task:
-    task: Task
-    failures: int = 0
-    error: Exception | None = None
-    """The last failure."""
-    num_batches: int = 1
-    visits: set[int] = field(default_factory=set)
-    """On an engine, running or queued there; two while a straggler is repeated. Empty while the task waits."""
-    alone: bool = False
-    """An engine was lost with this and another visit under way. It shares none any more, so that the cause shows."""
-    settled: bool = False
-    """Done, given up or halved."""
-    halves: "list[_Task]" = field(default_factory=list)
-    """What it was halved into."""
-
-
-@dataclass(slots=True, eq=False)
-class _Budget:
-    setbacks: float = 0
-    """Failures in a row; infinite: not tried again."""
-    not_before_s: float = 0.0
-    """No further try before this time."""
-
-    def charge(self, now_s: float, amount: float = 1) -> None:
-        """Count a failure, and pause: the more in a row, the longer."""
-        self.not_before_s = now_s + min(BACKOFF_S * 2 ** min(self.setbacks, 10), BACKOFF_MAX_S)
-        self.setbacks += amount
-
-
-@dataclass(slots=True, eq=False)
-class _Slot(_Budget):
-    """Counts starts, lost engines, and visits that failed through no point's fault, since the last visit done."""
-
-    engine: int | None = None
-    """Its engine, starting or up."""
-
-
 @dataclass(slots=True, eq=False)
 class _Engine:
-    slot: _Slot
+    slot: Slot
     num_failed_before: int
     """How many starts had failed when this one began, before any engine came up."""
     has_room: bool = False
@@ -343,22 +90,15 @@ class Scheduler:
     def __init__(self, tasks: Iterable[PointTask], policy: Policy, *, more_to_come: bool = False) -> None:
         self._policy = policy
         self._num_engines = policy.num_engines
-        self._open = 0
-        self._waiting_origin: deque[_Task] = deque()
-        self._waiting: deque[_Task] = deque()
-        self._slots: list[_Slot] = []
+        self._queue = TaskQueue(policy)
+        self._starts = Starts(policy.max_engine_restarts)
         self._engines: dict[int, _Engine] = {}
-        self._visits: dict[int, tuple[int, _Task]] = {}
+        self._visits: dict[int, tuple[int, OpenTask]] = {}
         self._draining_nodes: set[str] = set()
         self._next_engine = 0
         self._next_visit = 0
         self._now_s = 0.0
         self._recent_s: deque[float] = deque(maxlen=RECENT_VISITS)
-        self._any_up = False
-        self._first_start = _Budget()
-        """Of all slots together, until an engine has come up for the first time."""
-        self._failed_starts: list[str] = []
-        """What went wrong in each failed start until then."""
         self._any_done = False
         self._stopping = False
         self._finished = False
@@ -426,7 +166,7 @@ class Scheduler:
         engine = self._engines.get(event.engine)
         if engine and engine.node is None:
             engine.node = event.node
-            self._any_up = True
+            self._starts.any_up = True
             self._drain(engine)
 
     def _drain(self, engine: _Engine) -> None:
@@ -445,7 +185,7 @@ class Scheduler:
             self._recent_s.append(self._now_s - engine.busy_since_s)
             engine.slot.setbacks = 0
             self._leave(engine, visit)
-        self._complete(task)
+        self._queue.complete(task)
         task.visits.discard(visit)
 
     def _visit_failed(self, event: VisitFailed) -> None:
@@ -457,10 +197,7 @@ class Scheduler:
         if event.out_of_memory:
             task.num_batches *= 2
         is_points_fault = not isinstance(event.error, NO_POINTS_FAULT)
-        if is_points_fault:
-            self._charge(task, event.visit, event.error)
-        else:
-            self._release(task, event.visit)
+        self._release(task, event.visit, event.error if is_points_fault else None)
         slot = engine.slot
         if not event.engine_usable or (not is_points_fault and slot.setbacks >= self._policy.max_engine_restarts):
             self._out.append(StopEngine(engine=number))
@@ -495,30 +232,23 @@ class Scheduler:
             slot.engine = None
             if not preempted:
                 self._last_setback = error
-                slot.charge(self._now_s, math.inf if isinstance(error, LASTING) else 1)
-                if not self._any_up:
+                slot.charge_loss(error, self._now_s)
+                if not self._starts.any_up:
                     self._first_start_failed(engine, error)
         suspects = () if preempted else suspects
         for visit in engine.visits:
             _, task = self._visits[visit]
-            if (visit,) == suspects:
-                self._charge(task, visit, error)
-            else:
-                task.alone |= visit in suspects
-                self._release(task, visit)
+            is_to_blame = (visit,) == suspects
+            task.alone |= visit in suspects and not is_to_blame
+            self._release(task, visit, error if is_to_blame else None)
 
     def _first_start_failed(self, failed: _Engine, error: Exception) -> None:
-        """Count a failed start before any engine has come up; starts that were under way together count as one.
+        """Try again, unless there is no use in it.
 
-        What fails in the same way twice, one start having begun after the other one had failed, is given up, unless it
-        is known to pass. Engines that wait for room are taken back: each would be a retry without a pause.
+        Engines that wait for room are taken back: each would be a retry without a pause.
         """
-        what = _comparable(error)
-        is_known = what in self._failed_starts[: failed.num_failed_before]
-        is_another_go = failed.num_failed_before == len(self._failed_starts)
-        self._first_start.charge(self._now_s, 1 if is_another_go else 0)
-        self._failed_starts.append(what)
-        if is_known and not isinstance(error, TransientError):
+        before = failed.num_failed_before
+        if self._starts.first_failed(error, num_failed_before=before, now_s=self._now_s):
             self._finish(error)
             return
         for number, engine in list(self._engines.items()):
@@ -533,72 +263,30 @@ class Scheduler:
     # -- tasks
 
     def _add(self, tasks: Iterable[PointTask]) -> None:
-        tasks = tuple(tasks)
-        # Smaller visits where the points would not last for all engines.
-        most = min(self._policy.points_per_visit, -(-len(tasks) // self._num_engines))
-        self._enqueue(_Task(task) for task in in_lines(tasks, max(most, 1)))
-
-    def _enqueue(self, tasks: Iterable[_Task]) -> None:
-        for task in tasks:
-            self._open += 1
-            self._queue_of(task).append(task)
+        self._queue.add(tasks, self._num_engines)
         self._add_slots()
 
     def _add_slots(self) -> None:
         """Make room for as many engines as there may be, and as there are tasks."""
-        self._slots += [_Slot() for _ in range(min(self._num_engines, self._open) - len(self._slots))]
+        self._starts.make_room(min(self._num_engines, self._queue.num_open))
 
     def _leave(self, engine: _Engine, visit: int) -> None:
         engine.visits.remove(visit)
         engine.busy_since_s = self._now_s
 
-    def _charge(self, task: _Task, visit: int, error: Exception) -> None:
-        """Count a failure against a task."""
-        task.failures += 1
-        task.error = error
-        self._release(task, visit)
-
-    def _release(self, task: _Task, visit: int) -> None:
-        """Take a visit from its task; if no other engine is at it, let it wait again, or give it up."""
-        task.visits.discard(visit)
-        if task.visits or task.settled:
-            return
-        if task.error and isinstance(task.task, LineTask):
-            self._settle(task)
-            task.halves = [_Task(half) for half in task.task.halves()]
-            self._enqueue(task.halves)
-        elif task.error and task.failures >= self._policy.max_attempts and isinstance(task.task, PointTask):
-            self._out.append(GiveUp(task=task.task, attempts=task.failures, error=task.error))
-            self._settle(task)
-        else:
-            # Behind all others: if the point is to blame, the rest of the sweep is done before it does more harm.
-            self._queue_of(task).append(task)
-
-    def _complete(self, task: _Task) -> None:
-        """Count a task as done, and what it was halved into."""
-        for half in task.halves:
-            self._complete(half)
-        if not task.settled:
-            if not task.visits:  # it waits again: an engine that was written off has done it after all
-                self._queue_of(task).remove(task)
-            self._settle(task)
-
-    def _settle(self, task: _Task) -> None:
-        task.settled = True
-        self._open -= 1
-
-    def _queue_of(self, task: _Task) -> deque[_Task]:
-        return self._waiting_origin if _is_origin(task) else self._waiting
+    def _release(self, task: OpenTask, visit: int, charged: Exception | None) -> None:
+        self._out += self._queue.release(task, visit, charged)
+        self._add_slots()
 
     # -- what follows
 
     def _advance(self) -> list[Instruction]:
         if not self._finished:
-            if self._open == 0 and self._more_to_come and not self._stopping:
+            if self._queue.num_open == 0 and self._more_to_come and not self._stopping:
                 if not self._asked_for_more:
                     self._asked_for_more = True
                     self._out.append(TasksWanted())
-            elif self._open == 0:
+            elif self._queue.num_open == 0:
                 self._finish(None)
             elif self._stopping:
                 if not any(engine.visits for engine in self._engines.values()):
@@ -608,13 +296,10 @@ class Scheduler:
                 self._start_engines()
                 self._repeat_stragglers()
                 self._stop_idle_engines()
-                if not self._engines and not self._may_start_again():
+                if not self._engines and not self._starts.may_start_again():
                     self._finish(self._last_setback)
         out, self._out = self._out, []
         return out
-
-    def _num_waiting(self) -> int:
-        return len(self._waiting) + len(self._waiting_origin)
 
     def _ready(self) -> Iterator[tuple[int, _Engine]]:
         """Engines that may be given work; one whose last visit failed through no point's fault pauses."""
@@ -628,26 +313,23 @@ class Scheduler:
         """Give each engine a visit, and while work is plenty a second one, so that it never waits for the driver."""
         for depth in (1, 2):
             for number, engine in self._ready():
-                if not self._num_waiting() or len(engine.visits) >= depth:
+                if not self._queue or len(engine.visits) >= depth:
                     continue
                 task = self._next_for(engine)
-                plenty = self._num_waiting() > len(self._engines)
+                plenty = len(self._queue) > len(self._engines)
                 if depth == 1 or (plenty and not task.alone and not self._is_alone(engine)):
-                    self._queue_of(task).remove(task)
+                    self._queue.remove(task)
                     self._assign(number, engine, task)
 
     def _is_alone(self, engine: _Engine) -> bool:
         return any(self._visits[visit][1].alone for visit in engine.visits)
 
-    def _next_for(self, engine: _Engine) -> _Task:
-        """Return the waiting task to send: the origin first, but its repeats from different engines where possible."""
-        if self._waiting_origin and self._waiting and engine.saw_origin:
-            another = any(not other.saw_origin and not other.draining for other in self._engines.values())
-            if another:
-                return self._waiting[0]
-        return (self._waiting_origin or self._waiting)[0]
+    def _next_for(self, engine: _Engine) -> OpenTask:
+        """Return the waiting task to send; repeats of the origin are for different engines where possible."""
+        others = (other for other in self._engines.values() if not other.saw_origin and not other.draining)
+        return self._queue.first(but_the_origin=engine.saw_origin and any(others))
 
-    def _assign(self, number: int, engine: _Engine, task: _Task) -> None:
+    def _assign(self, number: int, engine: _Engine, task: OpenTask) -> None:
         visit = self._next_visit
         self._next_visit += 1
         self._visits[visit] = (number, task)
@@ -655,7 +337,7 @@ class Scheduler:
         if not engine.visits:
             engine.busy_since_s = self._now_s
         engine.visits.append(visit)
-        engine.saw_origin |= _is_origin(task)
+        engine.saw_origin |= task.is_origin
         attempt = task.failures + 1
         self._out.append(
             Assign(engine=number, visit=visit, task=task.task, attempt=attempt, num_batches=task.num_batches)
@@ -663,26 +345,12 @@ class Scheduler:
 
     def _start_engines(self) -> None:
         """Start engines in free slots while more tasks wait than engines are starting."""
-        num_starting, most = self.num_starting, self._num_waiting()
-        if self._failed_starts and not self._any_up:
-            most = min(most, 1) if self._may_try(self._first_start) else 0
-        for slot in self._slots:
-            if num_starting < most and slot.engine is None and self._may_try(slot):
-                slot.engine = self._next_engine
-                self._next_engine += 1
-                num_starting += 1
-                self._engines[slot.engine] = _Engine(slot, len(self._failed_starts))
-                self._out.append(StartEngine(engine=slot.engine))
-
-    def _may_start_again(self) -> bool:
-        is_open = self._any_up or self._has_tries_left(self._first_start)
-        return is_open and any(map(self._has_tries_left, self._slots))
-
-    def _has_tries_left(self, budget: _Budget) -> bool:
-        return budget.setbacks <= self._policy.max_engine_restarts
-
-    def _may_try(self, budget: _Budget) -> bool:
-        return self._has_tries_left(budget) and budget.not_before_s <= self._now_s
+        num_more = self._starts.most_starting(len(self._queue), self._now_s) - self.num_starting
+        for slot in self._starts.free_slots(self._now_s)[: max(num_more, 0)]:
+            slot.engine = self._next_engine
+            self._next_engine += 1
+            self._engines[slot.engine] = _Engine(slot, self._starts.num_failed)
+            self._out.append(StartEngine(engine=slot.engine))
 
     def _repeat_stragglers(self) -> None:
         """Let idle engines repeat what has been taking far longer than usual; the first result counts."""
@@ -696,12 +364,9 @@ class Scheduler:
             if self._now_s - engine.busy_since_s > limit_s
             for visit in engine.visits
         ]
-        repeatable = (task for _, _, task in sorted(late, key=lambda item: item[:2]) if self._may_repeat(task))
+        repeatable = (task for _, _, task in sorted(late, key=lambda item: item[:2]) if self._queue.may_repeat(task))
         for (number, engine), task in zip(idle, repeatable, strict=False):
             self._assign(number, engine, task)
-
-    def _may_repeat(self, task: _Task) -> bool:
-        return len(task.visits) == 1 and not task.settled and task.failures < self._policy.max_attempts
 
     def _stop_idle_engines(self) -> None:
         """End engines that have nothing to do, so that their nodes can go; the least number stays, all for more."""
@@ -710,7 +375,7 @@ class Scheduler:
             if engine.visits:
                 continue
             if not engine.draining:
-                if self._num_waiting() or self._more_to_come:
+                if self._queue or self._more_to_come:
                     continue
                 if engine.node is not None and num_spare:
                     num_spare -= 1
@@ -730,12 +395,3 @@ class Scheduler:
             self._out.extend(StopEngine(engine=number) for number in self._engines)
             self._engines.clear()
             self._out.append(Finished(error=error))
-
-
-def _is_origin(task: _Task) -> bool:
-    return task.task.tasks[0].point.draw is None
-
-
-def _comparable(error: Exception) -> str:
-    """Return what an error says without the numbers in it: processes, addresses and free memory differ every time."""
-    return re.sub(r"\b(0x)?[0-9a-f]*\d[0-9a-f]*\b", "#", f"{type(error).__name__}: {error}", flags=re.IGNORECASE)

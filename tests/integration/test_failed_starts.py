@@ -13,10 +13,11 @@ from ray.exceptions import ActorDiedError
 from landscape_ray.engine import EngineFacts
 from landscape_ray.errors import DefectError, GenerationError, LandscapeError, TransientError
 from landscape_ray.plan import ORIGIN, PlannedPoint, PointTask
-from landscape_ray.sweep.actor import EngineReady, Trouble
 from landscape_ray.sweep.cluster.resources import Allotment
+from landscape_ray.sweep.events import Finished, Instruction, Policy, StartEngine, Tick
 from landscape_ray.sweep.fleet import Fleet, _loss
-from landscape_ray.sweep.scheduler import Finished, Instruction, Policy, Scheduler, StartEngine, Tick
+from landscape_ray.sweep.reports import EngineReady, Trouble
+from landscape_ray.sweep.scheduler import Scheduler
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 

@@ -28,7 +28,7 @@ from landscape_ray.evaluation.judge_config import EndpointJudgeConfig, ModelJudg
 from landscape_ray.evaluation.judging import Exchange
 from landscape_ray.store import ResultStore, VerdictStore
 from landscape_ray.sweep import run_sweep
-from landscape_ray.sweep.judging.judging import run_judge
+from landscape_ray.sweep.judging import run_judge
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
 

@@ -27,7 +27,7 @@ from landscape_ray.evaluation.judge_config import (
 from landscape_ray.report.results import load_results
 from landscape_ray.store import ResultStore, VerdictStore
 from landscape_ray.sweep import run_sweep
-from landscape_ray.sweep.judging.judging import run_judge
+from landscape_ray.sweep.judging import run_judge
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -147,7 +147,7 @@ def test_answers_that_end_with_their_verdict_are_not_judged_again(
 SCRIPT = """
 import sys
 from landscape_ray.evaluation.judge_config import load_judge
-from landscape_ray.sweep.judging.judging import run_judge
+from landscape_ray.sweep.judging import run_judge
 sys.exit(run_judge(load_judge(sys.argv[1]), sys.argv[2]).exit_code)
 """
 

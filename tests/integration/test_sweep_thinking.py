@@ -14,7 +14,7 @@ from landscape_ray.report.results import load_results
 from landscape_ray.report.status import load_status
 from landscape_ray.store import ResultStore, VerdictStore
 from landscape_ray.sweep import run_sweep
-from landscape_ray.sweep.judging.judging import run_judge
+from landscape_ray.sweep.judging import run_judge
 
 pytestmark = [pytest.mark.usefixtures("local_ray"), pytest.mark.slow]
 

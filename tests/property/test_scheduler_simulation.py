@@ -15,16 +15,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from landscape_ray.errors import (
-    CheckpointError,
-    DefectError,
-    GenerationError,
-    PlacementError,
-    TransientError,
-)
+from landscape_ray.errors import CheckpointError, DefectError, GenerationError, PlacementError, TransientError
 from landscape_ray.plan import ORIGIN, PlannedPoint, PointTask, Task
-from landscape_ray.sweep.scheduler import (
-    BACKOFF_S,
+from landscape_ray.sweep.events import (
     Assign,
     ClusterGrown,
     EngineCreated,
@@ -37,7 +30,6 @@ from landscape_ray.sweep.scheduler import (
     Instruction,
     NodeDraining,
     Policy,
-    Scheduler,
     StartEngine,
     StopEngine,
     StopRequested,
@@ -47,6 +39,8 @@ from landscape_ray.sweep.scheduler import (
     VisitDone,
     VisitFailed,
 )
+from landscape_ray.sweep.scheduler import Scheduler
+from landscape_ray.sweep.starts import BACKOFF_S, Starts
 
 LONG = (pytest.mark.long, pytest.mark.timeout(1800))
 FAILURE = GenerationError("a visit failed")
@@ -609,15 +603,15 @@ class _ForgetsDrain(Scheduler):
 
 
 class _ChargesNobody(Scheduler):
-    def _charge(self, task, visit, error):  # type: ignore[no-untyped-def]
-        task.error = error
-        self._release(task, visit)
+    def _release(self, task, visit, charged):  # type: ignore[no-untyped-def]
+        task.error = charged or task.error
+        super()._release(task, visit, None)
 
 
 class _ChargesTwice(Scheduler):
-    def _charge(self, task, visit, error):  # type: ignore[no-untyped-def]
-        task.failures += 1
-        super()._charge(task, visit, error)
+    def _release(self, task, visit, charged):  # type: ignore[no-untyped-def]
+        task.failures += charged is not None
+        super()._release(task, visit, charged)
 
 
 class _IgnoresLateResults(Scheduler):
@@ -642,9 +636,16 @@ class _RetriesEachSlot(Scheduler):
         pass
 
 
-class _NeverPauses(Scheduler):
-    def _may_try(self, budget):  # type: ignore[no-untyped-def]
+class _EagerStarts(Starts):
+    def _may_try(self, budget, now_s):  # type: ignore[no-untyped-def] # noqa: ARG002
         return self._has_tries_left(budget)
+
+
+class _NeverPauses(Scheduler):
+    def __init__(self, tasks, policy, *, more_to_come=False):  # type: ignore[no-untyped-def]
+        super().__init__(tasks, policy, more_to_come=more_to_come)
+        self._starts = _EagerStarts(policy.max_engine_restarts)
+        self._add_slots()
 
 
 class _BlamesThePointForAll(Scheduler):

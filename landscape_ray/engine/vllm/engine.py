@@ -3,70 +3,32 @@
 import contextlib
 import itertools
 import math
-import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from landscape_ray.config import RunConfig
 from landscape_ray.engine.checkpoints.resolution import checkpoint_folder
 from landscape_ray.engine.checkpoints.tied_head import check_tied_head
-from landscape_ray.engine.hardware import cpu_name
 from landscape_ray.engine.protocol import EngineFacts, EngineSpec
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tokens.encoding import PROMPT_TOO_LONG, PromptEncoder
 from landscape_ray.engine.tokens.jobs import Decoded, Job, in_stages
+from landscape_ray.engine.vllm.library import import_vllm, vllm_device
 from landscape_ray.engine.vllm.placing import Placing
+from landscape_ray.engine.vllm.settings import context_needed, memory_settings
 from landscape_ray.engine.vllm.start import START_ERRORS, start_error
 from landscape_ray.errors import GenerationError, PlacementError, ResourceError, in_brief
-from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText, scored_texts
+from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText
 from landscape_ray.plan import ORIGIN, Perturbation
 
-__all__ = ["LoadedVllm", "VllmEngine", "import_vllm", "vllm_device"]
+__all__ = ["LoadedVllm", "VllmEngine"]
 
-GIB = 1 << 30
 # Tokens to score at one place; vLLM takes 128.
 MAX_GROUP = 64
-CPU_KV_CACHE_GIB = 1.0
 Item = TypeVar("Item")
-
-
-def import_vllm(run: RunConfig) -> Any:
-    """Import vLLM with all that its engine needs, and return it; takes most of a small engine's start.
-
-    Raises:
-        ResourceError: `run.strict` where vLLM has no kernels for it.
-    """
-    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    # Cores are leased to the engine as a whole. Left to itself, vLLM asks for a memory node of a CPU per worker.
-    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
-    # Large pages: on a CPU every point of packed weights takes fresh memory, which is slow to map by small ones.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    # Only now, because the variables above are read on import.
-    import vllm  # noqa: PLC0415
-    from vllm.platforms import current_platform  # noqa: PLC0415
-
-    if run.strict:
-        if current_platform.is_cpu():
-            msg = (
-                "run.strict asks for kernels whose results do not depend on the batch, which vLLM has for GPUs only. "
-                "Leave it out: a CPU repeats a visit to the last bit without it, with the same engine settings."
-            )
-            raise ResourceError(msg)
-        os.environ["VLLM_BATCH_INVARIANT"] = "1"
-    _ = vllm.LLM  # which imports the rest: the package itself is lazy
-    return vllm
-
-
-def vllm_device() -> str:
-    """Return the GPU's name, or the CPU's model."""
-    from vllm.platforms import current_platform  # noqa: PLC0415
-
-    return cpu_name() if current_platform.is_cpu() else str(current_platform.get_device_name())
 
 
 class VllmEngine:
@@ -99,7 +61,7 @@ class VllmEngine:
         folder = checkpoint_folder(spec.model, spec.revision)
         self._encoder = PromptEncoder(folder)
         check_tied_head(folder)
-        self._on_cpu = current_platform.is_cpu()
+        on_cpu = current_platform.is_cpu()
         self.stopwatch = Stopwatch()
         self._visits = itertools.count()
         # Of each point that the engine is at: the salt of its cached blocks, and settings of its requests.
@@ -115,14 +77,14 @@ class VllmEngine:
                     "tensor_parallel_size": spec.run.tensor_parallel,
                     "distributed_executor_backend": "uni" if spec.run.tensor_parallel == 1 else "mp",
                     "worker_extension_cls": "landscape_ray.engine.vllm.worker.PerturbationWorker",
-                    "max_model_len": self._context_needed(spec.benchmarks),
+                    "max_model_len": context_needed(self._encoder, spec.benchmarks),
                     "max_num_seqs": spec.run.max_num_seqs,
-                    "enforce_eager": spec.run.enforce_eager or self._on_cpu,
+                    "enforce_eager": spec.run.enforce_eager or on_cpu,
                     # The checkpoint's sampling defaults must not reach the measurement.
                     "generation_config": "vllm",
                     "seed": 0,
                     "disable_log_stats": True,
-                    **self._memory(spec, folder),
+                    **memory_settings(spec, folder, on_cpu=on_cpu),
                     **text_settings(folder),
                     **settings,
                 }
@@ -164,7 +126,7 @@ class VllmEngine:
 
     def admit(self, benchmarks: Sequence[Benchmark]) -> None:
         """Compare with the context that the engine was built with; see `Engine.admit`."""
-        needed, room = self._context_needed(benchmarks), self._llm.llm_engine.model_config.max_model_len
+        needed, room = context_needed(self._encoder, benchmarks), self._llm.llm_engine.model_config.max_model_len
         if needed > room:
             msg = f"The engine was built for sequences of {room} tokens, and these benchmarks need {needed}."
             raise ResourceError(msg)
@@ -338,50 +300,6 @@ class VllmEngine:
         """Stop vLLM's workers and drop the model."""
         self._llm.llm_engine.engine_core.shutdown()
         del self._llm
-
-    def _context_needed(self, benchmarks: Sequence[Benchmark]) -> int:
-        """Return the longest sequence that the benchmarks can lead to, at most the model's context, in tokens.
-
-        A shorter context needs less cache per sequence and changes no completion.
-        """
-        context = self._encoder.context_length
-        needed = [
-            length
-            for benchmark in benchmarks
-            for prompt_length, length in self._lengths(benchmark)
-            if prompt_length < context
-        ]
-        return min(max(needed, default=context), context)
-
-    def _lengths(self, benchmark: Benchmark) -> Iterator[tuple[int, int]]:
-        """Yield the length of each prompt alone, and with all that may follow: vLLM always generates a token."""
-        if benchmark.is_scored:
-            for text in scored_texts(benchmark):
-                ids, _ = self._encoder.encode_scored(text)
-                yield len(ids), len(ids) + 1
-        else:
-            for prompt in self._encoder.encode(benchmark):
-                yield len(prompt), len(prompt) + benchmark.max_new_tokens
-
-    def _memory(self, spec: EngineSpec, folder: Path) -> dict[str, Any]:
-        """Return the settings that bound vLLM's memory, so that cache and base weights fit side by side."""
-        if spec.run.kv_cache_gib is not None:
-            return {"kv_cache_memory_bytes": int(spec.run.kv_cache_gib * GIB)}
-        if self._on_cpu:
-            return {"kv_cache_memory_bytes": int(CPU_KV_CACHE_GIB * GIB)}
-        share = spec.run.gpu_memory_utilization
-        if spec.run.base_location == "device":
-            from vllm.platforms import current_platform  # noqa: PLC0415
-
-            base_bytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-            share -= base_bytes / spec.run.tensor_parallel / current_platform.get_device_total_memory()
-        if share <= 0:
-            msg = (
-                f"The base weights of {folder} do not fit the GPU beside the model. Keep them in host memory: "
-                "--set run.base_location=host."
-            )
-            raise ResourceError(msg)
-        return {"gpu_memory_utilization": share}
 
 
 class LoadedVllm(VllmEngine):

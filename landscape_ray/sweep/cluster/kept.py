@@ -22,8 +22,9 @@ from ray.exceptions import RayError
 from landscape_ray.engine import EngineSpec
 from landscape_ray.errors import PlacementError
 from landscape_ray.plan import ORIGIN, Task
-from landscape_ray.sweep.actor import EngineActor, EngineReady, Trouble, VisitReport
+from landscape_ray.sweep.actor import EngineActor
 from landscape_ray.sweep.cluster.resources import Allotment, connection
+from landscape_ray.sweep.reports import EngineReady, Trouble, VisitReport
 
 __all__ = ["IdleEngine", "IdleTimer", "Keeper", "KeptEngineActor", "KeptEngines", "engine_key", "kept_engines"]
 

@@ -18,8 +18,7 @@ from typing import Any, Literal
 from landscape_ray.errors import OutputError, TransientError
 from landscape_ray.store import ResultStore, RunSummary
 from landscape_ray.store.redaction import redacted
-from landscape_ray.sweep.actor import EngineReady, VisitReport
-from landscape_ray.sweep.scheduler import (
+from landscape_ray.sweep.events import (
     Assign,
     EngineLost,
     EngineStartFailed,
@@ -33,6 +32,7 @@ from landscape_ray.sweep.scheduler import (
     VisitDone,
     VisitFailed,
 )
+from landscape_ray.sweep.reports import EngineReady, VisitReport
 from landscape_ray.sweep.watching.progress import SweepStatus
 
 __all__ = ["Journal"]

@@ -2,7 +2,7 @@
 
 from ray.util.metrics import Counter, Gauge, Histogram
 
-from landscape_ray.sweep.actor import EngineReady, VisitReport
+from landscape_ray.sweep.reports import EngineReady, VisitReport
 from landscape_ray.sweep.watching.progress import SweepStatus
 
 __all__ = ["Metrics"]

@@ -17,8 +17,8 @@ from landscape_ray.errors import (
 )
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, Prompt, Verdict, judge_named
 from landscape_ray.plan import Perturbation, RandomVector
-from landscape_ray.sweep.actor import Trouble
 from landscape_ray.sweep.batches import generate
+from landscape_ray.sweep.reports import Trouble
 
 
 class OutOfMemoryError(RuntimeError):

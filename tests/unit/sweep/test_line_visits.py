@@ -10,7 +10,8 @@ from landscape_ray.engine.factory import create_point_on_line
 from landscape_ray.evaluation import Benchmark, Prompt
 from landscape_ray.plan import LineTask, Perturbation, PlannedPoint, PointTask, RandomVector, Task
 from landscape_ray.store import ResultStore
-from landscape_ray.sweep.actor import EngineActor, Trouble, VisitReport
+from landscape_ray.sweep.actor import EngineActor
+from landscape_ray.sweep.reports import Trouble, VisitReport
 
 METRICS: dict[str, Metric] = {"harmful": "asr", "fluent": "perplexity"}
 BENCHMARKS = tuple(

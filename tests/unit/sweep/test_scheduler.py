@@ -14,7 +14,7 @@ from landscape_ray.errors import (
     TransientError,
 )
 from landscape_ray.plan import ORIGIN, PlannedPoint, PointTask
-from landscape_ray.sweep.scheduler import (
+from landscape_ray.sweep.events import (
     Assign,
     ClusterGrown,
     EngineCreated,
@@ -26,7 +26,6 @@ from landscape_ray.sweep.scheduler import (
     Instruction,
     NodeDraining,
     Policy,
-    Scheduler,
     StartEngine,
     StopEngine,
     StopRequested,
@@ -34,6 +33,7 @@ from landscape_ray.sweep.scheduler import (
     VisitDone,
     VisitFailed,
 )
+from landscape_ray.sweep.scheduler import Scheduler
 
 LOSS = GenerationError("the process died")
 FAILURE = GenerationError("the visit failed")

@@ -11,8 +11,7 @@ from landscape_ray.engine import EngineFacts
 from landscape_ray.errors import GenerationError
 from landscape_ray.plan import PointTask, SweepPlan
 from landscape_ray.store import ResultStore
-from landscape_ray.sweep.actor import EngineReady
-from landscape_ray.sweep.scheduler import (
+from landscape_ray.sweep.events import (
     Assign,
     EngineLost,
     EngineStartFailed,
@@ -24,6 +23,7 @@ from landscape_ray.sweep.scheduler import (
     VisitDone,
     VisitFailed,
 )
+from landscape_ray.sweep.reports import EngineReady
 from landscape_ray.sweep.watching.journal import MAX_BYTES, Journal
 from landscape_ray.sweep.watching.progress import SweepStatus
 

@@ -11,7 +11,7 @@ from ray.util.metrics import Histogram, Metric
 
 from landscape_ray.engine import EngineFacts
 from landscape_ray.evaluation import Verdict
-from landscape_ray.sweep.actor import EngineReady, VisitReport
+from landscape_ray.sweep.reports import EngineReady, VisitReport
 from landscape_ray.sweep.watching.metrics import Metrics
 
 DASHBOARD = json.loads(
