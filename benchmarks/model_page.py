@@ -16,15 +16,18 @@ HEAD = """# Which models are measured right
 Made by `benchmarks/model_families.py` from tiny random checkpoints of each architecture, in float32 on two CPU cores,
 with vLLM {vllm} and transformers {transformers}. Do not edit it: it is compared with `models.json`.
 
-Truth is a fresh load. Every tensor is moved along a direction, by 0.1 and 0.3 of its norm, and back; *right* means that
-all greedy texts, at the origin, at both points and at the origin again, are those of the same weights loaded from
-files, and that log-likelihoods of texts are within 0.001 nats. *Reloaded* is the way on CPUs, and wherever vLLM packs
-weights. *In place* is the way on GPUs; it was measured here with packing switched off, and is *not used* where what is
-in memory is not what is in the file, as with experts that are packed. *Lines* have several points in
-one batch (`batching: line`). Under *both* stands in how many of the texts vLLM and transformers agree, which says
-nothing about placing: libraries differ in what some files mean. Of multimodal models the language model is measured,
-with prompts of text; towers for images stay as they are. Notes say why something is refused. *since* is the version
-that the row was first measured with.
+Truth is a fresh load. Every tensor is moved along a direction, by 0.1 and 0.3 of its norm, and back. *Right*: all greedy
+texts are those of the same weights loaded from files, and log-likelihoods are within 0.001 nats.
+
+- *Reloaded*: the way on CPUs, and wherever vLLM packs weights.
+- *In place*: the way on GPUs, measured here with packing switched off; *not used* where memory does not hold what is in the
+  file, as with experts that are packed.
+- *Lines*: several points in one batch (`batching: line`).
+- *Both*: in how many texts vLLM and transformers agree. It says nothing about placing: libraries differ in what some files
+  mean.
+- *Since*: the version that the row was first measured with.
+
+Of multimodal models the language model is measured, with prompts of text. Notes say why something is refused.
 
 """
 TABLE = """| family | architecture | tensors | reloaded | in place | lines | transformers | both | since |
