@@ -16,15 +16,15 @@ HEAD = """# Which models are measured right
 Made by `benchmarks/model_families.py` from tiny random checkpoints of each architecture, in float32 on two CPU cores,
 with vLLM {vllm} and transformers {transformers}. Do not edit it: it is compared with `models.json`.
 
-Truth is a fresh load. Every tensor is moved along a direction, by 0.1 and 0.3 of its norm, and back. *Right*: all greedy
-texts are those of the same weights loaded from files, and log-likelihoods are within 0.001 nats.
+Truth is a fresh load. Every tensor is moved along a direction, by 0.1 and 0.3 of its norm, and back. *Right*: all
+greedy texts are those of the same weights loaded from files, and log-likelihoods are within 0.001 nats.
 
 - *Reloaded*: the way on CPUs, and wherever vLLM packs weights.
-- *In place*: the way on GPUs, measured here with packing switched off; *not used* where memory does not hold what is in the
-  file, as with experts that are packed.
+- *In place*: the way on GPUs, measured here with packing switched off; *not used* where memory does not hold what is in
+  the file, as with experts that are packed.
 - *Lines*: several points in one batch (`batching: line`).
-- *Both*: in how many texts vLLM and transformers agree. It says nothing about placing: libraries differ in what some files
-  mean.
+- *Both*: in how many texts vLLM and transformers agree. It says nothing about placing: libraries differ in what some
+  files mean.
 - *Since*: the version that the row was first measured with.
 
 Of multimodal models the language model is measured, with prompts of text. Notes say why something is refused.
