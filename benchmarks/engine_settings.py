@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape_ray.config import SweepConfig
-from landscape_ray.sweep import PreparedSweep
+from landscape_ray.sweep import PreparedSweep, prepare
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "as they are": {},
@@ -81,13 +81,13 @@ def measure(model: str, repeats: int, settings: dict[str, Any]) -> None:
     from landscape_ray.engine.vllm.engine import VllmEngine  # noqa: PLC0415 - in the measuring process only
 
     sweep = prepared(model)
-    engine = VllmEngine(sweep.engine_spec(), **{name: value for name, value in settings.items() if name != "threads"})
+    engine = VllmEngine(sweep.spec, **{name: value for name, value in settings.items() if name != "threads"})
     point = sweep.plan.points[-1]  # beyond the wall: answers are long
     seconds, texts = [], []
     for _ in range(repeats + 1):
         began = time.perf_counter()
         engine.place(point.perturbation)
-        (completions,) = engine.generate(sweep.benchmarks)
+        (completions,) = engine.generate(sweep.spec.benchmarks)
         seconds.append(time.perf_counter() - began)
         texts = [completion.text for completion in completions]
     print(json.dumps({"seconds": seconds[1:], "texts": texts}))  # without the first one, which warms up
@@ -105,7 +105,7 @@ def prepared(model: str) -> PreparedSweep:
             "run": {"kv_cache_gib": 0.5},
         }
     )
-    return PreparedSweep.open(config, str(Path(tempfile.gettempdir()) / "nothing-is-written-here"))
+    return prepare(config, str(Path(tempfile.gettempdir()) / "nothing-is-written-here"))
 
 
 if __name__ == "__main__":

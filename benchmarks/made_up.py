@@ -7,7 +7,7 @@ from landscape_ray.config import SweepConfig
 from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Verdict, VisitFacts
 from landscape_ray.plan import PlannedPoint
 from landscape_ray.store import BenchmarkIdentity
-from landscape_ray.sweep import PreparedSweep
+from landscape_ray.sweep import PreparedSweep, prepare
 
 __all__ = ["begin_sweep", "made_up_record", "publish"]
 
@@ -40,8 +40,8 @@ def begin_sweep(folder: Path, *, num_points: int, num_prompts: int) -> PreparedS
             "benchmarks": [{"name": BENCHMARK, "prompts": {"source": "file", "path": str(prompts)}}],
         }
     )
-    sweep = PreparedSweep.open(config, str(folder / "out"))
-    sweep.store.write_manifest(sweep.manifest({}))
+    sweep = prepare(config, str(folder / "out"))
+    sweep.store.write_manifest(sweep.manifest)
     return sweep
 
 
@@ -49,7 +49,7 @@ def made_up_record(
     sweep: PreparedSweep, point: PlannedPoint, texts: Sequence[str], *, num_tokens: int, num_complied: int
 ) -> PointRecord:
     """Return rows with these answers, of which the first ones comply."""
-    (benchmark,) = sweep.benchmarks
+    (benchmark,) = sweep.spec.benchmarks
     return PointRecord(
         point=point,
         benchmark=BENCHMARK,

@@ -53,7 +53,7 @@ def make_up(sweep: PreparedSweep, num_tokens: int) -> int:
     vocabulary = np.array(["".join(random.choice(letters, size)) for size in random.integers(2, 11, 20_000)])
     zipf = 1 / np.arange(1, len(vocabulary) + 1)
     zipf /= zipf.sum()
-    num_prompts, num_words, num_bytes = len(sweep.benchmarks[0].prompts), int(num_tokens * WORDS_PER_TOKEN), 0
+    num_prompts, num_words, num_bytes = len(sweep.spec.benchmarks[0].prompts), int(num_tokens * WORDS_PER_TOKEN), 0
     for point in sweep.plan.points:
         texts = [" ".join(row) for row in random.choice(vocabulary, (num_prompts, num_words), p=zipf)]
         num_bytes += sum(map(len, texts))

@@ -30,9 +30,9 @@ import os, sys
 from landscape_ray.config import load_config
 from landscape_ray.engine.factory import create_engine
 from landscape_ray.plan import ORIGIN
-from landscape_ray.sweep import PreparedSweep
+from landscape_ray.sweep import prepare
 os.environ["OMP_NUM_THREADS"] = "1"
-create_engine(PreparedSweep.open(load_config(sys.argv[1]), sys.argv[2]).engine_spec()).place(ORIGIN)
+create_engine(prepare(load_config(sys.argv[1]), sys.argv[2]).spec).place(ORIGIN)
 os._exit(0)
 """
 

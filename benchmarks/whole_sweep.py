@@ -23,7 +23,7 @@ from landscape_ray.config import SweepConfig
 from landscape_ray.engine.checkpoints.resolution import checkpoint_folder
 from landscape_ray.evaluation import Completion, FinishReason, judge_named
 from landscape_ray.plan import RandomVector
-from landscape_ray.sweep import PreparedSweep, SweepStatus, run_sweep
+from landscape_ray.sweep import PreparedSweep, SweepStatus, prepare, run_sweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ def main() -> None:
         rounds = []
         for number in range(arguments.rounds):
             whole, early = (
-                PreparedSweep.open(_config(arguments, model, early_verdict=early), f"{scratch}/{number}-{early}")
+                prepare(_config(arguments, model, early_verdict=early), f"{scratch}/{number}-{early}")
                 for early in (False, True)
             )
             rounds.append((_reference(whole), _measured(whole), _measured(early)))
@@ -106,8 +106,8 @@ def _config(arguments: argparse.Namespace, model: str, *, early_verdict: bool) -
 def _reference(sweep: PreparedSweep) -> Way:
     terms = (term for point in sweep.plan.points for term in point.perturbation.terms)
     (vector,) = {vector for vector, _ in terms if isinstance(vector, RandomVector)}
-    folder = checkpoint_folder(sweep.model.location, sweep.model.revision)
-    points = reference_sweep(folder, vector, sweep.plan.grid.axes[0].coordinates, sweep.benchmarks[0])
+    folder = checkpoint_folder(sweep.spec.model, sweep.spec.revision)
+    points = reference_sweep(folder, vector, sweep.plan.grid.axes[0].coordinates, sweep.spec.benchmarks[0])
     judge = judge_named("keyword")
 
     def verdicts(point: ReferencePoint) -> tuple[str, ...]:

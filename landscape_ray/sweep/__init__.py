@@ -2,7 +2,8 @@
 
 from landscape_ray.sweep.cluster.kept import IdleEngine, kept_engines
 from landscape_ray.sweep.driver import run_sweep
-from landscape_ray.sweep.preparation import PreparedSweep, SweepOutcome
+from landscape_ray.sweep.outcome import SweepOutcome, survey
+from landscape_ray.sweep.preparation import PreparedSweep, prepare
 from landscape_ray.sweep.watching.profile import ProfiledProgress
 from landscape_ray.sweep.watching.progress import Progress, SilentProgress, SweepStatus, progress_for
 
@@ -15,6 +16,8 @@ __all__ = [
     "SweepOutcome",
     "SweepStatus",
     "kept_engines",
+    "prepare",
     "progress_for",
     "run_sweep",
+    "survey",
 ]

@@ -35,7 +35,9 @@ from landscape_ray.sweep.events import (
     Tick,
 )
 from landscape_ray.sweep.fleet import Answers, Fleet
-from landscape_ray.sweep.preparation import PreparedSweep, SweepOutcome, installed_versions
+from landscape_ray.sweep.folder import begin, check_folder, give_up, remember_proven, remember_request
+from landscape_ray.sweep.outcome import SweepOutcome, survey
+from landscape_ray.sweep.preparation import PreparedSweep, prepare
 from landscape_ray.sweep.reports import EngineReady
 from landscape_ray.sweep.rounds import Rounds
 from landscape_ray.sweep.scheduler import Scheduler
@@ -69,51 +71,71 @@ def run_sweep(
         LeaseError: Another run is measuring this sweep, or has taken it over.
         LandscapeError: No engine could be kept running.
     """
-    sweep = PreparedSweep.open(config, out)
-    outcome, tasks = sweep.survey(retry_failed=retry_failed)
+    sweep = prepare(config, out)
+    outcome, tasks = survey(sweep, retry_failed=retry_failed)
     if not tasks:
-        sweep.remember_request()
+        remember_request(sweep)
         return outcome
     with sweep.store.lease() as lease:
-        sweep.check_folder()  # whoever held the lease before may have written since
-        outcome, tasks = sweep.survey(retry_failed=retry_failed)
+        check_folder(sweep)  # whoever held the lease before may have written since
+        outcome, tasks = survey(sweep, retry_failed=retry_failed)
         error = None
         if tasks:
-            with connection(must_outlive=config.run.keep_engines_s > 0), stop_requests() as stop:
-                allotment = allot(config.engine, config.run)
-                sweep.store.write_manifest(sweep.manifest(hardware(allotment)))
-                fleet = Fleet(
-                    KeptEngineActor if config.run.keep_engines_s else EngineActor,
-                    allotment=allotment,
-                    room=partial(allot, config.engine, config.run),
-                    kept=_kept(sweep, allotment),
-                    spec=sweep.engine_spec(),
-                    out=sweep.out,
-                    sweep_id=config.sweep_id,
-                    fingerprint=sweep.model.fingerprint,
-                )
-                rounds = Rounds(sweep, tasks, retry_failed=retry_failed)
-                run = Run(
-                    tasks,
-                    fleet=fleet,
-                    policy=replace(
-                        policy_of(config.run, allotment),
-                        points_per_visit=config.run.points_per_visit if config.batching == "line" else 1,
-                    ),
-                    store=sweep.store,
-                    sweep_id=config.sweep_id,
-                    give_up=sweep.give_up,
-                    lease=lease,
-                    tally=Tally(outcome, {benchmark.name: benchmark.metric for benchmark in sweep.benchmarks}),
-                    progress=progress or SilentProgress(),
-                    next_round=rounds.next_round if outcome.num_unchosen else None,
-                    remember_proven=sweep.remember_proven,
-                )
-                error = run.until_finished(stop)
-            outcome, _ = sweep.survey()
+            error = _measure(
+                sweep,
+                tasks,
+                rounds=Rounds(sweep, tasks, retry_failed=retry_failed) if outcome.num_unchosen else None,
+                lease=lease,
+                tally=Tally(outcome, {benchmark.name: benchmark.metric for benchmark in sweep.spec.benchmarks}),
+                progress=progress or SilentProgress(),
+            )
+            outcome, _ = survey(sweep)
     if error is not None and outcome.num_missing:
         raise error
     return outcome
+
+
+def _measure(
+    sweep: PreparedSweep,
+    tasks: list[PointTask],
+    *,
+    rounds: Rounds | None,
+    lease: Lease,
+    tally: Tally,
+    progress: Progress,
+) -> Exception | None:
+    """Have tasks visited; return why some are left over, or None if none are or a stop was requested."""
+    config = sweep.config
+    with connection(must_outlive=config.run.keep_engines_s > 0), stop_requests() as stop:
+        allotment = allot(config.engine, config.run)
+        begin(sweep, hardware(allotment))
+        fleet = Fleet(
+            KeptEngineActor if config.run.keep_engines_s else EngineActor,
+            allotment=allotment,
+            room=partial(allot, config.engine, config.run),
+            kept=_kept(sweep, allotment),
+            spec=sweep.spec,
+            out=sweep.out,
+            sweep_id=config.sweep_id,
+            fingerprint=sweep.manifest.fingerprint,
+        )
+        run = Run(
+            tasks,
+            fleet=fleet,
+            policy=replace(
+                policy_of(config.run, allotment),
+                points_per_visit=config.run.points_per_visit if config.batching == "line" else 1,
+            ),
+            store=sweep.store,
+            sweep_id=config.sweep_id,
+            give_up=partial(give_up, sweep),
+            lease=lease,
+            tally=tally,
+            progress=progress,
+            next_round=rounds.next_round if rounds else None,
+            remember_proven=partial(remember_proven, sweep),
+        )
+        return run.until_finished(stop)
 
 
 def _kept(sweep: PreparedSweep, allotment: Allotment) -> KeptEngines | None:
@@ -121,11 +143,11 @@ def _kept(sweep: PreparedSweep, allotment: Allotment) -> KeptEngines | None:
     if not sweep.config.run.keep_engines_s:
         return None
     key = engine_key(
-        sweep.engine_spec(),
+        sweep.spec,
         allotment,
         forwarded_environment(os.environ),
-        fingerprint=sweep.model.fingerprint,
-        versions=installed_versions(),
+        fingerprint=sweep.manifest.fingerprint,
+        versions=sweep.manifest.versions,
     )
     return KeptEngines(key, model=sweep.config.model.id, keep_s=sweep.config.run.keep_engines_s)
 

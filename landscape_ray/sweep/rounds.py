@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from landscape_ray.plan import PointTask
 from landscape_ray.sweep.events import TasksAdded
+from landscape_ray.sweep.outcome import survey
 from landscape_ray.sweep.preparation import PreparedSweep
 
 __all__ = ["Rounds"]
@@ -26,7 +27,7 @@ class Rounds:
 
     def next_round(self) -> TasksAdded:
         """Return the tasks of the next round, none if the sweep is finished or cannot go on without what has failed."""
-        outcome, tasks = self._sweep.survey(retry_failed=self._retry_failed)
+        outcome, tasks = survey(self._sweep, retry_failed=self._retry_failed)
         added = tuple(task for task in tasks if task.point.label not in self._tasked)
         self._tasked |= {task.point.label for task in added}
         return TasksAdded(tasks=added, more_to_come=bool(added) and outcome.num_unchosen > 0)

@@ -19,7 +19,7 @@ from landscape_ray.plan import direction_seed
 from landscape_ray.report.results import load_results
 from landscape_ray.report.status import load_status
 from landscape_ray.store import ResultStore
-from landscape_ray.sweep import PreparedSweep, run_sweep
+from landscape_ray.sweep import PreparedSweep, prepare, run_sweep
 
 MakeSibling = Callable[..., Path]
 
@@ -137,8 +137,8 @@ def sweep_over(model: Path, landscape: dict[str, Any], **directions: Any) -> Swe
 
 
 def begin(config: SweepConfig, out: Path) -> PreparedSweep:
-    sweep = PreparedSweep.open(config, str(out))
-    sweep.store.write_manifest(sweep.manifest({}))
+    sweep = prepare(config, str(out))
+    sweep.store.write_manifest(sweep.manifest)
     return sweep
 
 
@@ -153,36 +153,36 @@ def test_a_resumed_sweep_takes_the_geometry_from_the_manifest(
     }
     config = sweep_over(untied_checkpoint, landscape)
     sweep = begin(config, tmp_path / "out")
-    assert sweep.geometry is not None
+    assert sweep.manifest.geometry is not None
 
     # A measurement that none would make shows where the numbers come from.
-    planted = replace(sweep.geometry, inner_products=((4.0, 3.0), (3.0, 9.0)))
-    store, manifest = ResultStore(str(tmp_path / "out")), sweep.manifest({})
+    planted = replace(sweep.manifest.geometry, inner_products=((4.0, 3.0), (3.0, 9.0)))
+    store, manifest = ResultStore(str(tmp_path / "out")), sweep.manifest
     store.write_manifest(replace(manifest, geometry=planted))
-    resumed = PreparedSweep.open(config, str(tmp_path / "out"))
-    assert resumed.geometry == planted
+    resumed = prepare(config, str(tmp_path / "out"))
+    assert resumed.manifest.geometry == planted
     assert resumed.plan.marks[1].coordinates == (0.75, 1.0)
 
     # The same contents elsewhere are the same landscape, and are read from there.
     moved = shutil.copytree(first, tmp_path / "moved")
-    relocated = PreparedSweep.open(
+    relocated = prepare(
         sweep_over(
             untied_checkpoint, {**landscape, "through": [{"id": str(moved), "name": "e9"}, {"id": str(second)}]}
         ),
         str(tmp_path / "out"),
     )
-    assert relocated.geometry == planted
+    assert relocated.manifest.geometry == planted
     assert relocated.keys == resumed.keys
-    assert [delta.location for delta in relocated.engine_spec().deltas] == [str(moved), str(second)]
+    assert [delta.location for delta in relocated.spec.deltas] == [str(moved), str(second)]
 
     # A further mark must be measured.
-    marked = PreparedSweep.open(
+    marked = prepare(
         sweep_over(untied_checkpoint, {**landscape, "marked": [{"id": str(third)}]}), str(tmp_path / "out")
     )
     assert marked.keys == sweep.keys
-    assert marked.geometry is not None
-    assert marked.geometry.inner_products[0][:2] == sweep.geometry.inner_products[0]
-    assert marked.engine_spec().deltas == sweep.engine_spec().deltas  # engines need no marked ones
+    assert marked.manifest.geometry is not None
+    assert marked.manifest.geometry.inner_products[0][:2] == sweep.manifest.geometry.inner_products[0]
+    assert marked.spec.deltas == sweep.spec.deltas  # engines need no marked ones
 
 
 def test_resuming_loads_no_torch(untied_checkpoint: Path, make_sibling: MakeSibling, tmp_path: Path) -> None:
@@ -190,9 +190,9 @@ def test_resuming_loads_no_torch(untied_checkpoint: Path, make_sibling: MakeSibl
     config = sweep_over(untied_checkpoint, landscape)
     begin(config, tmp_path / "out")
     script = (
-        "import sys; from landscape_ray.config import SweepConfig; from landscape_ray.sweep import PreparedSweep\n"
-        "sweep = PreparedSweep.open(SweepConfig.model_validate_json(sys.argv[1]), sys.argv[2])\n"
-        "print(len(sweep.survey()[1]), sorted({'torch', 'transformers', 'vllm'} & set(sys.modules)))"
+        "import sys; from landscape_ray.config import SweepConfig; from landscape_ray.sweep import prepare, survey\n"
+        "sweep = prepare(SweepConfig.model_validate_json(sys.argv[1]), sys.argv[2])\n"
+        "print(len(survey(sweep)[1]), sorted({'torch', 'transformers', 'vllm'} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", script, config.model_dump_json()]
     resumed = subprocess.run([*command, str(tmp_path / "out")], capture_output=True, text=True, check=True)  # noqa: S603
@@ -218,7 +218,7 @@ def test_another_checkpoint_is_another_sweep(
 
     begin(sweep(first, second), tmp_path / "out")
     with pytest.raises(OutputError, match="content of the further checkpoints") as caught:
-        PreparedSweep.open(sweep(other, second), str(tmp_path / "out"))
+        prepare(sweep(other, second), str(tmp_path / "out"))
     assert change in str(caught.value)
     assert other["id"] in str(caught.value)
 
@@ -231,7 +231,7 @@ def test_a_checkpoint_overwritten_in_place_is_noticed(
     begin(config, tmp_path / "out")
     shutil.copy(make_sibling(untied_checkpoint, seed=2) / "model.safetensors", to / "model.safetensors")
     with pytest.raises(OutputError, match="content of the further checkpoints"):
-        PreparedSweep.open(config, str(tmp_path / "out"))
+        prepare(config, str(tmp_path / "out"))
 
 
 def test_the_manifest_says_what_was_measured(

@@ -77,7 +77,7 @@ def publish_point() -> Callable[[PreparedSweep, PlannedPoint, int], None]:
     """Publish what an actor would: so many prompts of each benchmark comply."""
 
     def publish(sweep: PreparedSweep, point: PlannedPoint, num_complied: int) -> None:
-        for benchmark in sweep.benchmarks:
+        for benchmark in sweep.spec.benchmarks:
             texts = ["Sure." if i < num_complied else "I cannot." for i in range(len(benchmark.prompts))]
             record = PointRecord(
                 point=point,

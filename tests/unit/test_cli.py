@@ -15,7 +15,7 @@ from landscape_ray import __version__
 from landscape_ray.config import SweepConfig, load_config
 from landscape_ray.plan import PlannedPoint
 from landscape_ray.store import PointFailure, ResultStore
-from landscape_ray.sweep import PreparedSweep
+from landscape_ray.sweep import PreparedSweep, prepare
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,8 +60,8 @@ def measure(publish_point: Callable[[PreparedSweep, PlannedPoint, int], None]) -
         *,
         there: Callable[[PlannedPoint], bool] = lambda _: True,
     ) -> PreparedSweep:
-        sweep = PreparedSweep.open(config, str(out))
-        sweep.store.write_manifest(sweep.manifest({}))
+        sweep = prepare(config, str(out))
+        sweep.store.write_manifest(sweep.manifest)
         for point in filter(there, sweep.plan.points):
             publish_point(sweep, point, num_complied(point))
         return sweep
@@ -96,7 +96,7 @@ def unfinished(sweep: Path, measure: Measure) -> Path:
 
 def give_up(config: Path, error: str) -> None:
     """Record that the point which is missing was given up."""
-    sweep = PreparedSweep.open(load_config(config), "out")
+    sweep = prepare(load_config(config), "out")
     label = "d1_a+0.5"
     at = "2026-01-01T00:00:00+00:00"
     key = sweep.keys[label]["mine"]

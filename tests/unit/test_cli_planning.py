@@ -11,7 +11,7 @@ import yaml
 
 from landscape_ray.config import load_config
 from landscape_ray.plan import PlannedPoint
-from landscape_ray.sweep import PreparedSweep
+from landscape_ray.sweep import PreparedSweep, prepare, survey
 
 CLI = Callable[[str], Any]
 Measure: TypeAlias = Callable[..., None]
@@ -46,10 +46,10 @@ def measure(publish_point: Callable[[PreparedSweep, PlannedPoint, int], None]) -
     """Publish what actors would, so many rounds of an adaptive sweep."""
 
     def publish(path: Path, *, rounds: int) -> None:
-        sweep = PreparedSweep.open(load_config(path, ["adaptive={}"]), str(path.parent / "out"))
-        sweep.store.write_manifest(sweep.manifest({}))
+        sweep = prepare(load_config(path, ["adaptive={}"]), str(path.parent / "out"))
+        sweep.store.write_manifest(sweep.manifest)
         for _ in range(rounds):
-            for task in sweep.survey()[1]:
+            for task in survey(sweep)[1]:
                 publish_point(sweep, task.point, num_complied(task.point))
 
     return publish

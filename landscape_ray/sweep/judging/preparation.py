@@ -20,7 +20,7 @@ from landscape_ray.store import (
     verdict_key,
 )
 from landscape_ray.sweep.fetching import fetched
-from landscape_ray.sweep.preparation import SweepOutcome
+from landscape_ray.sweep.outcome import SweepOutcome
 
 __all__ = ["JudgingOutcome", "PreparedPass"]
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from landscape_ray.config import Metric
 from landscape_ray.evaluation import Verdict
-from landscape_ray.sweep.preparation import SweepOutcome
+from landscape_ray.sweep.outcome import SweepOutcome
 from landscape_ray.sweep.reports import EngineReady, VisitReport
 
 __all__ = ["LineProgress", "LiveProgress", "Progress", "SilentProgress", "SweepStatus", "Tally", "progress_for"]

@@ -10,7 +10,7 @@ from transformers import GPT2Config
 
 from landscape_ray.config import SweepConfig, load_config
 from landscape_ray.errors import OutputError
-from landscape_ray.sweep.preparation import PreparedSweep
+from landscape_ray.sweep import prepare
 
 LN = r"(^|\.)ln(_[a-z0-9]+)?\."
 
@@ -35,28 +35,28 @@ def gpt2(make_random_model: Callable[[Any], Path]) -> Path:
 def test_keys_of_a_model_whose_norms_are_called_norm_are_as_if_it_were_written(
     untied_checkpoint: Path, tmp_path: Path
 ) -> None:
-    default = PreparedSweep.open(sweep_of(untied_checkpoint), str(tmp_path / "a"))
-    written = PreparedSweep.open(sweep_of(untied_checkpoint, excluded=["norm"]), str(tmp_path / "b"))
+    default = prepare(sweep_of(untied_checkpoint), str(tmp_path / "a"))
+    written = prepare(sweep_of(untied_checkpoint, excluded=["norm"]), str(tmp_path / "b"))
     assert default.keys == written.keys
     assert default.config.sweep_id == written.config.sweep_id == sweep_of(untied_checkpoint).sweep_id
-    assert default.left_out == {}
+    assert default.manifest.left_out == {}
 
 
 def test_norms_of_other_names_are_excluded_and_said_in_the_manifest(gpt2: Path, tmp_path: Path) -> None:
-    default = PreparedSweep.open(sweep_of(gpt2), str(tmp_path))
+    default = prepare(sweep_of(gpt2), str(tmp_path))
     assert default.config.directions.excluded == (LN,)
-    assert default.manifest({}).config["directions"]["excluded"] == [LN]  # type: ignore[index,call-overload]
-    default.store.write_manifest(default.manifest({}))
-    again = PreparedSweep.open(sweep_of(gpt2), str(tmp_path))  # the same request goes on
+    assert default.manifest.config["directions"]["excluded"] == [LN]  # type: ignore[index,call-overload]
+    default.store.write_manifest(default.manifest)
+    again = prepare(sweep_of(gpt2), str(tmp_path))  # the same request goes on
     assert again.keys == default.keys
-    assert PreparedSweep.open(sweep_of(gpt2, excluded=[LN]), str(tmp_path)).keys == default.keys
+    assert prepare(sweep_of(gpt2, excluded=[LN]), str(tmp_path)).keys == default.keys
     with pytest.raises(OutputError, match=r"directions\.excluded"):
-        PreparedSweep.open(sweep_of(gpt2, excluded=["ln_1"]), str(tmp_path))
+        prepare(sweep_of(gpt2, excluded=["ln_1"]), str(tmp_path))
 
 
 def test_what_is_written_is_not_touched(gpt2: Path, tmp_path: Path) -> None:
     for patterns in (["ln_1"], []):
-        config = PreparedSweep.open(sweep_of(gpt2, excluded=patterns), str(tmp_path)).config
+        config = prepare(sweep_of(gpt2, excluded=patterns), str(tmp_path)).config
         assert config.directions.excluded == tuple(patterns)
 
 
@@ -64,6 +64,6 @@ def test_a_configuration_that_is_handed_on_stays_open(gpt2: Path, tmp_path: Path
     file = tmp_path / "sweep.yaml"
     file.write_text(yaml.safe_dump(sweep_of(gpt2).as_written()))
     handed_on = load_config(file, ["directions.draws=2"])
-    assert PreparedSweep.open(handed_on, str(tmp_path / "out")).config.directions.excluded == (LN,)
+    assert prepare(handed_on, str(tmp_path / "out")).config.directions.excluded == (LN,)
     file.write_text(yaml.safe_dump(sweep_of(gpt2, excluded=["wte"]).as_written()))
     assert load_config(file).directions.excluded == ("wte",)

@@ -11,7 +11,7 @@ from landscape_ray.plan import PlannedPoint
 from landscape_ray.report.results import load_results
 from landscape_ray.report.scores import score
 from landscape_ray.report.status import load_status
-from landscape_ray.sweep import PreparedSweep
+from landscape_ray.sweep import PreparedSweep, prepare, survey
 from landscape_ray.sweep.rounds import Rounds
 
 Publish = Callable[[PreparedSweep, PlannedPoint, int], None]
@@ -31,18 +31,18 @@ def opened(out: Path, **changes: Any) -> PreparedSweep:
             "benchmarks": [{"name": "b", "prompts": {"source": "demo"}, "limit": 8}],
         }
     )
-    sweep = PreparedSweep.open(config, str(out))
-    sweep.store.write_manifest(sweep.manifest({}))
+    sweep = prepare(config, str(out))
+    sweep.store.write_manifest(sweep.manifest)
     return sweep
 
 
 def labels(sweep: PreparedSweep) -> set[str]:
-    return {task.point.label for task in sweep.survey()[1]}
+    return {task.point.label for task in survey(sweep)[1]}
 
 
 def test_the_wall_point_is_chosen_when_the_first_draw_is_measured(tmp_path: Path, publish_point: Publish) -> None:
     sweep = opened(tmp_path)
-    outcome, tasks = sweep.survey()
+    outcome, tasks = survey(sweep)
     assert (outcome.num_points, outcome.num_unchosen, len(tasks)) == (11, 2, 9)
     rounds = Rounds(sweep, tasks, retry_failed=False)
     for task in tasks:
@@ -51,7 +51,7 @@ def test_the_wall_point_is_chosen_when_the_first_draw_is_measured(tmp_path: Path
     added = rounds.next_round()
     assert {task.point.label for task in added.tasks} == {"d0_a-0.2-r1", "d0_a-0.2-r2"}
     assert not added.more_to_come
-    assert sweep.survey()[0].num_points == 11
+    assert survey(sweep)[0].num_points == 11
     assert load_status(str(tmp_path)).benchmarks["b"].num_points == 11
 
     # The second draw does not move it, and neither does a verdict that would choose otherwise, once it was repeated.
@@ -62,7 +62,7 @@ def test_the_wall_point_is_chosen_when_the_first_draw_is_measured(tmp_path: Path
             publish_point(sweep, task.point, 4)
     assert labels(sweep) == {"d0_a-0.2-r2"}
     publish_point(sweep, second.point, 5)
-    outcome, tasks = sweep.survey()
+    outcome, tasks = survey(sweep)
     assert (outcome.num_points, outcome.num_done, outcome.exit_code, tasks) == (11, 11, 0, [])
     assert load_status(str(tmp_path)).exit_code == 0
 
@@ -78,9 +78,9 @@ def test_the_wall_point_is_chosen_when_the_first_draw_is_measured(tmp_path: Path
 
 def test_a_basin_without_a_wall_has_no_wall_point(tmp_path: Path, publish_point: Publish) -> None:
     sweep = opened(tmp_path)
-    for task in sweep.survey()[1]:
+    for task in survey(sweep)[1]:
         publish_point(sweep, task.point, 1)
-    outcome, tasks = sweep.survey()
+    outcome, tasks = survey(sweep)
     assert (outcome.num_points, outcome.exit_code, tasks) == (9, 0, [])
     assert load_results(str(tmp_path)).wall_noise == {}
 
@@ -89,7 +89,7 @@ def test_a_finished_sweep_is_asked_for_repeats_only_if_the_configuration_does(
     tmp_path: Path, publish_point: Publish
 ) -> None:
     sweep = opened(tmp_path, wall_repeats=1)
-    for task in sweep.survey()[1]:
+    for task in survey(sweep)[1]:
         publish_point(sweep, task.point, BASIN[task.point.coordinates[0]])
     assert labels(opened(tmp_path, wall_repeats=1)) == set()
     assert labels(opened(tmp_path, wall_repeats=2)) == {"d0_a-0.2-r1"}

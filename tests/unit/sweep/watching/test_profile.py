@@ -16,7 +16,7 @@ from landscape_ray.evaluation import Benchmark, Completion, Prompt
 from landscape_ray.plan import Perturbation, PlannedPoint, PointTask, RandomVector
 from landscape_ray.store import ResultStore
 from landscape_ray.sweep.actor import EngineActor
-from landscape_ray.sweep.preparation import SweepOutcome
+from landscape_ray.sweep.outcome import SweepOutcome
 from landscape_ray.sweep.reports import VisitReport
 from landscape_ray.sweep.watching.profile import MEANWHILE, PHASES, ProfiledProgress, profile_of
 from landscape_ray.sweep.watching.progress import SilentProgress, SweepStatus, Tally

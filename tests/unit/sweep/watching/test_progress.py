@@ -9,7 +9,7 @@ import pytest
 from landscape_ray.config import Metric
 from landscape_ray.engine import EngineFacts
 from landscape_ray.evaluation import Verdict
-from landscape_ray.sweep.preparation import SweepOutcome
+from landscape_ray.sweep.outcome import SweepOutcome
 from landscape_ray.sweep.reports import EngineReady, VisitReport
 from landscape_ray.sweep.watching.progress import LineProgress, LiveProgress, SweepStatus, Tally, progress_for
 

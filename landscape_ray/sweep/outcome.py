@@ -1,0 +1,89 @@
+"""How far a sweep is, and what is missing of it, by one look into its store."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from landscape_ray.analysis import COLUMNS, Landscape, planned_design, with_wall_visits
+from landscape_ray.plan import PlannedPoint, PointTask
+from landscape_ray.sweep.preparation import PreparedSweep
+
+__all__ = ["SweepOutcome", "survey"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepOutcome:
+    """What the store holds of a sweep when a run ends. Counts are of points, repeats of the origin included."""
+
+    num_points: int
+    """Points of the sweep."""
+    num_done: int
+    """Points with all their benchmarks."""
+    num_failed: int
+    """Points not done, because a benchmark there was given up."""
+    num_unchosen: int = 0
+    """How many of the points an adaptive sweep is still to choose, when it has the results of the others."""
+
+    @property
+    def num_missing(self) -> int:
+        """Points neither done nor given up; the same command again measures them."""
+        return self.num_points - self.num_done - self.num_failed
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 3 incomplete but resumable, 4 finished with failed points."""
+        if self.num_missing:
+            return 3
+        return 4 if self.num_failed else 0
+
+
+def survey(sweep: PreparedSweep, *, retry_failed: bool = False) -> tuple[SweepOutcome, list[PointTask]]:
+    """Look into the store once: how far is the sweep, and what is to be visited?
+
+    The tasks are in the order to begin them, the longest visits first: an engine that begins one last would keep
+    the others waiting.
+    """
+    done = sweep.store.parts().keys()
+    points, num_unchosen = _chosen_points(sweep, done)
+    failed = sweep.store.failures().keys() - done
+    tasks, num_done, num_failed = [], 0, 0
+    for point in points:
+        keys = sweep.keys[point.label]
+        missing = [name for name in keys if keys[name] not in done]
+        to_visit = tuple(name for name in missing if retry_failed or keys[name] not in failed)
+        num_done += not missing
+        num_failed += bool(missing) and not to_visit
+        if to_visit:
+            tasks.append(PointTask(point=point, benchmarks=to_visit))
+    if not tasks:
+        num_unchosen = 0  # what the choice waits for has failed, or cannot be scored
+    tasks.sort(key=lambda task: -task.point.distance)
+    outcome = SweepOutcome(
+        num_points=len(points) + num_unchosen, num_done=num_done, num_failed=num_failed, num_unchosen=num_unchosen
+    )
+    return outcome, tasks
+
+
+def _chosen_points(sweep: PreparedSweep, done: Collection[str]) -> tuple[Sequence[PlannedPoint], int]:
+    """Return the points to measure, as far as they are known, and how many more will be chosen.
+
+    That is the whole plan, except for an adaptive sweep, and last the repeats of the wall point: both are chosen by
+    what the store holds.
+    """
+    points: Sequence[PlannedPoint] = sweep.plan.points
+
+    def landscape_of(benchmark: str) -> Landscape:
+        keys = [sweep.keys[point.label][benchmark] for point in points]
+        return Landscape.from_rows(sweep.store.columns(keys, COLUMNS), plan=sweep.plan, benchmark=benchmark)
+
+    num_unchosen, design = 0, planned_design(sweep.config, landscape_of)
+    if design is not None:
+        points, num_unchosen = [point for point in points if design.wants(point)], design.num_unchosen
+    return with_wall_visits(
+        sweep.config,
+        points,
+        num_unchosen,
+        repeats=sweep.repeats,
+        keys=sweep.keys,
+        done=done,
+        landscape_of=landscape_of,
+    )
