@@ -191,7 +191,7 @@ def forwarded(variables: Sequence[str], here: Mapping[str, str]) -> dict[str, st
         if SECRET_NAME.search(name) or redacted(value) != value:
             msg = (
                 f"--env {name} looks like a secret, and the variables of a job can be read in Ray's logs and job API. "
-                "Put it into the environment of the cluster's nodes instead: docs/operations.md says how."
+                "Put it into the environment of the cluster's nodes instead: docs/cluster.md says how."
             )
             raise ConfigError(msg)
         values[name] = value
