@@ -13,7 +13,7 @@ from landscape_ray.config.benchmarks import (
     MultipleChoiceConfig,
     ReasoningConfig,
 )
-from landscape_ray.config.directions import DirectionsConfig
+from landscape_ray.config.directions import DirectionsConfig, Normalization
 from landscape_ray.config.landscape import (
     AxisConfig,
     InterpolationLandscape,
@@ -48,6 +48,7 @@ __all__ = [
     "Metric",
     "ModelConfig",
     "MultipleChoiceConfig",
+    "Normalization",
     "PlaneLandscape",
     "PromptsConfig",
     "RandomLandscape",

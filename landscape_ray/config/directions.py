@@ -1,14 +1,16 @@
 """`directions`: along which random directions."""
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
 from landscape_ray.config.model import CheckpointConfig
 from landscape_ray.config.section import Section
 
-__all__ = ["DirectionsConfig"]
+__all__ = ["DirectionsConfig", "Normalization"]
+
+Normalization: TypeAlias = Literal["layer", "filter", "none"]
 
 
 class DirectionsConfig(Section):
@@ -18,7 +20,7 @@ class DirectionsConfig(Section):
     """Independent draws of the direction(s); the paper averages VISAGE over 3."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Root seed. A draw's vector depends on seed, draw and axis only, so more draws extend a sweep."""
-    normalization: Literal["layer", "filter", "none"] = "layer"
+    normalization: Normalization = "layer"
     """`layer`: each tensor of the vector gets the norm of the weight tensor (Eq. 2). `filter`: each output row
     (Li et al. 2018). `none`: raw standard normals."""
     included: tuple[str, ...] = ()

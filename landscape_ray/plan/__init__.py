@@ -7,7 +7,6 @@ from landscape_ray.plan.lines import LineTask, Task, in_lines
 from landscape_ray.plan.perturbation import (
     ORIGIN,
     CheckpointDelta,
-    Normalization,
     Perturbation,
     RandomVector,
     VectorSpec,
@@ -26,7 +25,6 @@ __all__ = [
     "GridPoint",
     "LineTask",
     "Mark",
-    "Normalization",
     "Perturbation",
     "PlannedPoint",
     "PointTask",

@@ -3,19 +3,18 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
+
+from landscape_ray.config import Normalization
 
 __all__ = [
     "ORIGIN",
     "CheckpointDelta",
-    "Normalization",
     "Perturbation",
     "RandomVector",
     "VectorSpec",
     "direction_seed",
 ]
-
-Normalization: TypeAlias = Literal["layer", "filter", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

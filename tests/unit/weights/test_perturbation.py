@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from landscape_ray.config import Normalization
 from landscape_ray.errors import CheckpointError
-from landscape_ray.plan import ORIGIN, Normalization, Perturbation, RandomVector
+from landscape_ray.plan import ORIGIN, Perturbation, RandomVector
 from landscape_ray.weights import BaseWeights, Perturber, direction, perturbation, standard_normals, tensor_key
 
 CPU = torch.device("cpu")
