@@ -8,7 +8,7 @@ import typer
 from landscape_ray.cli.app import app
 from landscape_ray.cli.text import print_facts
 from landscape_ray.config import ModelConfig
-from landscape_ray.errors import ResourceError
+from landscape_ray.errors import ResourceError, in_brief
 
 __all__ = ["dequantize"]
 
@@ -37,8 +37,8 @@ def dequantize(
         from landscape_ray.engine.checkpoints.dequantize import dequantize as write  # noqa: PLC0415 - heavy
     except ImportError as error:
         msg = (
-            f"Dequantising needs transformers and torch, which cannot be imported here ({error}). Install "
-            "landscape-ray[gpu] or, in a clone, `make install`."
+            "Dequantising needs transformers and torch, which cannot be imported here. Install landscape-ray[gpu] or, "
+            f"in a clone, `make install`. Python says: {in_brief(error)}."
         )
         raise ResourceError(msg) from error
     num_weights = write(ModelConfig(id=model, revision=revision), out, dtype=dtype)

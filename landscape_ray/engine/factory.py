@@ -5,7 +5,7 @@ from typing import cast
 
 from landscape_ray.engine.lines.point_on_line import PointOnLine
 from landscape_ray.engine.protocol import Engine, EngineSpec, LineEngine
-from landscape_ray.errors import ResourceError
+from landscape_ray.errors import ResourceError, in_brief
 
 __all__ = ["create_engine", "create_loaded_engine", "create_point_on_line", "device_name", "import_engine"]
 
@@ -86,8 +86,8 @@ def import_engine(spec: EngineSpec) -> Callable[[EngineSpec], Engine]:
                 return lambda spec: SyntheticEngine(spec.run.synthetic)
     except ImportError as error:
         msg = (
-            f"The {spec.engine} engine cannot be imported here ({error}). Install landscape-ray[gpu] on a GPU machine, "
-            "or run `make install` in a clone for the CPU build. Where vLLM does not install, the slower fallback is "
-            "--set engine=transformers."
+            f"The {spec.engine} engine cannot be imported here. Install landscape-ray[gpu] on a GPU machine, or run "
+            "`make install` in a clone for the CPU build. Where vLLM does not install, the slower fallback is --set "
+            f"engine=transformers. Python says: {in_brief(error)}."
         )
         raise ResourceError(msg) from error

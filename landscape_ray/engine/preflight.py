@@ -15,6 +15,7 @@ from landscape_ray.engine.checkpoints.geometry import resolve_checkpoints
 from landscape_ray.engine.checkpoints.model_config import read_config
 from landscape_ray.engine.checkpoints.quantized import check_unquantized
 from landscape_ray.engine.checkpoints.resolution import ResolvedModel, can_be_had, checkpoint_folder, resolve
+from landscape_ray.engine.hf.registry import generative_classes
 from landscape_ray.engine.tokens.settling import settled
 from landscape_ray.engine.vllm.registry import generative_architectures
 from landscape_ray.errors import BenchmarkError, CheckpointError, few_of
@@ -72,20 +73,17 @@ def check_architecture(engine: str, model: ResolvedModel) -> None:
     Raises:
         CheckpointError: No library here does.
     """
-    from transformers.models.auto import modeling_auto  # noqa: PLC0415 - heavy
-
     folder = checkpoint_folder(model.location, model.revision, weights=False)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     names, model_type = config.get("architectures") or [], config.get("model_type")
-    causal, multimodal = (
-        modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-        modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
-    )
+    classes = generative_classes()
+    if classes is None:
+        return  # reading the tokenizer says what to install
     if engine == "transformers":
-        known = model_type in {**causal, **multimodal}
+        known = model_type in classes
     else:
         own = generative_architectures()
-        known = own is None or not own.union(causal.values(), multimodal.values()).isdisjoint(names)
+        known = own is None or not own.union(classes.values()).isdisjoint(names)
     if not known:
         msg = (
             f"The {engine} engine has no way to generate text with {folder}: its config.json says architectures "

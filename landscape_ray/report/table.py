@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from landscape_ray.analysis import RankCorrelation, rank_correlation
-from landscape_ray.errors import UserError
+from landscape_ray.errors import UserError, in_brief
 from landscape_ray.report.caveats import one_direction
 from landscape_ray.report.results import Results, load_results
 from landscape_ray.report.scores import origin_of, score
@@ -104,7 +104,7 @@ def read_outcomes(path: Path) -> dict[str, dict[str, float]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        msg = f"Cannot read the outcomes in {path}: {error}. Give a CSV file in UTF-8."
+        msg = f"Cannot read the outcomes in {path}. Give a CSV file in UTF-8. Python says: {in_brief(error)}."
         raise UserError(msg) from error
     columns = [name for name in (rows[0] if rows else []) if name]
     key = next((name for name in ("sweep", "model") if name in columns), None)

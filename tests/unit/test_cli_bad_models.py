@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,6 +15,17 @@ from safetensors.numpy import load_file, save_file
 
 import landscape_ray
 
+MAIN_AND_MODULES = """
+import json, sys
+from landscape_ray.cli import main
+for config in sys.argv[1:]:
+    for command in (["plan", config], ["run", config, "--out", config + ".out"]):
+        try:
+            main(command)
+        except SystemExit as end:
+            heavy = {"torch", "transformers", "vllm"} & sys.modules.keys()
+            print(json.dumps([end.code, sorted(heavy)]))
+"""
 CLI: TypeAlias = Callable[[str], Any]
 Write: TypeAlias = Callable[..., Path]
 
@@ -62,6 +75,16 @@ def test_quantised(cli: CLI, sweep: Write, model: Path) -> None:
     assert f"{model} is quantised (mxfp4)" in refusals(cli, sweep())
 
 
+def test_gguf_files(cli: CLI, sweep: Write, model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "model-Q4_K_M.gguf"
+    file.write_bytes(b"GGUF")
+    said = refusals(cli, sweep(model={"id": str(file)}))
+    assert f"The id '{file}' is of a GGUF file." in said
+    assert "Give the checkpoint in safetensors that it was made from" in said
+    (model / "model.safetensors").rename(model / "model.gguf")
+    assert f"{model} holds GGUF files and no safetensors" in refusals(cli, sweep())
+
+
 def test_a_quantised_checkpoint_that_an_axis_leads_to(cli: CLI, sweep: Write, model: Path, tmp_path: Path) -> None:
     other = shutil.copytree(model, tmp_path / "other")
     edit(other / "config.json", quantization_config={"quant_method": "gptq"})
@@ -108,6 +131,29 @@ def test_a_model_that_lies_elsewhere_is_not_checked_and_plan_says_so(cli: CLI, s
     assert planned.code == 0
     assert json.loads(planned.out)["not_checked"] == f"{model} is no folder here"
     assert f"not checked  {model} is no folder here" in cli(f"plan {config}").out
+
+
+def test_what_files_tell_is_told_before_anything_heavy_is_loaded(sweep: Write, model: Path, tmp_path: Path) -> None:
+    def spoiled(name: str, **changes: Any) -> Path:
+        edit(shutil.copytree(model, tmp_path / name) / "config.json", **changes)
+        return sweep(model={"id": str(tmp_path / name)}).rename(tmp_path / f"{name}.yaml")
+
+    configs = {
+        "is quantised (mxfp4)": spoiled("quantised", quantization_config={"quant_method": "mxfp4"}),
+        "has no way to generate text": spoiled("unknown", model_type="hyper", architectures=["HyperForCausalLM"]),
+        "has no chat template": spoiled("silent"),
+        "is of a GGUF file": sweep(model={"id": "./model.gguf"}),
+    }
+    (tmp_path / "silent" / "chat_template.jinja").unlink()
+    ended = subprocess.run(  # noqa: S603 - our own interpreter and code
+        [sys.executable, "-c", MAIN_AND_MODULES, *map(str, configs.values())],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [json.loads(line) for line in ended.stdout.splitlines()] == [[2, []]] * 2 * len(configs)
+    for number, said in enumerate(ended.stderr.splitlines()):
+        assert list(configs)[number // 2] in said
 
 
 def spoil(folder: Path, name: str, *values: float) -> None:

@@ -12,7 +12,7 @@ from landscape_ray.engine.checkpoints.resolution import (
     resolve_delta,
 )
 from landscape_ray.engine.synthetic import synthetic_delta, synthetic_geometry
-from landscape_ray.errors import ResourceError
+from landscape_ray.errors import ResourceError, in_brief
 from landscape_ray.plan import CheckpointDelta, Geometry, RandomVector
 
 __all__ = ["has_tied_head", "measure_geometry", "resolve_checkpoints"]
@@ -52,8 +52,9 @@ def measure_geometry(config: SweepConfig, model: ResolvedModel, deltas: tuple[Ch
         )
     except ImportError as error:
         msg = (
-            f"This landscape is planned by the norms of weights, and what reads them cannot be imported ({error}). "
-            "Install landscape-ray[gpu] or, in a clone, `make install`, where the sweep is started."
+            "This landscape is planned by the norms of weights, and what reads them cannot be imported. Install "
+            "landscape-ray[gpu] or, in a clone, `make install`, where the sweep is started. Python says: "
+            f"{in_brief(error)}."
         )
         raise ResourceError(msg) from error
     folder = checkpoint_folder(model.location, model.revision)

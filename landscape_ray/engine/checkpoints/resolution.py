@@ -34,6 +34,11 @@ NOT_FETCHED = ("*/*", "consolidated*")
 NUM_SAMPLES, SAMPLE_BYTES = 256, 1 << 16
 INDEX_FILE = "model.safetensors.index.json"
 ADAPTER_CONFIG = "adapter_config.json"
+GGUF = ".gguf"
+FROM_GGUF = (
+    "GGUF holds weights in llama.cpp's layout, and mostly quantised. Give the checkpoint in safetensors that it was "
+    "made from; the page from which it comes names it."
+)
 HUB_TIMEOUT_S, PROBE_TIMEOUT_S = 30, 5
 
 
@@ -93,6 +98,9 @@ def _resolve(model: ModelConfig | CheckpointConfig, *, may_be_adapter: bool) -> 
             msg = f"The revision {model.revision!r} is given, but {path} is a folder; folders have no revisions."
             raise CheckpointError(msg)
         return _resolve_folder(path, may_be_adapter=may_be_adapter)
+    if path.suffix == GGUF:
+        msg = f"The id {model.id!r} is of a GGUF file. {FROM_GGUF}"
+        raise CheckpointError(msg)
     if _is_path(model.id):
         msg = f"The id {model.id!r} is no folder here. Give the path of a checkpoint folder, or a Hub id."
         raise CheckpointError(msg)
@@ -100,8 +108,9 @@ def _resolve(model: ModelConfig | CheckpointConfig, *, may_be_adapter: bool) -> 
 
 
 def can_be_had(model: ModelConfig | CheckpointConfig) -> str | None:
-    """Return None for a checkpoint that is here, or on a Hub that answers at once; else the reason that it is not."""
-    if model.id.startswith(DEMO_PREFIX) or Path(model.id).expanduser().is_dir():
+    """Return None for a checkpoint that can be looked at now, here or on the Hub; else the reason that it cannot."""
+    path = Path(model.id).expanduser()
+    if model.id.startswith(DEMO_PREFIX) or path.is_dir() or path.suffix == GGUF:
         return None
     if _is_path(model.id):
         return f"{model.id} is no folder here"
@@ -281,7 +290,10 @@ def _hub_error(model_id: str, revision: str | None, error: Exception) -> Landsca
         case errors.LocalEntryNotFoundError() | errors.OfflineModeIsEnabled():
             reason = "is not in the local cache, and the Hub is out of reach or HF_HUB_OFFLINE is set; fetch it first"
         case errors.EntryNotFoundError():
-            reason = "has no config.json; a checkpoint in the layout of transformers is needed, or an adapter's of PEFT"
+            reason = (
+                "has no config.json; a checkpoint in the layout of transformers is needed, or an adapter's of PEFT (of "
+                "GGUF files: the checkpoint that they were made from)"
+            )
         case _:
             reason = f"cannot be had ({type(error).__name__}: {in_brief(error)}); check the network, or give a folder"
     return CheckpointError(f"The {where} {reason}.")
@@ -303,11 +315,14 @@ def _check_files(names: list[str], where: str, *, may_be_adapter: bool) -> None:
             "and the adapter as a checkpoint of the landscape (kind interpolation or plane)."
         )
         raise CheckpointError(msg)
+    if any(name.endswith(GGUF) for name in top) and not any(name.endswith(".safetensors") for name in top):
+        msg = f"{where} holds GGUF files and no safetensors. {FROM_GGUF}"
+        raise CheckpointError(msg)
     if "config.json" not in names and not (may_be_adapter and ADAPTER_CONFIG in names):
         msg = f"{where} has no config.json; a checkpoint in the layout of transformers is needed."
         raise CheckpointError(msg)
     if not any(name.endswith(".safetensors") for name in names):
-        others = sorted(name for name in names if name.endswith((".bin", ".pt", ".pth", ".gguf")))
+        others = sorted(name for name in names if name.endswith((".bin", ".pt", ".pth")))
         found = f" (there is {few_of(others)})" if others else ""
         msg = (
             f"{where} has no *.safetensors file{found}. Only safetensors are read, because other formats can run code; "

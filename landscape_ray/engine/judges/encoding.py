@@ -7,7 +7,7 @@ from pathlib import Path
 
 from landscape_ray.engine.tokens.chat import ChatTemplate, fixed_clock
 from landscape_ray.engine.tokens.encoding import PromptEncoder
-from landscape_ray.errors import BenchmarkError, ConfigError
+from landscape_ray.errors import BenchmarkError, ConfigError, in_brief
 from landscape_ray.evaluation import Benchmark, Prompt, Reasoning, Settled
 from landscape_ray.evaluation.guards import FORMATS, rendered
 from landscape_ray.evaluation.judge_config import ModelJudgeConfig
@@ -95,8 +95,8 @@ class JudgeEncoder(PromptEncoder):
             ending = replace(asked, settled=Settled(turn_end=self.unlisted_turn_end(asked)))
         except BenchmarkError as error:
             msg = (
-                f"The judge model {folder} cannot be asked in a chat: {error} Use format: text; or set the date of the "
-                "judge, if its chat template asks for one."
+                f"The judge model {folder} cannot be asked in a chat. Use format: text; or set the date of the judge, "
+                f"if its chat template asks for one. What it was asked, as a benchmark: {in_brief(error)}."
             )
             raise ConfigError(msg) from error
         self.stop_token_ids = self.stops(ending)

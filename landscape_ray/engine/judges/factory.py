@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from landscape_ray.config import ModelConfig
 from landscape_ray.engine.checkpoints.resolution import ResolvedModel, resolve
-from landscape_ray.errors import CheckpointError, ResourceError
+from landscape_ray.errors import CheckpointError, ResourceError, in_brief
 from landscape_ray.evaluation.judge_config import (
     EndpointJudgeConfig,
     FunctionJudgeConfig,
@@ -78,8 +78,8 @@ def create_judge(judge: ResolvedJudge) -> ExchangeJudge:
                 return VllmJudge(config, model)
             except ImportError as error:
                 msg = (
-                    f"A judge model needs vLLM, which cannot be imported here ({error}). Install landscape-ray[gpu] on "
-                    "a GPU machine, or use a judge behind an endpoint."
+                    "A judge model needs vLLM, which cannot be imported here. Install landscape-ray[gpu] on a GPU "
+                    f"machine, or use a judge behind an endpoint. Python says: {in_brief(error)}."
                 )
                 raise ResourceError(msg) from error
         case _:

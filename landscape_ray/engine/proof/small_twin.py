@@ -92,8 +92,8 @@ def write_small_twin(folder: Path, out: Path, *, tensor_parallel: int = 1) -> No
         model = _with_random_weights(architecture, twin)
     except Exception as error:  # whatever transformers' own code says of numbers that it does not expect
         msg = (
-            f"No small twin of {name} can be made from {folder}/config.json: {type(error).__name__}: {error} Prove the "
-            "model itself: `landscape-ray verify --full`."
+            f"No small twin of {name} can be made from {folder}/config.json. Prove the model itself: `landscape-ray "
+            f"verify --full`. transformers says: {type(error).__name__}: {in_brief(error)}."
         )
         raise CheckpointError(msg) from error
     transformers.logging.disable_progress_bar()

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -12,7 +13,7 @@ from jinja2 import meta, nodes
 from landscape_ray.errors import BenchmarkError, in_brief
 from landscape_ray.evaluation import Benchmark
 
-__all__ = ["ChatTemplate", "Clock", "fixed_clock"]
+__all__ = ["ChatTemplate", "Clock", "check_template_file", "fixed_clock"]
 
 Clock = Callable[[str], str]
 """What a template asks for the date: from a format of `strftime` to text."""
@@ -20,7 +21,35 @@ Clock = Callable[[str], str]
 # transformers' mark of what the model says; no tag of Jinja's own.
 GENERATION_TAG = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
 PARSER = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"])  # noqa: S701 - it renders nothing
+TEMPLATE_FILES = ("chat_template.jinja", "additional_chat_templates/*.jinja")
 PROBE = "landscape-ray asks where this ends"
+
+
+def check_template_file(folder: Path, benchmark: Benchmark) -> None:
+    """Refuse a benchmark that needs the model's chat template where no file holds one; no tokenizer is loaded for it.
+
+    Args:
+        folder: The model's folder.
+        benchmark: The benchmark.
+
+    Raises:
+        BenchmarkError: There is no template.
+    """
+    settings = folder / "tokenizer_config.json"
+    # A tokenizer without settings may be one of another library, which brings its template along.
+    if benchmark.chat_template is not None or not settings.is_file() or (folder / "tekken.json").is_file():
+        return
+    stated = json.loads(settings.read_text(encoding="utf-8")).get("chat_template")
+    if stated is None and not any(any(folder.glob(pattern)) for pattern in TEMPLATE_FILES):
+        raise _no_template(benchmark)
+
+
+def _no_template(benchmark: Benchmark) -> BenchmarkError:
+    msg = (
+        f"Benchmark {benchmark.name!r}: the model's tokenizer has no chat template. Give the model's own format as "
+        "benchmarks.N.chat_template (Jinja)."
+    )
+    return BenchmarkError(msg)
 
 
 class ChatTemplate:
@@ -33,11 +62,7 @@ class ChatTemplate:
             BenchmarkError: There is none.
         """
         if benchmark.chat_template is None and tokenizer.chat_template is None:
-            msg = (
-                f"Benchmark {benchmark.name!r}: the model's tokenizer has no chat template. Give the model's own "
-                "format as benchmarks.N.chat_template (Jinja)."
-            )
-            raise BenchmarkError(msg)
+            raise _no_template(benchmark)
         self._tokenizer = tokenizer
         self._benchmark = benchmark
         self._arguments: dict[str, Any] = json.loads(benchmark.template_arguments)

@@ -9,12 +9,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from landscape_ray.config import BenchmarkConfig
 from landscape_ray.engine.checkpoints.resolution import ResolvedModel, checkpoint_folder
-from landscape_ray.engine.tokens.chat import ChatTemplate, fixed_clock
-from landscape_ray.errors import BenchmarkError, ResourceError
+from landscape_ray.engine.tokens.chat import ChatTemplate, check_template_file, fixed_clock
+from landscape_ray.errors import BenchmarkError, ResourceError, in_brief
 from landscape_ray.evaluation import Benchmark, Reasoning, Settled
 from landscape_ray.evaluation.reasoning import convention_of, named
 
@@ -45,11 +46,13 @@ def settled(
     Raises:
         UserError: A benchmark cannot be put to the model as asked; the message says what to change.
     """
-    encoder = functools.cache(lambda: _encoder(model))
+    folder = functools.cache(lambda: checkpoint_folder(model.location, model.revision, weights=False))
+    encoder = functools.cache(lambda: _encoder(folder()))
     found = []
     for config, benchmark in zip(configs, benchmarks, strict=True):
         chat, asked = (known or {}).get(config.name, Settled()), _asked(config, benchmark)
         if chat.asked != asked and not benchmark.is_scored:
+            check_template_file(folder(), benchmark)
             chat = replace(_settled(config, benchmark, encoder(), today), asked=asked)
         found.append(benchmark if benchmark.is_scored else replace(benchmark, settled=chat))
     return tuple(found)
@@ -61,16 +64,16 @@ def _asked(config: BenchmarkConfig, benchmark: Benchmark) -> str:
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
-def _encoder(model: ResolvedModel) -> "PromptEncoder":
+def _encoder(folder: Path) -> "PromptEncoder":
     try:
         from landscape_ray.engine.tokens.encoding import PromptEncoder  # noqa: PLC0415 - heavy, and often not needed
     except ImportError as error:
         msg = (
-            f"A sweep is begun where the model's tokenizer can be read, and transformers cannot be imported here "
-            f"({error}). Install landscape-ray[gpu] or landscape-ray[cpu]."
+            "A sweep is begun where the model's tokenizer can be read, and transformers cannot be imported here. "
+            f"Install landscape-ray[gpu] or landscape-ray[cpu]. Python says: {in_brief(error)}."
         )
         raise ResourceError(msg) from error
-    return PromptEncoder(checkpoint_folder(model.location, model.revision, weights=False))
+    return PromptEncoder(folder)
 
 
 def _settled(config: BenchmarkConfig, benchmark: Benchmark, encoder: "PromptEncoder", today: str) -> Settled:

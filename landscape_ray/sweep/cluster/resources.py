@@ -15,7 +15,7 @@ from typing import Any
 import ray
 
 from landscape_ray.config import RunConfig
-from landscape_ray.errors import ResourceError
+from landscape_ray.errors import ResourceError, in_brief
 
 __all__ = ["Allotment", "allot", "connection", "forwarded_environment", "hardware", "hide_gpus", "lease_cores"]
 
@@ -54,11 +54,14 @@ def connection(*, must_outlive: bool = False) -> Iterator[None]:
     except Exception as error:  # Ray raises bare exceptions here
         if address != "local":
             msg = (
-                f"Cannot connect to the Ray cluster at RAY_ADDRESS={address}: {error} Check it with `ray status`. If "
-                "it wants a token, set RAY_AUTH_MODE=token. To run on this machine, unset RAY_ADDRESS."
+                f"Cannot connect to the Ray cluster at RAY_ADDRESS={address}. Check it with `ray status`. If it wants "
+                "a token, set RAY_AUTH_MODE=token. To run on this machine, unset RAY_ADDRESS. Ray says: "
+                f"{in_brief(error)}."
             )
         else:
-            msg = f"Cannot start Ray on this machine: {error}"
+            msg = (
+                f"Cannot start Ray on this machine; `ray start --head` shows more of why. Ray says: {in_brief(error)}."
+            )
         raise ResourceError(msg) from error
     try:
         yield

@@ -24,7 +24,7 @@ def test_a_missing_package_says_what_to_install(
     monkeypatch.delitem(sys.modules, "landscape_ray.engine.tokens.encoding", raising=False)
     monkeypatch.setitem(sys.modules, "transformers", None)
     spec = EngineSpec(engine=engine, model=".", revision=None, dtype="float32", run=RunConfig())
-    with pytest.raises(ResourceError, match=rf"The {engine} engine cannot be imported here .*landscape-ray\[gpu\]"):
+    with pytest.raises(ResourceError, match=rf"The {engine} engine cannot be imported here.*landscape-ray\[gpu\]"):
         create_engine(spec)
 
 
