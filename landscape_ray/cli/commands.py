@@ -61,7 +61,7 @@ def plan(
     landscape-ray plan my.yaml --target-interval 2.0 --from results/my
     ```
     """
-    from landscape_ray.engine.preflight import check_ahead  # noqa: PLC0415
+    from landscape_ray.engine.preflight import as_run, check_ahead  # noqa: PLC0415
     from landscape_ray.plan import Geometry, SweepPlan, estimate  # noqa: PLC0415
 
     if from_ is not None and target_interval is None:
@@ -70,6 +70,7 @@ def plan(
     sweep = _load(config, set_ or (), adaptive=adaptive)
     benchmarks, num_prompts, problems = _prompts(sweep)
     not_checked = check_ahead(sweep, benchmarks)
+    sweep = as_run(sweep)
     planned = SweepPlan.from_config(sweep, Geometry.assumed(sweep))
     size = estimate(sweep, planned, num_prompts)
     document = {"sweep_id": sweep.sweep_id, "num_prompts": num_prompts, **asdict(size)}
@@ -155,6 +156,7 @@ def run(
 
     Ctrl-C ends after the visits under way; a second one at once.
     """
+    from landscape_ray.engine.preflight import as_run  # noqa: PLC0415
     from landscape_ray.plan import Geometry, SweepPlan, num_planned_visits  # noqa: PLC0415
     from landscape_ray.sweep import ProfiledProgress, progress_for, run_sweep  # noqa: PLC0415
 
@@ -163,10 +165,11 @@ def run(
     sweep = _load(config, overrides, adaptive=adaptive)
     folder = out or f"results/{config.stem}"
     near = Path("results", config.stem) if "://" in folder else Path(folder)
-    if json_:
-        num_points = num_planned_visits(sweep, SweepPlan.from_config(sweep, Geometry.assumed(sweep)))
-        print_json({"event": "start", "sweep_id": sweep.sweep_id, "out": folder, "num_points": num_points})
     try:
+        if json_:
+            num_points = num_planned_visits(sweep, SweepPlan.from_config(sweep, Geometry.assumed(sweep)))
+            sweep_id = as_run(sweep).sweep_id
+            print_json({"event": "start", "sweep_id": sweep_id, "out": folder, "num_points": num_points})
         progress = progress_for(sys.stderr)
         shown = ProfiledProgress(progress, sys.stderr) if profile else progress
         outcome = run_sweep(sweep, folder, progress=shown, retry_failed=retry_failed)

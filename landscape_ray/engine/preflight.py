@@ -15,6 +15,7 @@ from landscape_ray.engine.checkpoints.geometry import resolve_checkpoints
 from landscape_ray.engine.checkpoints.model_config import read_config
 from landscape_ray.engine.checkpoints.quantized import check_unquantized
 from landscape_ray.engine.checkpoints.resolution import ResolvedModel, can_be_had, checkpoint_folder, resolve
+from landscape_ray.engine.checkpoints.tensor_listing import list_tensors, with_default_excluded
 from landscape_ray.engine.hf.registry import generative_classes
 from landscape_ray.engine.tokens.settling import settled
 from landscape_ray.engine.vllm.registry import generative_architectures
@@ -24,7 +25,7 @@ from landscape_ray.plan import CheckpointDelta
 
 STAND_IN = re.compile(r"(image|video|audio|vision)_token_(id|index)")
 
-__all__ = ["check_ahead", "check_architecture", "check_checkpoints", "check_room"]
+__all__ = ["as_run", "check_ahead", "check_architecture", "check_checkpoints", "check_room"]
 
 
 def check_ahead(config: SweepConfig, benchmarks: Sequence[Benchmark]) -> str | None:
@@ -50,6 +51,18 @@ def check_ahead(config: SweepConfig, benchmarks: Sequence[Benchmark]) -> str | N
     today = datetime.now(UTC).date().isoformat()
     check_room(model, settled(config.benchmarks, benchmarks, model, today=today))
     return None
+
+
+def as_run(config: SweepConfig) -> SweepConfig:
+    """Return a request as a run remembers it: with what its model decides, as far as it can be had where this is asked.
+
+    Raises:
+        CheckpointError: The model is none.
+        TransientError: The Hub is out of reach.
+    """
+    if config.engine == "synthetic" or can_be_had(config.model) is not None:
+        return config
+    return with_default_excluded(config, list_tensors(resolve(config.model)))
 
 
 def check_checkpoints(model: ResolvedModel, deltas: Sequence[CheckpointDelta]) -> None:

@@ -9,6 +9,7 @@ import yaml
 from transformers import GPT2Config
 
 from landscape_ray.config import SweepConfig, load_config
+from landscape_ray.engine.preflight import as_run
 from landscape_ray.errors import OutputError
 from landscape_ray.sweep import prepare
 
@@ -52,6 +53,18 @@ def test_norms_of_other_names_are_excluded_and_said_in_the_manifest(gpt2: Path, 
     assert prepare(sweep_of(gpt2, excluded=[LN]), str(tmp_path)).keys == default.keys
     with pytest.raises(OutputError, match=r"directions\.excluded"):
         prepare(sweep_of(gpt2, excluded=["ln_1"]), str(tmp_path))
+
+
+def test_planning_tells_the_id_that_a_run_remembers(cli: Callable[[str], Any], gpt2: Path, tmp_path: Path) -> None:
+    for patterns in ({}, {"excluded": ["ln_1"]}):
+        file = tmp_path / "sweep.yaml"
+        file.write_text(yaml.safe_dump(sweep_of(gpt2, **patterns).as_written()))
+        (planned,) = cli(f"plan {file} --json").lines
+        remembered = PreparedSweep.open(load_config(file), str(tmp_path / "out")).config
+        assert planned["sweep_id"] == remembered.sweep_id
+    assert as_run(sweep_of(gpt2)).sweep_id != sweep_of(gpt2).sweep_id
+    elsewhere = sweep_of(tmp_path / "nowhere")
+    assert as_run(elsewhere) == elsewhere
 
 
 def test_what_is_written_is_not_touched(gpt2: Path, tmp_path: Path) -> None:
