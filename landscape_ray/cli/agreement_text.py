@@ -1,15 +1,23 @@
 """What `agreement` prints. Apart from the command, because it needs what comparing needs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from landscape_ray.analysis import Agreement, Calibration, Share
 from landscape_ray.cli.text import Fact, number_of
 from landscape_ray.report.agreement import Comparison
 
-__all__ = ["comparison_text"]
+__all__ = ["comparisons_text"]
 
 
-def comparison_text(name: str, comparison: Comparison) -> Iterator[Fact]:
+def comparisons_text(comparisons: Mapping[str, Comparison]) -> Iterator[Fact]:
+    """Yield what there is to say of judges on each benchmark, and of labels that say nothing of any."""
+    for name, comparison in comparisons.items():
+        yield from _comparison_text(name, comparison)
+    if num := max(each.num_labels_unmatched for each in comparisons.values()):
+        yield "labels left out", f"{num:,}: they match no completion that all judged"
+
+
+def _comparison_text(name: str, comparison: Comparison) -> Iterator[Fact]:
     """Yield what there is to say of judges on one benchmark."""
     left_out = f"; {comparison.num_points_left_out:,} left out" if comparison.num_points_left_out else ""
     yield name, f"{number_of(comparison.num_points, 'point')} judged by all{left_out}"

@@ -92,7 +92,7 @@ def agreement(
 
     Confusion table, raw agreement and Cohen's kappa, by benchmark, on the completions that all of them judged.
     """
-    from landscape_ray.cli.agreement_text import comparison_text  # noqa: PLC0415
+    from landscape_ray.cli.agreement_text import comparisons_text  # noqa: PLC0415
     from landscape_ray.report.agreement import compare_judges, comparison_document  # noqa: PLC0415
 
     names = tuple(name for name in judges.split(",") if name)
@@ -103,7 +103,7 @@ def agreement(
     if json_:
         print_json(comparison_document(comparisons))
     else:
-        text.print_facts(fact for name, found in comparisons.items() for fact in comparison_text(name, found))
+        text.print_facts(comparisons_text(comparisons))
 
 
 def _is_inside(judge: str, out: str) -> bool:

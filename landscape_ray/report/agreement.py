@@ -1,7 +1,7 @@
 """Judges compared on the completions that they have in common: with each other, and with people."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,15 @@ class Comparison:
     """Each pair of judges, by their places."""
     calibrations: tuple[Calibration, ...]
     """Each judge against the labels; empty without labels."""
+    matched: frozenset[int]
+    """Which labels match a completion here, by their rows in the file."""
+    num_labels_unmatched: int = 0
+    """Labels of the whole file that match a completion of no benchmark, and count nowhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Label:
+    row: int
     prompt_id: str
     benchmark: str | None
     point: str | None
@@ -68,25 +73,24 @@ def compare_judges(out: str, judges: tuple[str, ...], labels: Path | None = None
     stores = [_store(out, judge, manifest) for judge in judges]
     asked = [_metrics(store) for store in stores]
     known = [] if labels is None else list(_labels(labels))
-    comparisons, num_matched = {}, 0
+    comparisons = {}
     for name, keys in planned_keys(manifest, config, plan).items():
         if any(manifest.benchmarks[name].metric not in metrics for metrics in asked):
             continue
         label_of = {key: point.label for key, point in zip(keys, plan.points, strict=True)}
         wanted = [label for label in known if label.benchmark in {None, name}]
-        comparison = _comparison(out, stores, label_of, wanted)
-        num_matched += sum(each.num_labelled for each in comparison.calibrations)
-        comparisons[name] = comparison
+        comparisons[name] = _comparison(out, stores, label_of, wanted)
     if not comparisons:
         msg = f"No benchmark of {ResultStore(out).location} is judged by all of: {', '.join(judges)}."
         raise UserError(msg)
-    if known and not num_matched:
+    num_unmatched = len(known) - len(frozenset().union(*(each.matched for each in comparisons.values())))
+    if known and num_unmatched == len(known):
         msg = (
             f"None of the {len(known)} labels of {labels} matches a completion that all of {', '.join(judges)} judged. "
             "Labels are matched by prompt_id, and by the exact completion, or by the label of a point."
         )
         raise UserError(msg)
-    return comparisons
+    return {name: replace(each, num_labels_unmatched=num_unmatched) for name, each in comparisons.items()}
 
 
 def comparison_document(comparisons: Mapping[str, Comparison]) -> dict[str, Any]:
@@ -96,6 +100,7 @@ def comparison_document(comparisons: Mapping[str, Comparison]) -> dict[str, Any]
             "judges": list(comparison.judges),
             "num_points": comparison.num_points,
             "num_points_left_out": comparison.num_points_left_out,
+            "num_labels_unmatched": comparison.num_labels_unmatched,
             "agreements": [
                 {"judges": [comparison.judges[i], comparison.judges[j]], **asdict(found)}
                 for (i, j), found in comparison.agreements.items()
@@ -135,9 +140,10 @@ def _comparison(out: str, stores: list[ResultStore], label_of: Mapping[str, str]
         for j in range(i + 1, len(stores))
     }
     calibrations: tuple[Calibration, ...] = ()
+    matched: frozenset[int] = frozenset()
     if labels and common:
         points = [label_of[key] for key in columns[0]["key"]]
-        matches = _matches(labels, points, prompts, columns[0]["completion"].tolist())
+        matches, matched = _matches(labels, points, prompts, columns[0]["completion"].tolist())
         labelled, labelled_prompts = list(matches.values()), [prompts[row] for row in matches]
         calibrations = tuple(
             calibration([given[row] for row in matches], labelled, prompts=labelled_prompts) for given in verdicts
@@ -148,11 +154,14 @@ def _comparison(out: str, stores: list[ResultStore], label_of: Mapping[str, str]
         num_points_left_out=len(ResultStore(out).parts().keys() & label_of.keys()) - len(common),
         agreements=agreements,
         calibrations=calibrations,
+        matched=matched,
     )
 
 
-def _matches(labels: list[_Label], points: list[str], prompt_ids: list[str], completions: list[str]) -> dict[int, bool]:
-    """Return the label of each row that has one.
+def _matches(
+    labels: list[_Label], points: list[str], prompt_ids: list[str], completions: list[str]
+) -> tuple[dict[int, bool], frozenset[int]]:
+    """Return the label of each row that has one, and which labels these are.
 
     A completion that occurs at several points is one piece of evidence, so only its first row counts.
     """
@@ -162,6 +171,7 @@ def _matches(labels: list[_Label], points: list[str], prompt_ids: list[str], com
         by_completion.setdefault((prompt_id, completion), row)
         by_point[prompt_id, point] = row
     found: dict[int, bool] = {}
+    matched: set[int] = set()
     for label in labels:
         if label.completion is not None:
             place = by_completion.get((label.prompt_id, label.completion))
@@ -169,11 +179,12 @@ def _matches(labels: list[_Label], points: list[str], prompt_ids: list[str], com
             place = by_point.get((label.prompt_id, label.point or ORIGIN))
         if place is None:
             continue
+        matched.add(label.row)
         if found.setdefault(place, label.is_success) != label.is_success:
             where = f"prompt {label.prompt_id!r} at {points[place]}"
             msg = f"The labels contradict each other on {where}. Keep one of them."
             raise UserError(msg)
-    return found
+    return found, frozenset(matched)
 
 
 def _labels(path: Path) -> Iterator[_Label]:
@@ -187,6 +198,7 @@ def _labels(path: Path) -> Iterator[_Label]:
             raise UserError(msg)
         completion = row.get("completion")
         yield _Label(
+            row=number,
             prompt_id=str(row["prompt_id"]),
             benchmark=row.get("benchmark") or None,
             point=row.get("point") or None,

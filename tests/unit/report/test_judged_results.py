@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from landscape_ray.cli import main
+from landscape_ray.cli.agreement_text import comparisons_text
 from landscape_ray.config import SweepConfig
 from landscape_ray.errors import OutputError, UserError
 from landscape_ray.evaluation import Verdict
 from landscape_ray.evaluation.guards import Question
 from landscape_ray.evaluation.judging import Judgment
 from landscape_ray.plan import PlannedPoint
-from landscape_ray.report.agreement import compare_judges
+from landscape_ray.report.agreement import compare_judges, comparison_document
 from landscape_ray.report.results import load_results
 from landscape_ray.report.scores import score, scores_document
 from landscape_ray.store import JudgeIdentity, ReceivedAnswer, VerdictRecord, VerdictStore
@@ -167,6 +168,18 @@ def test_calibration_against_labels(  # noqa: PLR0917  (pytest passes them by na
     calibrated = [each.calibrations[0] for each in found.values()]
     assert [each.num_labelled for each in calibrated] == [num_labelled] * 2
     assert (sum(c.precision.num for c in calibrated), sum(c.precision.total for c in calibrated)) == precision
+    assert {each.num_labels_unmatched for each in found.values()} == {text.count("zz")}
+
+
+def test_labels_that_match_nothing_are_counted_and_told(judged: Callable[..., Path], tmp_path: Path) -> None:
+    results = judged()
+    labels = tmp_path / "labels.csv"
+    name = next(iter(compare_judges(str(results), ("keyword",), None)))
+    labels.write_text(f"prompt_id,benchmark,label\np0,{name},1\np1,,0\nzz,,1\np0,elsewhere,1\n", encoding="utf-8")
+    found = compare_judges(str(results), ("keyword",), labels)
+    assert {each["num_labels_unmatched"] for each in comparison_document(found).values()} == {2}
+    assert list(comparisons_text(found))[-1] == ("labels left out", "2: they match no completion that all judged")
+    assert "labels left out" not in dict(comparisons_text(compare_judges(str(results), ("keyword",), None)))
 
 
 @pytest.mark.parametrize(
