@@ -15,7 +15,7 @@ from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.checkpoints.geometry import measure_geometry, resolve_checkpoints
 from landscape_ray.engine.checkpoints.resolution import ResolvedModel, resolve
 from landscape_ray.engine.checkpoints.tensor_listing import list_tensors, with_default_excluded
-from landscape_ray.engine.preflight import check_architecture, check_checkpoints, check_room
+from landscape_ray.engine.preflight import check_architecture, check_checkpoints, check_numbers, check_room
 from landscape_ray.engine.tokens.settling import settled
 from landscape_ray.evaluation import Benchmark, Settled, load_benchmark
 from landscape_ray.plan import CheckpointDelta, Geometry, SweepPlan, direction_seed, needs_geometry, random_axes
@@ -136,6 +136,8 @@ def _in_order(
         check_same_sweep(earlier, config, model.fingerprint, benchmarks, deltas)
     if has_model and has_new:
         check_room(model, [benchmark for benchmark in benchmarks if benchmark.name not in seen])
+    if has_model and earlier is None and not needs_geometry(config):
+        check_numbers(model)  # measuring a geometry reads all weights, too
     return benchmarks
 
 

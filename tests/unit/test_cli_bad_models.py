@@ -1,5 +1,6 @@
 """A model that cannot be measured is refused by `plan` and by `run`: code 2, one paragraph, before an engine starts."""
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -14,6 +15,10 @@ import yaml
 from safetensors.numpy import load_file, save_file
 
 import landscape_ray
+from landscape_ray.config import ModelConfig
+from landscape_ray.engine.checkpoints.resolution import resolve
+from landscape_ray.engine.preflight import READING_S, check_numbers
+from landscape_ray.errors import CheckpointError
 
 MAIN_AND_MODULES = """
 import json, sys
@@ -174,6 +179,26 @@ def test_weights_that_are_no_numbers_where_the_driver_reads_them(
     assert run.code == 2
     assert f"The tensor {name} of {tmp_path / spoiled} holds 2 values that are no finite numbers, of 6,144" in run.err
     assert not Path("results", "sweep", "manifest.json").exists()
+
+
+def test_weights_that_are_no_numbers_are_told_of_random_directions_too(cli: CLI, sweep: Write, model: Path) -> None:
+    name = "model.layers.1.mlp.up_proj.weight"
+    spoil(model, name, -np.inf)
+    run = cli(f"run {sweep()}")
+    assert run.code == 2
+    assert f"The tensor {name} of {model} holds 1 values that are no finite numbers, of 6,144" in run.err
+    assert not Path("results", "sweep", "manifest.json").exists()
+
+
+def test_looking_for_such_weights_ends_in_time(model: Path) -> None:
+    def passing(seconds: float) -> Callable[[], float]:
+        return itertools.count(0, seconds).__next__
+
+    spoil(model, "model.norm.weight", np.nan)  # the last one
+    resolved = resolve(ModelConfig(id=str(model)))
+    check_numbers(resolved, passing(READING_S))
+    with pytest.raises(CheckpointError, match=r"The tensor model\.norm\.weight"):
+        check_numbers(resolved, passing(READING_S / 1000))
 
 
 def test_a_folder_that_is_a_model_and_an_adapter(cli: CLI, sweep: Write, model: Path, tmp_path: Path) -> None:

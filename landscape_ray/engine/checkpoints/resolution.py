@@ -18,6 +18,7 @@ __all__ = [
     "can_be_had",
     "check_same_computation",
     "checkpoint_folder",
+    "has_weights",
     "header_on_hub",
     "resolve",
     "resolve_delta",
@@ -169,6 +170,11 @@ def checkpoint_folder(location: str, revision: str | None, *, weights: bool = Tr
         msg = f"Of the model {location!r} only a part is in the local cache: {few_of(missing)} must be fetched first."
         raise (CheckpointError if constants.HF_HUB_OFFLINE else TransientError)(msg)
     return folder
+
+
+def has_weights(folder: Path) -> bool:
+    """Tell whether a model's files of weights are in its folder, all of them."""
+    return not _missing_weights(folder)
 
 
 def header_on_hub(location: str, revision: str, file: str) -> set[str]:

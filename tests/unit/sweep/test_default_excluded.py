@@ -60,7 +60,7 @@ def test_planning_tells_the_id_that_a_run_remembers(cli: Callable[[str], Any], g
         file = tmp_path / "sweep.yaml"
         file.write_text(yaml.safe_dump(sweep_of(gpt2, **patterns).as_written()))
         (planned,) = cli(f"plan {file} --json").lines
-        remembered = PreparedSweep.open(load_config(file), str(tmp_path / "out")).config
+        remembered = prepare(load_config(file), str(tmp_path / "out")).config
         assert planned["sweep_id"] == remembered.sweep_id
     assert as_run(sweep_of(gpt2)).sweep_id != sweep_of(gpt2).sweep_id
     elsewhere = sweep_of(tmp_path / "nowhere")
