@@ -8,4 +8,4 @@ from landscape_ray.engine.hf.registry import TABLES, generative_classes
 def test_the_tables_are_those_of_the_library() -> None:
     text, images = (dict(getattr(modeling_auto, name)) for name in TABLES)
     assert generative_classes() == text | images
-    assert generative_classes()["llama"] == "LlamaForCausalLM"
+    assert text["llama"] == "LlamaForCausalLM"
