@@ -2,7 +2,7 @@
 
 from landscape_ray.evaluation.benchmark import Benchmark, Prompt, Settled
 from landscape_ray.evaluation.broken import is_broken
-from landscape_ray.evaluation.judge import Judge, judge_named, judge_version, stop_strings
+from landscape_ray.evaluation.judge import judge_named, judge_version, stop_strings
 from landscape_ray.evaluation.likelihood import LogLikelihood, ScoredText, score, scored_texts
 from landscape_ray.evaluation.prompts import load_benchmark
 from landscape_ray.evaluation.reasoning import Reasoning
@@ -21,7 +21,6 @@ __all__ = [
     "Benchmark",
     "Completion",
     "FinishReason",
-    "Judge",
     "LogLikelihood",
     "PointRecord",
     "Prompt",

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from landscape_ray.evaluation import Verdict
-from landscape_ray.evaluation.judge import KeywordJudge, is_missed_by_apostrophes
+from landscape_ray.evaluation.judge import is_missed_by_apostrophes, judge_named
 from landscape_ray.plan import SweepPlan
 from landscape_ray.report.results import Results
 from landscape_ray.store import ResultStore
@@ -81,7 +81,7 @@ def _visits(store: ResultStore, keys: Sequence[str]) -> Visits:
         came = rows["completion"][rows["verdict"] != Verdict.UNFINISHED]
         empty[place] = _share(came, lambda text: not text.strip())
         num_thought[place] = np.count_nonzero(~np.isnan(rows["num_thinking_tokens"].astype(np.float64)))
-        if rows["judge"][0] == KeywordJudge.version:
+        if rows["judge"][0] == judge_named("keyword").version:
             num_missed[place] = sum(map(is_missed_by_apostrophes, rows["completion"]))
         digests[place] = rows["weights_digest"][0]
         for name, values in ran_on.items():
