@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from landscape_ray.config import SweepConfig
-from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Verdict, VisitFacts
+from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Row, Verdict, VisitFacts
 from landscape_ray.plan import PlannedPoint
 from landscape_ray.store import BenchmarkIdentity
 from landscape_ray.sweep import PreparedSweep, prepare
@@ -53,13 +53,15 @@ def made_up_record(
     return PointRecord(
         point=point,
         benchmark=BENCHMARK,
-        prompt_ids=tuple(prompt.id for prompt in benchmark.prompts),
-        prompts=tuple(prompt.text for prompt in benchmark.prompts),
-        completions=tuple(
-            Completion(text=text, token_ids=(1,) * num_tokens, finish_reason=FinishReason.LENGTH) for text in texts
+        prompts=benchmark.prompts,
+        rows=tuple(
+            Row(
+                completion=Completion(text=text, token_ids=(1,) * num_tokens, finish_reason=FinishReason.LENGTH),
+                verdict=Verdict.COMPLIED if i < num_complied else Verdict.REFUSED,
+                broken=False,
+            )
+            for i, text in enumerate(texts)
         ),
-        verdicts=tuple(Verdict.COMPLIED if i < num_complied else Verdict.REFUSED for i in range(len(texts))),
-        broken=(False,) * len(texts),
         judge=BenchmarkIdentity.of(benchmark).judge,
         facts=FACTS,
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from landscape_ray.evaluation.benchmark import Prompt
 from landscape_ray.plan import PlannedPoint
 
 __all__ = ["WHOLE_ANSWERS", "Completion", "FinishReason", "PointRecord", "Row", "Verdict", "VisitFacts"]
@@ -76,11 +77,12 @@ class Row:
     verdict: Verdict
     """What the judge says of it."""
     broken: bool | None = None
-    """Whether it is no language; None where nothing was generated."""
+    """Whether it is no language, see `is_broken`; None where nothing was generated."""
     log_likelihood: float | None = None
-    """Of the text, or of the right answer; None where nothing was scored."""
+    """Natural logarithm of the probability of the given text (of several answers: of the right one), summed over its
+    tokens, whose number is that of the completion's; None where nothing was scored."""
     choice: int | None = None
-    """Index of the likeliest answer; None where there are no answers."""
+    """Index of the answer that the model finds most likely; None where there are no answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,21 +119,10 @@ class PointRecord:
     """Where it was measured."""
     benchmark: str
     """Name of the benchmark."""
-    prompt_ids: tuple[str, ...]
-    """Id of each prompt, in the benchmark's order."""
-    prompts: tuple[str, ...]
-    """Text of each prompt."""
-    completions: tuple[Completion, ...]
+    prompts: tuple[Prompt, ...]
+    """The benchmark's prompts, in its order."""
+    rows: tuple[Row, ...]
     """One per prompt."""
-    verdicts: tuple[Verdict, ...]
-    """One per prompt."""
-    broken: tuple[bool | None, ...] = ()
-    """Whether each completion is no language, see `is_broken`; None, or empty for all, where nothing was generated."""
-    log_likelihoods: tuple[float | None, ...] = ()
-    """Natural logarithm of the probability of each given text (of several answers: of the right one), summed over its
-    tokens, whose number is that of the completion's; None, or empty for all, where nothing was scored."""
-    choices: tuple[int | None, ...] = ()
-    """Index of the answer that the model finds most likely; None, or empty for all, where there are no answers."""
     judge: str
     """Name and version of the judge."""
     facts: VisitFacts

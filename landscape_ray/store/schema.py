@@ -1,13 +1,14 @@
 """The one schema of result rows: what each column holds, in which unit, and what null means there."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import pyarrow as pa
 
 from landscape_ray.evaluation import PointRecord
 
-__all__ = ["MEASURED", "SCHEMA", "SCHEMA_VERSION", "Layout", "column", "rows_of", "schema_of"]
+__all__ = ["MEASURED", "SCHEMA", "SCHEMA_VERSION", "Layout", "column", "rows_of"]
 
 SCHEMA_VERSION = 3
 """Raised when columns are added. Columns are never removed, renamed or retyped, so old queries keep working."""
@@ -126,6 +127,12 @@ class Layout:
         """Return the columns that parts of a version hold; the other ones are null in all their rows."""
         return pa.schema(list(self.schema)[: self.num_columns[version]])
 
+    def table(self, per_row: Mapping[str, Sequence[Any]], per_part: Mapping[str, Any]) -> pa.Table:
+        """Return rows, from columns with a value for each and values that are the same in all, by name."""
+        num_rows = len(next(iter(per_row.values())))
+        columns = {**per_row, **{name: [value] * num_rows for name, value in per_part.items()}}
+        return pa.table({name: columns[name] for name in self.schema.names}, schema=self.schema)
+
 
 MEASURED = Layout(
     schema=SCHEMA,
@@ -136,41 +143,31 @@ MEASURED = Layout(
 """Parts of measured points."""
 
 
-def schema_of(version: int) -> pa.Schema:
-    """Return the columns that parts of measured points hold in a version."""
-    return MEASURED.of_version(version)
-
-
 def rows_of(record: PointRecord, *, key: str, sweep_id: str) -> pa.Table:
     """Return the rows of one visit, one per prompt, in the benchmark's order.
 
     Raises:
-        ValueError: The record has no prompts, or not one completion and one verdict per prompt.
+        ValueError: The record has no prompts, or not one row per prompt.
     """
-    num_rows = len(record.prompts)
-    if not num_rows == len(record.prompt_ids) == len(record.completions) == len(record.verdicts) > 0:
-        msg = (
-            f"{record.point.label}: {num_rows} prompts, {len(record.prompt_ids)} prompt ids, "
-            f"{len(record.completions)} completions and {len(record.verdicts)} verdicts; these must be equal, and not 0"
-        )
+    prompts, rows, point = record.prompts, record.rows, record.point
+    if not len(prompts) == len(rows) > 0:
+        msg = f"{point.label}: {len(prompts)} prompts and {len(rows)} rows; these must be equal, and not 0"
         raise ValueError(msg)
-    optional = {"broken": record.broken, "log_likelihood": record.log_likelihoods, "choice": record.choices}
-    if uneven := {name: len(values) for name, values in optional.items() if len(values) not in {0, num_rows}}:
-        msg = f"{record.point.label}: {num_rows} prompts, but values of {uneven}; give one per prompt, or none"
-        raise ValueError(msg)
-    point, facts = record.point, record.facts
+    completions = [row.completion for row in rows]
     alpha, beta, *_ = (*point.coordinates, None)
     per_row = {
-        "prompt_index": range(num_rows),
-        "prompt_id": record.prompt_ids,
-        "prompt": record.prompts,
-        "completion": [completion.text for completion in record.completions],
-        "num_tokens": [len(completion.token_ids) for completion in record.completions],
-        "finish_reason": [completion.finish_reason.value for completion in record.completions],
-        "verdict": [verdict.value for verdict in record.verdicts],
-        "thinking": [completion.thinking for completion in record.completions],
-        "num_thinking_tokens": [completion.num_thinking_tokens for completion in record.completions],
-        **{name: values or [None] * num_rows for name, values in optional.items()},
+        "prompt_index": range(len(rows)),
+        "prompt_id": [prompt.id for prompt in prompts],
+        "prompt": [prompt.text for prompt in prompts],
+        "completion": [completion.text for completion in completions],
+        "num_tokens": [len(completion.token_ids) for completion in completions],
+        "finish_reason": [completion.finish_reason.value for completion in completions],
+        "verdict": [row.verdict.value for row in rows],
+        "broken": [row.broken for row in rows],
+        "log_likelihood": [row.log_likelihood for row in rows],
+        "choice": [row.choice for row in rows],
+        "thinking": [completion.thinking for completion in completions],
+        "num_thinking_tokens": [completion.num_thinking_tokens for completion in completions],
     }
     per_visit = {
         "sweep_id": sweep_id,
@@ -181,16 +178,6 @@ def rows_of(record: PointRecord, *, key: str, sweep_id: str) -> pa.Table:
         "beta": beta,
         "benchmark": record.benchmark,
         "judge": record.judge,
-        "engine": facts.engine,
-        "torch_version": facts.torch_version,
-        "device": facts.device,
-        "node": facts.node,
-        "weights_digest": facts.weights_digest,
-        "attempt": facts.attempt,
-        "started_at": facts.started_at,
-        "place_s": facts.place_s,
-        "generate_s": facts.generate_s,
-        "judge_s": facts.judge_s,
+        **asdict(record.facts),
     }
-    columns = per_row | {name: [value] * num_rows for name, value in per_visit.items()}
-    return pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
+    return MEASURED.table(per_row, per_visit)

@@ -197,9 +197,8 @@ class VerdictStore:
             msg = f"{record.label}: {len(record.prompt_ids)} prompts and {len(record.answers)} answers"
             raise ValueError(msg)
         key = verdict_key(record.part_key, version)
-        num_rows = len(record.answers)
         per_row = {
-            "prompt_index": range(num_rows),
+            "prompt_index": range(len(record.answers)),
             "prompt_id": record.prompt_ids,
             "verdict": [answer.judgment.verdict.value for answer in record.answers],
             "answer": [storable(answer.judgment.answer) for answer in record.answers],
@@ -215,8 +214,7 @@ class VerdictStore:
             "started_at": record.started_at,
             "judge_s": record.judge_s,
         }
-        columns = per_row | {name: [value] * num_rows for name, value in per_part.items()}
-        rows = pa.table({name: columns[name] for name in JUDGED.schema.names}, schema=JUDGED.schema)
+        rows = JUDGED.table(per_row, per_part)
         self.files.publish_part(
             *encode_rows(rows, JUDGED, key=key, sweep_id=sweep_id, label=record.label, benchmark=record.benchmark)
         )

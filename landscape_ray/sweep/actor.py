@@ -328,13 +328,8 @@ class EngineActor:
         record = PointRecord(
             point=task.point,
             benchmark=benchmark.name,
-            prompt_ids=tuple(prompt.id for prompt in benchmark.prompts),
-            prompts=tuple(prompt.text for prompt in benchmark.prompts),
-            completions=tuple(row.completion for row in rows),
-            verdicts=tuple(row.verdict for row in rows),
-            broken=tuple(row.broken for row in rows),
-            log_likelihoods=tuple(row.log_likelihood for row in rows),
-            choices=tuple(row.choice for row in rows),
+            prompts=benchmark.prompts,
+            rows=rows,
             judge=identity.judge,
             facts=facts,
         )

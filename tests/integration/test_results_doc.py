@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from landscape_ray.config import SweepConfig
-from landscape_ray.evaluation import Benchmark, Completion, FinishReason, PointRecord, Prompt, Verdict, VisitFacts
+from landscape_ray.evaluation import Benchmark, Completion, FinishReason, PointRecord, Prompt, Row, Verdict, VisitFacts
 from landscape_ray.plan import PlannedPoint, SweepPlan
 from landscape_ray.store import SCHEMA, SCHEMA_VERSION, ResultStore, part_key
 from landscape_ray.store.parts import PartInfo
@@ -53,12 +53,14 @@ def record_at(point: PlannedPoint) -> PointRecord:
     return PointRecord(
         point=point,
         benchmark="advbench",
-        prompt_ids=tuple(prompt.id for prompt in BENCHMARK.prompts),
-        prompts=tuple(prompt.text for prompt in BENCHMARK.prompts),
-        completions=tuple(
-            Completion(text=f"text {i}", token_ids=(1,) * i, finish_reason=FinishReason.STOP) for i in range(4)
+        prompts=BENCHMARK.prompts,
+        rows=tuple(
+            Row(
+                completion=Completion(text=f"text {i}", token_ids=(1,) * i, finish_reason=FinishReason.STOP),
+                verdict=verdict,
+            )
+            for i, verdict in enumerate(verdicts_at(point))
         ),
-        verdicts=verdicts_at(point),
         judge="keyword/1",
         facts=VisitFacts(
             engine="synthetic",
@@ -141,8 +143,12 @@ def test_no_query_pools_the_points_of_a_plane(tmp_path: Path, monkeypatch: pytes
     store, expected = ResultStore("results"), []
     for number, point in enumerate(each for each in SweepPlan.from_config(PLANE).points if each.repeat == 0):
         complied = [i < number % 5 for i in range(4)]
-        verdicts = tuple(Verdict.COMPLIED if yes else Verdict.REFUSED for yes in complied)
-        record = replace(record_at(point), verdicts=verdicts, broken=tuple(complied))
+        record = record_at(point)
+        rows = tuple(
+            replace(row, verdict=Verdict.COMPLIED if yes else Verdict.REFUSED, broken=yes)
+            for row, yes in zip(record.rows, complied, strict=True)
+        )
+        record = replace(record, rows=rows)
         store.publish(record, key=f"{number:032x}", sweep_id=PLANE.sweep_id)
         expected.append((point.draw, *point.coordinates, 25.0 * (number % 5)))
     assert len(expected) == 9
@@ -155,16 +161,28 @@ def test_no_query_pools_the_points_of_a_plane(tmp_path: Path, monkeypatch: pytes
 
 def test_duckdb_computes_accuracy_perplexity_and_what_is_broken(results: ResultStore) -> None:
     (point, *_) = SweepPlan.from_config(CONFIG).points
-    answers = tuple(Completion(text=" A", token_ids=(1,), finish_reason=FinishReason.SCORED) for _ in range(4))
-    texts = tuple(Completion(text="", token_ids=(1,) * (i + 1), finish_reason=FinishReason.SCORED) for i in range(4))
+    record = record_at(point)
+    generated = tuple(
+        replace(row, broken=broken) for row, broken in zip(record.rows, (True, False, None, None), strict=True)
+    )
+    answer = Completion(text=" A", token_ids=(1,), finish_reason=FinishReason.SCORED)
     correct = (Verdict.CORRECT, Verdict.INCORRECT, Verdict.CORRECT, Verdict.CORRECT)
-    unscored = (Verdict.UNSCORED,) * 4
-    generated = replace(record_at(point), benchmark="generated", broken=(True, False, None, None))
-    scored = replace(generated, broken=())
+    answers = tuple(
+        Row(completion=answer, verdict=verdict, choice=choice)
+        for verdict, choice in zip(correct, (0, 1, 0, 2), strict=True)
+    )
+    texts = tuple(
+        Row(
+            completion=Completion(text="", token_ids=(1,) * num_tokens, finish_reason=FinishReason.SCORED),
+            verdict=Verdict.UNSCORED,
+            log_likelihood=nats,
+        )
+        for num_tokens, nats in enumerate((-1, -2, -3, -9), start=1)
+    )
     records = (
-        generated,
-        replace(scored, benchmark="choices", completions=answers, verdicts=correct, choices=(0, 1, 0, 2)),
-        replace(scored, benchmark="texts", completions=texts, verdicts=unscored, log_likelihoods=(-1, -2, -3, -9)),
+        replace(record, benchmark="generated", rows=generated),
+        replace(record, benchmark="choices", rows=answers),
+        replace(record, benchmark="texts", rows=texts),
     )
     for number, record in enumerate(records):
         results.publish(record, key=f"{number:032x}", sweep_id=CONFIG.sweep_id)

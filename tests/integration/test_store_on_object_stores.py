@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landscape_ray.errors import LeaseError, OutputError, TransientError
-from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Verdict, VisitFacts
+from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Prompt, Row, Verdict, VisitFacts
 from landscape_ray.evaluation.judging import Exchange, Judgment
 from landscape_ray.plan import Perturbation, PlannedPoint, RandomVector
 from landscape_ray.store import Lease, PointFailure, ReceivedAnswer, ReceivedStore, ResultStore, filesystem
@@ -31,10 +31,13 @@ def record_of(index: int, text: str = "Sure.") -> PointRecord:
     return PointRecord(
         point=PlannedPoint(draw=0, repeat=0, coordinates=(alpha,), perturbation=Perturbation(terms=((VECTOR, alpha),))),
         benchmark="advbench",
-        prompt_ids=("p0",),
-        prompts=("How?",),
-        completions=(Completion(text=text, token_ids=(1, 2), finish_reason=FinishReason.STOP),),
-        verdicts=(Verdict.COMPLIED,),
+        prompts=(Prompt(id="p0", text="How?"),),
+        rows=(
+            Row(
+                completion=Completion(text=text, token_ids=(1, 2), finish_reason=FinishReason.STOP),
+                verdict=Verdict.COMPLIED,
+            ),
+        ),
         judge="keyword/1",
         facts=VisitFacts(
             engine="synthetic",

@@ -12,7 +12,7 @@ from landscape_ray.store import ResultStore
 # after a point was acknowledged: a writer notes it in a file when `publish` has returned.
 WRITERS = """
 import json, os, random, signal, sys, time
-from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Verdict, VisitFacts
+from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Prompt, Row, Verdict, VisitFacts
 from landscape_ray.plan import Perturbation, PlannedPoint, RandomVector
 from landscape_ray.store import ResultStore
 
@@ -23,11 +23,15 @@ def record(index):
     alpha = (index + 1) / 1024
     return PointRecord(
         point=PlannedPoint(draw=0, repeat=0, coordinates=(alpha,), perturbation=Perturbation(terms=((vector, alpha),))),
-        benchmark="advbench", prompt_ids=("p0", "p1"), prompts=("How?", "Why?"),
-        completions=tuple(
-            Completion(text=f"{index} " * 2000, token_ids=(1,), finish_reason=FinishReason.STOP) for _ in range(2)
+        benchmark="advbench", prompts=(Prompt(id="p0", text="How?"), Prompt(id="p1", text="Why?")),
+        rows=tuple(
+            Row(
+                completion=Completion(text=f"{index} " * 2000, token_ids=(1,), finish_reason=FinishReason.STOP),
+                verdict=verdict,
+            )
+            for verdict in (Verdict.REFUSED, Verdict.COMPLIED)
         ),
-        verdicts=(Verdict.REFUSED, Verdict.COMPLIED), judge="keyword/1",
+        judge="keyword/1",
         facts=VisitFacts(engine="synthetic", torch_version="", device="cpu", node=str(os.getpid()),
                          weights_digest="0" * 16, attempt=1, started_at="2026-01-02T03:04:05+00:00",
                          place_s=0.0, generate_s=0.0, judge_s=0.0))

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from landscape_ray.evaluation import Benchmark, Completion, FinishReason, PointRecord, Prompt, Verdict, VisitFacts
+from landscape_ray.evaluation import Benchmark, Completion, FinishReason, PointRecord, Prompt, Row, Verdict, VisitFacts
 from landscape_ray.plan import Perturbation, PlannedPoint, RandomVector
 from landscape_ray.store import ResultStore, part_key, parts
 
@@ -46,10 +47,11 @@ def record_of(index: int, texts: tuple[str, str], attempt: int = 1) -> PointReco
     return PointRecord(
         point=POINTS[index],
         benchmark="advbench",
-        prompt_ids=("p0", "p1"),
-        prompts=("How?", "Why?"),
-        completions=tuple(Completion(text=text, token_ids=(1, 2), finish_reason=FinishReason.STOP) for text in texts),
-        verdicts=(Verdict.REFUSED, Verdict.COMPLIED),
+        prompts=(Prompt(id="p0", text="How?"), Prompt(id="p1", text="Why?")),
+        rows=tuple(
+            Row(completion=Completion(text=text, token_ids=(1, 2), finish_reason=FinishReason.STOP), verdict=verdict)
+            for text, verdict in zip(texts, (Verdict.REFUSED, Verdict.COMPLIED), strict=True)
+        ),
         judge="keyword/1",
         facts=VisitFacts(
             engine="synthetic",
@@ -208,12 +210,11 @@ def test_any_text_comes_back(prompts: list[tuple[str, str, Verdict]], data: st.D
     record = PointRecord(
         point=POINTS[0],
         benchmark="advbench",
-        prompt_ids=tuple(str(place) for place in range(len(prompts))),
-        prompts=tuple(prompt for prompt, _, _ in prompts),
-        completions=tuple(
-            Completion(text=text, token_ids=tokens, finish_reason=FinishReason.LENGTH) for _, text, _ in prompts
+        prompts=tuple(Prompt(id=str(place), text=prompt) for place, (prompt, _, _) in enumerate(prompts)),
+        rows=tuple(
+            Row(completion=Completion(text=text, token_ids=tokens, finish_reason=FinishReason.LENGTH), verdict=verdict)
+            for _, text, verdict in prompts
         ),
-        verdicts=tuple(verdict for _, _, verdict in prompts),
         judge="keyword/1",
         facts=record_of(0, ("", "")).facts,
     )
@@ -227,15 +228,9 @@ def test_any_text_comes_back(prompts: list[tuple[str, str, Verdict]], data: st.D
 @settings(deadline=None)
 def test_coordinates_come_back_to_the_last_bit(alpha: float, beta: float) -> None:
     point = PlannedPoint(draw=0, repeat=0, coordinates=(alpha, beta), perturbation=POINTS[0].perturbation)
-    info, content = parts.encode(
-        PointRecord(**{**fields_of(record_of(0, ("", ""))), "point": point}), key=KEYS[0], sweep_id=SWEEP_ID
-    )
+    info, content = parts.encode(replace(record_of(0, ("", "")), point=point), key=KEYS[0], sweep_id=SWEEP_ID)
     rows = parts.read_rows(info.name, content)[1].to_pydict()
     assert [value.hex() for value in (rows["alpha"][0], rows["beta"][0])] == [alpha.hex(), beta.hex()]
-
-
-def fields_of(record: PointRecord) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in PointRecord.__slots__}
 
 
 @given(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from landscape_ray.cli import main
-from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Verdict, VisitFacts, judge_named
+from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Row, Verdict, VisitFacts, judge_named
 from landscape_ray.plan import PlannedPoint
 from landscape_ray.sweep import PreparedSweep
 
@@ -82,10 +82,14 @@ def publish_point() -> Callable[[PreparedSweep, PlannedPoint, int], None]:
             record = PointRecord(
                 point=point,
                 benchmark=benchmark.name,
-                prompt_ids=tuple(prompt.id for prompt in benchmark.prompts),
-                prompts=tuple(prompt.text for prompt in benchmark.prompts),
-                completions=tuple(Completion(text=t, token_ids=(1,), finish_reason=FinishReason.STOP) for t in texts),
-                verdicts=tuple(Verdict.COMPLIED if text == "Sure." else Verdict.REFUSED for text in texts),
+                prompts=benchmark.prompts,
+                rows=tuple(
+                    Row(
+                        completion=Completion(text=text, token_ids=(1,), finish_reason=FinishReason.STOP),
+                        verdict=Verdict.COMPLIED if text == "Sure." else Verdict.REFUSED,
+                    )
+                    for text in texts
+                ),
                 judge=judge_named(benchmark.judge).version,
                 facts=FACTS,
             )

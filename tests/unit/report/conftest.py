@@ -14,6 +14,7 @@ from landscape_ray.evaluation import (
     FinishReason,
     PointRecord,
     Prompt,
+    Row,
     Verdict,
     VisitFacts,
 )
@@ -148,12 +149,16 @@ def publish() -> Callable[..., None]:
                     PointRecord(
                         point=point,
                         benchmark=benchmark.name,
-                        prompt_ids=tuple(prompt.id for prompt in benchmark.prompts),
-                        prompts=tuple(prompt.text for prompt in benchmark.prompts),
-                        completions=tuple(completion_of(answer(benchmark.name, point, i)) for i in range(num_prompts)),
-                        verdicts=tuple(verdict(benchmark.name, point, i) for i in range(num_prompts)),
-                        log_likelihoods=(nats,) * num_prompts if benchmark.metric == "perplexity" else (),
-                        broken=tuple(broken(verdict(benchmark.name, point, i)) for i in range(num_prompts)),
+                        prompts=benchmark.prompts,
+                        rows=tuple(
+                            Row(
+                                completion=completion_of(answer(benchmark.name, point, i)),
+                                verdict=verdict(benchmark.name, point, i),
+                                log_likelihood=nats if benchmark.metric == "perplexity" else None,
+                                broken=broken(verdict(benchmark.name, point, i)),
+                            )
+                            for i in range(num_prompts)
+                        ),
                         judge=judge,
                         facts=facts(point),
                     ),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from landscape_ray.evaluation import Benchmark, Completion, FinishReason, PointRecord, Prompt, Verdict, VisitFacts
+from landscape_ray.evaluation import Benchmark, Completion, FinishReason, PointRecord, Prompt, Row, Verdict, VisitFacts
 from landscape_ray.plan import ORIGIN, Perturbation, PlannedPoint, RandomVector
 from landscape_ray.store import ResultStore, part_key
 
@@ -53,13 +53,17 @@ def record_at(benchmark: Benchmark) -> Callable[..., PointRecord]:
         return PointRecord(
             point=point,
             benchmark=benchmark.name,
-            prompt_ids=tuple(prompt.id for prompt in benchmark.prompts),
-            prompts=tuple(prompt.text for prompt in benchmark.prompts),
-            completions=(
-                Completion(text=texts[0], token_ids=(5, 6, 7), finish_reason=FinishReason.STOP),
-                Completion(text=texts[1], token_ids=(8, 9, 10, 11), finish_reason=FinishReason.LENGTH),
+            prompts=benchmark.prompts,
+            rows=(
+                Row(
+                    completion=Completion(text=texts[0], token_ids=(5, 6, 7), finish_reason=FinishReason.STOP),
+                    verdict=Verdict.REFUSED,
+                ),
+                Row(
+                    completion=Completion(text=texts[1], token_ids=(8, 9, 10, 11), finish_reason=FinishReason.LENGTH),
+                    verdict=Verdict.COMPLIED,
+                ),
             ),
-            verdicts=(Verdict.REFUSED, Verdict.COMPLIED),
             judge="keyword/1",
             facts=VisitFacts(
                 engine="vllm 0.32.0",

@@ -17,7 +17,7 @@ from landscape_ray.evaluation import PointRecord
 from landscape_ray.plan import PlannedPoint
 from landscape_ray.store import parts
 from landscape_ray.store.parts import PartInfo
-from landscape_ray.store.schema import SCHEMA, rows_of, schema_of
+from landscape_ray.store.schema import MEASURED, SCHEMA, rows_of
 
 KEY, SWEEP_ID = "ab" * 16, "5eed" * 4
 Part = tuple[PartInfo, bytes]
@@ -197,7 +197,7 @@ def test_other_rows_than_claimed_are_refused(record: PointRecord, part: Part) ->
         rows.rename_columns(["x", *SCHEMA.names[1:]]),
         rows.cast(pa.schema([*list(SCHEMA)[:-1], pa.field("num_thinking_tokens", pa.string())])),
         rows.cast(pa.schema([*list(SCHEMA)[:-1], pa.field("num_thinking_tokens", pa.int64())])),
-        rows.select(schema_of(1).names),
+        rows.select(MEASURED.of_version(1).names),
     ]:
         with pytest.raises(PartError, match="does not hold 2 rows with the columns of schema version 3"):
             parts.read_rows(part[0].name, forged(other, claims))
@@ -220,7 +220,9 @@ def test_a_part_of_version_1_is_read_with_nulls_in_the_columns_it_does_not_have(
 
 def test_the_outcomes_of_version_1_agree_with_a_second_visit_now(record: PointRecord) -> None:
     first = parts.read_info(VERSION_1.name, VERSION_1.read_bytes(), VERSION_1.stat().st_size)
-    again, _ = parts.encode(replace(record, broken=(False, True)), key=first.key, sweep_id=SWEEP_ID)
+    refused, complied = record.rows
+    now = replace(record, rows=(replace(refused, broken=False), replace(complied, broken=True)))
+    again, _ = parts.encode(now, key=first.key, sweep_id=SWEEP_ID)
     assert again.outcome_sha256 == first.outcome_sha256
 
 
@@ -237,13 +239,14 @@ def test_outcomes_are_equal_when_only_the_facts_of_the_visit_differ(record: Poin
 
 
 def test_outcomes_differ_with_anything_measured(record: PointRecord, part: Part) -> None:
-    first, second = record.completions
+    first, second = record.rows
+    exchanged = (replace(first, completion=second.completion), replace(second, completion=first.completion))
     for other in [
-        replace(record, completions=(replace(first, text="I cannot help!"), second)),
-        replace(record, completions=(replace(first, token_ids=(5,)), second)),
-        replace(record, completions=(second, first)),
-        replace(record, verdicts=record.verdicts[::-1]),
-        replace(record, prompt_ids=("p0", "p2")),
+        replace(record, rows=(replace(first, completion=replace(first.completion, text="I cannot help!")), second)),
+        replace(record, rows=(replace(first, completion=replace(first.completion, token_ids=(5,))), second)),
+        replace(record, rows=exchanged),
+        replace(record, rows=(replace(first, verdict=second.verdict), replace(second, verdict=first.verdict))),
+        replace(record, prompts=(record.prompts[0], replace(record.prompts[1], id="p2"))),
     ]:
         assert parts.encode(other, key=KEY, sweep_id=SWEEP_ID)[0].outcome_sha256 != part[0].outcome_sha256
 

@@ -8,7 +8,7 @@ import pytest
 
 from landscape_ray.evaluation import PointRecord
 from landscape_ray.plan import PlannedPoint
-from landscape_ray.store.schema import SCHEMA, rows_of, schema_of
+from landscape_ray.store.schema import MEASURED, SCHEMA, rows_of
 
 KEY, SWEEP_ID = "ab" * 16, "5eed" * 4
 
@@ -16,7 +16,9 @@ KEY, SWEEP_ID = "ab" * 16, "5eed" * 4
 def test_rows_hold_exactly_what_was_measured(
     point_at: Callable[..., PlannedPoint], record_at: Callable[..., PointRecord]
 ) -> None:
-    record = replace(record_at(point_at(-0.05, 0.1 + 0.2, draw=3)), broken=(False, True))
+    record = record_at(point_at(-0.05, 0.1 + 0.2, draw=3))
+    refused, complied = record.rows
+    record = replace(record, rows=(replace(refused, broken=False), replace(complied, broken=True)))
     rows = rows_of(record, key=KEY, sweep_id=SWEEP_ID)
     visit = {
         "sweep_id": SWEEP_ID,
@@ -79,29 +81,29 @@ def test_the_origin_has_no_draw_and_a_line_has_no_beta(
     assert [(row["draw"], row["repeat"], row["alpha"], row["beta"]) for row in rows] == [(None, 2, 0.0, None)] * 2
 
 
-def test_a_record_without_a_verdict_per_prompt_is_a_mistake(
+def test_a_record_without_a_row_per_prompt_is_a_mistake(
     point_at: Callable[..., PlannedPoint], record_at: Callable[..., PointRecord]
 ) -> None:
     record = record_at(point_at(0.1))
-    with pytest.raises(ValueError, match="2 completions and 1 verdicts"):
-        rows_of(replace(record, verdicts=record.verdicts[:1]), key=KEY, sweep_id=SWEEP_ID)
-    with pytest.raises(ValueError, match=r"2 prompts, but values of \{'log_likelihood': 1\}"):
-        rows_of(replace(record, log_likelihoods=(-1.5,)), key=KEY, sweep_id=SWEEP_ID)
+    with pytest.raises(ValueError, match="2 prompts and 1 rows"):
+        rows_of(replace(record, rows=record.rows[:1]), key=KEY, sweep_id=SWEEP_ID)
     with pytest.raises(ValueError, match="and not 0"):
-        rows_of(replace(record, prompt_ids=(), prompts=(), completions=(), verdicts=()), key=KEY, sweep_id=SWEEP_ID)
+        rows_of(replace(record, prompts=(), rows=()), key=KEY, sweep_id=SWEEP_ID)
 
 
 def test_scores_stand_beside_the_rows_they_belong_to(
     point_at: Callable[..., PlannedPoint], record_at: Callable[..., PointRecord]
 ) -> None:
-    record = replace(record_at(point_at(0.1)), log_likelihoods=(-1.5, None), choices=(3, None))
+    record = record_at(point_at(0.1))
+    first, second = record.rows
+    record = replace(record, rows=(replace(first, log_likelihood=-1.5, choice=3), second))
     rows = rows_of(record, key=KEY, sweep_id=SWEEP_ID).select(["log_likelihood", "choice", "broken"])
     assert rows.to_pydict() == {"log_likelihood": [-1.5, None], "choice": [3, None], "broken": [None, None]}
 
 
 def test_columns_are_only_ever_added() -> None:
     # Queries of users rely on them: never remove, rename or retype one.
-    assert len(schema_of(1)) == 25
+    assert len(MEASURED.of_version(1)) == 25
     assert [(field.name, str(field.type)) for field in SCHEMA][:30] == [
         ("sweep_id", "string"),
         ("key", "string"),
