@@ -171,6 +171,7 @@ def _benchmark_data(landscape: Landscape, scores: Scores, visits: Visits) -> dic
         "unbroken": _numbers(landscape.success_unbroken_pct.mean(axis=0)) if apart else None,
         "basin": html_text.basin_mark(scores.basin),
         "tokens": _numbers(visits.mean_tokens),
+        "thinking": _numbers(visits.mean_thinking),
         "cutOff": _numbers(visits.cut_off),
     }
 

@@ -24,7 +24,8 @@ MIN_PROMPTS = 8
 NUM_PROBED = 24
 """Points whose texts are compressed to find out how much is to be expected."""
 
-COLUMNS = ("prompt_index", "prompt_id", "prompt", "completion", "verdict", "num_tokens", "finish_reason")
+SHOWN = ("prompt_index", "prompt_id", "prompt", "completion", "verdict", "num_tokens", "finish_reason")
+COLUMNS = (*SHOWN, "thinking", "num_thinking_tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,10 @@ class Texts:
     prompts: str
     """Block with `[[index, id, text], ...]`, the prompts that are shown."""
     answers: dict[int, str]
-    """Block by place in the plan, with `[[text, verdict, tokens, finish reason], ...]` in the order of the prompts."""
+    """Block by place in the plan, with `[[text, verdict, tokens, finish reason], ...]` in the order of the prompts.
+
+    An answer that was thought about before has `[..., thinking, tokens of it]`, too.
+    """
     num_prompts: int
     """Prompts of the benchmark; all are shown unless they do not fit."""
     num_prompts_shown: int
@@ -90,11 +94,16 @@ def _texts(store: ResultStore, keys: Sequence[str], max_bytes: int) -> Texts:
 
 
 def _read(store: ResultStore, keys: Sequence[str], places: list[int]) -> Iterator[tuple[int, list[list[Any]]]]:
-    """Yield the rows of points, each as a list of `COLUMNS`, in the order of the prompts."""
+    """Yield the rows of points in the order of the prompts, each as a list of `SHOWN`, or `COLUMNS` with thinking."""
     number = {keys[place]: place for place in places}
     for key, columns in store.columns_by_part(list(number), COLUMNS):
         rows = zip(*(columns[name].tolist() for name in COLUMNS), strict=True)
-        yield number[key], sorted(map(list, rows), key=lambda row: row[0])
+        yield number[key], sorted(map(_with_or_without_thinking, rows), key=lambda row: row[0])
+
+
+def _with_or_without_thinking(row: tuple[Any, ...]) -> list[Any]:
+    *shown, thinking, num_tokens = row
+    return shown if thinking is None else [*shown, thinking, int(num_tokens)]
 
 
 def _answers(rows: list[list[Any]], shown: set[int] | None) -> str:

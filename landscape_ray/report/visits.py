@@ -37,6 +37,8 @@ class Visits:
     empty: FloatArray
     """Share of answers without a visible character, 0 to 1, (N); NaN where nothing was measured. An answer that never
     came is not empty."""
+    mean_thinking: FloatArray
+    """How many of these tokens were thinking, on the mean of all answers, (N); NaN where there was none."""
     num_thought: IntArray
     """Number of answers that were thought about before, (N)."""
     num_missed: IntArray
@@ -70,7 +72,7 @@ def grid_places(plan: SweepPlan) -> IntArray:
 
 def _visits(store: ResultStore, keys: Sequence[str]) -> Visits:
     number = {key: place for place, key in enumerate(keys)}
-    mean_tokens, cut_off, empty = (np.full(len(keys), np.nan) for _ in range(3))
+    mean_tokens, cut_off, empty, mean_thinking = (np.full(len(keys), np.nan) for _ in range(4))
     num_thought, num_missed = (np.zeros(len(keys), dtype=np.int64) for _ in range(2))
     digests: list[str | None] = [None] * len(keys)
     ran_on: dict[str, Counter[str]] = {name: Counter() for name in SAME_AT_ALL_ROWS[:-1]}
@@ -80,7 +82,10 @@ def _visits(store: ResultStore, keys: Sequence[str]) -> Visits:
         cut_off[place] = _share(rows["finish_reason"], lambda reason: reason == "length")
         came = rows["completion"][rows["verdict"] != Verdict.UNFINISHED]
         empty[place] = _share(came, lambda text: not text.strip())
-        num_thought[place] = np.count_nonzero(~np.isnan(rows["num_thinking_tokens"].astype(np.float64)))
+        thinking = rows["num_thinking_tokens"].astype(np.float64)
+        num_thought[place] = np.count_nonzero(~np.isnan(thinking))
+        if num_thought[place]:
+            mean_thinking[place] = np.nansum(thinking) / len(thinking)
         if rows["judge"][0] == judge_named("keyword").version:
             num_missed[place] = sum(map(is_missed_by_apostrophes, rows["completion"]))
         digests[place] = rows["weights_digest"][0]
@@ -90,6 +95,7 @@ def _visits(store: ResultStore, keys: Sequence[str]) -> Visits:
         mean_tokens=mean_tokens,
         cut_off=cut_off,
         empty=empty,
+        mean_thinking=mean_thinking,
         num_thought=num_thought,
         num_missed=num_missed,
         weights_digest=tuple(digests),

@@ -390,7 +390,8 @@
     element("point-draw").value = String(shown.draw);
     const measured = benchmark.tokens[place] !== null;
     const facts = [`${benchmark.label} ${withUnit(value, benchmark.unit)}${benchmark.counts[k] ? ` (${benchmark.counts[k]})` : ""}`];
-    if (measured) facts.push(`${number(benchmark.tokens[place])} tokens per ${benchmark.answered ? "answer" : "text"}`);
+    const thinking = benchmark.thinking[place] === null ? "" : `, ${number(benchmark.thinking[place])} of them thinking`;
+    if (measured) facts.push(`${number(benchmark.tokens[place])} tokens per ${benchmark.answered ? "answer" : "text"}${thinking}`);
     if (measured && benchmark.answered) facts.push(`${number(100 * benchmark.cutOff[place])} % cut off at the limit`);
     element("point-facts").textContent = measured ? facts.join(" · ") : "This point was not measured.";
     showSteps();
@@ -418,7 +419,7 @@
     append(select, "option", `all (${answers.length})`).value = "";
     [...counts].sort().forEach(([verdict, count]) => { append(select, "option", `${verdict} (${count})`).value = verdict; });
     select.value = counts.has(wanted) ? wanted : "";
-    answers.forEach(([text, verdict, tokens, reason], n) => {
+    answers.forEach(([text, verdict, tokens, reason, thinking, thought], n) => {
       if (select.value && verdict !== select.value) return;
       const item = append(list, "li");
       const meta = append(item, "p", undefined, "meta");
@@ -426,6 +427,11 @@
       append(meta, "span", `prompt ${prompts[n][1]}`);
       append(meta, "span", `${tokens} tokens${reason === "stop" ? "" : `, ${reason}`}`);
       append(item, "p", prompts[n][2], "prompt").dir = "auto";
+      if (thought !== undefined) {
+        const box = append(item, "details", undefined, "thinking");
+        append(box, "summary", `thinking (${thought} of the tokens)`);
+        append(box, "p", thinking === "" ? "(empty)" : thinking).dir = "auto";
+      }
       const answer = append(item, "p", text === "" ? "(empty)" : text, "answer");
       answer.dir = "auto";
       answer.tabIndex = 0;

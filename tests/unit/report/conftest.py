@@ -74,11 +74,17 @@ def visit_facts(point: PlannedPoint) -> VisitFacts:
     )
 
 
-def completion_of(text: str) -> Completion:
+def completion_of(text: str, thinking: str | None = None) -> Completion:
     """One token per word; the limit of 8 is reached by longer texts."""
-    num_tokens = len(text.split())
-    reason = FinishReason.STOP if num_tokens < 8 else FinishReason.LENGTH
-    return Completion(text=text, token_ids=(1,) * num_tokens, finish_reason=reason)
+    num_thinking = None if thinking is None else len(thinking.split())
+    num_tokens = len(text.split()) + (num_thinking or 0)
+    return Completion(
+        text=text,
+        token_ids=(1,) * num_tokens,
+        finish_reason=FinishReason.STOP if num_tokens < 8 else FinishReason.LENGTH,
+        thinking=thinking,
+        num_thinking_tokens=num_thinking,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -97,6 +103,7 @@ def publish() -> Callable[..., None]:
         num_prompts: int = 4,
         prompt: Callable[[int], str] = "prompt {}".format,
         answer: Callable[[str, PlannedPoint, int], str] = lambda *_: "x",
+        thinking: Callable[[str, PlannedPoint, int], str | None] = lambda *_: None,
         facts: Callable[[PlannedPoint], VisitFacts] = visit_facts,
         broken: Callable[[Verdict], bool | None] = lambda _: None,
         nats: float = -2.0,
@@ -104,7 +111,7 @@ def publish() -> Callable[..., None]:
     ) -> None:
         """Write a results folder as a sweep does: a manifest and a part per planned point and benchmark.
 
-        `verdict` and `answer` get benchmark, point and number of the prompt; `there` leaves points out.
+        `verdict`, `answer` and `thinking` get benchmark, point and number of the prompt; `there` leaves points out.
         """
         store = ResultStore(str(out))
         benchmarks = [
@@ -152,7 +159,9 @@ def publish() -> Callable[..., None]:
                         prompts=benchmark.prompts,
                         rows=tuple(
                             Row(
-                                completion=completion_of(answer(benchmark.name, point, i)),
+                                completion=completion_of(
+                                    answer(benchmark.name, point, i), thinking(benchmark.name, point, i)
+                                ),
                                 verdict=verdict(benchmark.name, point, i),
                                 log_likelihood=nats if benchmark.metric == "perplexity" else None,
                                 broken=broken(verdict(benchmark.name, point, i)),

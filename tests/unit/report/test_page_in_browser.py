@@ -123,10 +123,18 @@ def click_at(page: Page, plot: str, x: float, y: float) -> None:
 def curves(
     tmp_path_factory: pytest.TempPathFactory, publish: Callable[..., None], make_config: Callable[..., SweepConfig]
 ) -> Path:
-    """A 1-D sweep of two benchmarks whose prompts and answers are hostile."""
+    """A 1-D sweep of two benchmarks whose prompts, answers and thoughts are hostile."""
     out = tmp_path_factory.mktemp("curves")
     config = make_config(5, model="<script>window.pwned = 7</script>", system_prompt="</script><b>")
-    publish(out, config, complied_outside, num_prompts=len(HOSTILE), prompt=HOSTILE.__getitem__, answer=hostile_answer)
+    publish(
+        out,
+        config,
+        complied_outside,
+        num_prompts=len(HOSTILE),
+        prompt=HOSTILE.__getitem__,
+        answer=hostile_answer,
+        thinking=hostile_thinking,
+    )
     return write_report(str(out), out / "report").files[0]
 
 
@@ -191,6 +199,10 @@ def hostile_answer(name: str, point: PlannedPoint, index: int) -> str:
     return HOSTILE[-1 - index]
 
 
+def hostile_thinking(name: str, _: PlannedPoint, index: int) -> str | None:
+    return HOSTILE[index] if name == "other" and index % 2 == 0 else None
+
+
 # --- what a model wrote ---------------------------------------------------------------------------------------------
 
 
@@ -206,6 +218,27 @@ def test_hostile_prompts_and_answers_are_shown_as_the_text_they_are(open_page: O
     page.locator("#texts li").first.wait_for()
     assert page.locator("#texts .prompt").all_text_contents() == list(HOSTILE)
     assert page.locator("#texts .answer").all_text_contents() == [text or "(empty)" for text in reversed(HOSTILE)]
+    assert page.locator("#texts script, #texts img, #texts svg, #texts a").count() == 0
+
+
+def test_thinking_stands_apart_from_the_answer_and_is_closed(open_page: Open, curves: Path) -> None:
+    page = open_page(curves).page
+    page.select_option("[name=benchmark]", label="other")
+    page.click("#chooser button")
+    page.click("#reveal")
+    page.locator("#texts li").first.wait_for()
+    boxes = page.locator("#texts .thinking")
+    assert boxes.locator("p").all_text_contents() == [text or "(empty)" for text in HOSTILE[::2]]
+    num_tokens = [len(text.split()) for text in HOSTILE]
+    assert boxes.locator("summary").all_text_contents() == [
+        f"thinking ({num} of the tokens)" for num in num_tokens[::2]
+    ]
+    assert not boxes.locator("p").first.is_visible()
+    boxes.locator("summary").first.click()
+    assert boxes.locator("p").first.is_visible()
+    assert f", {sum(num_tokens[::2]) / len(HOSTILE)} of them thinking" in str(
+        page.locator("#point-facts").text_content()
+    )
     assert page.locator("#texts script, #texts img, #texts svg, #texts a").count() == 0
 
 

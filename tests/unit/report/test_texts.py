@@ -47,6 +47,25 @@ def test_all_texts_are_there_when_they_fit(tmp_path: Path, config: SweepConfig, 
     assert (other.num_prompts, other.num_prompts_shown, other.num_points) == (3, 3, 10)
 
 
+def test_thinking_comes_with_the_answers_that_have_some(
+    tmp_path: Path, config: SweepConfig, publish: Callable[..., None]
+) -> None:
+    publish(
+        tmp_path,
+        config,
+        refused,
+        thinking=lambda name, _, i: ("I must", "", None, None)[i] if name == "other" else None,
+    )
+    texts = texts_of(tmp_path)
+    rows = unpacked(texts["other"].answers[0])
+    assert rows[:3] == [
+        ["x", "refused", 3, "stop", "I must", 2],
+        ["x", "refused", 1, "stop", "", 0],
+        ["x", "refused", 1, "stop"],
+    ]
+    assert {len(row) for row in unpacked(texts["harmful"].answers[0])} == {4}
+
+
 def test_every_point_shows_the_same_prompts_where_not_all_fit(
     tmp_path: Path, config: SweepConfig, publish: Callable[..., None]
 ) -> None:

@@ -38,6 +38,16 @@ def test_lengths_are_means_over_prompts(tmp_path: Path, config: SweepConfig, pub
     assert found.weights_digest[5] is None
 
 
+def test_tokens_of_thinking_are_means_over_all_answers(
+    tmp_path: Path, config: SweepConfig, publish: Callable[..., None]
+) -> None:
+    publish(tmp_path, config, refused, thinking=lambda name, _, i: "a b" if name == "other" and i else None)
+    found = visits_of(tmp_path)
+    assert (found["other"].num_thought == 3).all()
+    assert (found["other"].mean_thinking == 6 / 4).all()
+    assert np.isnan(found["harmful"].mean_thinking).all()
+
+
 def test_what_visits_ran_on_is_counted_by_point(
     tmp_path: Path, config: SweepConfig, publish: Callable[..., None], visit_facts_of: Callable[..., VisitFacts]
 ) -> None:
