@@ -12,7 +12,7 @@ from landscape_ray.engine import Engine, EngineSpec
 from landscape_ray.engine.checkpoints.resolution import ResolvedModel
 from landscape_ray.engine.tokens.settling import settled
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, Verdict, judge_named, load_benchmark
-from landscape_ray.plan import ORIGIN
+from landscape_ray.plan import ORIGIN, Perturbation, RandomVector
 
 MakeEngine: TypeAlias = Callable[[str, Path], Engine]
 ENGINES = ["transformers", pytest.param("vllm", marks=pytest.mark.slow)]
@@ -124,6 +124,30 @@ def test_keywords_end_answers_early_and_never_the_thinking(
     early = answers(engine, asking(decoding={"early_verdict": True}))
     assert said(early[0]) == ("I cannot see", "Sorry", 5, FinishReason.VERDICT)
     assert early[2].is_unfinished
+
+
+def test_points_of_a_line_think_as_they_do_alone(
+    make_engine: MakeEngine, thinker: Path, asking: Callable[..., Benchmark]
+) -> None:
+    engine: Any = make_engine("transformers", thinker)
+    vector = RandomVector(seed=3, normalization="layer", excluded=("norm",))
+    points = [ORIGIN, *(Perturbation.of([(vector, alpha)]) for alpha in (0.02, -0.3, 1.0))]
+    # One that never leaves its thinking, one that is ended, and one that a keyword ends: stages of other lengths.
+    benchmarks = [asking(), asking(decoding={"max_thinking_tokens": 4}), asking(decoding={"early_verdict": True})]
+    engine.place_points(points)
+    together = engine.generate_points(benchmarks)
+    for point, found in zip(points, together, strict=True):
+        engine.place(point)
+        assert found == engine.generate(benchmarks)
+    at_origin = together[0]
+    assert [said(each)[:2] for each in at_origin[1][:3]] == [
+        ("I cannot see", "Sorry no"),
+        ("I cannot see", "Sure thing"),
+        ("I cannot see see", "Sure thing"),
+    ]
+    assert at_origin[0][2].is_unfinished
+    assert at_origin[2][0].finish_reason == FinishReason.VERDICT
+    assert len({tuple(each.token_ids for each in found[0]) for found in together}) > 1  # points differ
 
 
 @pytest.mark.slow

@@ -58,11 +58,8 @@ def test_thinking_comes_with_the_answers_that_have_some(
     )
     texts = texts_of(tmp_path)
     rows = unpacked(texts["other"].answers[0])
-    assert rows[:3] == [
-        ["x", "refused", 3, "stop", "I must", 2],
-        ["x", "refused", 1, "stop", "", 0],
-        ["x", "refused", 1, "stop"],
-    ]
+    without = ["x", "refused", 1, "stop"]
+    assert rows == [["x", "refused", 3, "stop", "I must", 2], [*without, "", 0], without, without]
     assert {len(row) for row in unpacked(texts["harmful"].answers[0])} == {4}
 
 
