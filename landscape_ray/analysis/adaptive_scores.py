@@ -11,7 +11,7 @@ from landscape_ray.analysis.landscape import BoolArray, FloatArray, IntArray, La
 from landscape_ray.analysis.lattices import interpolated
 from landscape_ray.analysis.means import trapezoids
 from landscape_ray.analysis.metric import Metric
-from landscape_ray.analysis.uncertainty import Estimate, Sums, estimate, interval_around
+from landscape_ray.analysis.uncertainty import Estimate, Sums, estimate, interval_around, sums_of
 from landscape_ray.analysis.visage import VisageScore
 from landscape_ray.analysis.visage_conditions import visage_conditions
 from landscape_ray.config import DirectionsConfig
@@ -54,7 +54,7 @@ def adaptive_visage(
     """
     score, design_se = _estimate(landscape, design, _depth_in_the_basin, np.ones(design.chosen.shape[1:]))
     chosen = design.chosen.reshape(landscape.num_draws, -1)
-    _, below = _depth_in_the_basin(_sums(landscape))
+    _, below = _depth_in_the_basin(sums_of(landscape))
     return AdaptiveVisage(
         **visage_conditions(landscape, "paper", directions),
         value=score.value,
@@ -124,7 +124,7 @@ def _estimate(
     if score.value is None:
         return score, None
     above_DG, below_DG = (
-        np.where(design.chosen, term.reshape(design.chosen.shape), 0.0) for term in terms(_sums(landscape))
+        np.where(design.chosen, term.reshape(design.chosen.shape), 0.0) for term in terms(sums_of(landscape))
     )
     variances = []
     for draw in defined:
@@ -137,11 +137,6 @@ def _estimate(
         components = replace(components, prompts=components.prompts + design_se**2)
         score = replace(score, interval=interval_around(score.value, components, bounds=bounds, extremes=bounds))
     return score, design_se
-
-
-def _sums(landscape: Landscape) -> Sums:
-    shape = landscape.num_draws, -1
-    return Sums(*(each.sum(axis=-1).reshape(shape) for each in (landscape.numerators, landscape.denominators)))
 
 
 def _linearised(numerator: FloatArray, denominator: FloatArray, weights: FloatArray) -> FloatArray:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from scipy import ndimage
 
 from landscape_ray.analysis.landscape import BoolArray, FloatArray, Landscape
 from landscape_ray.analysis.proportion import clopper_pearson
@@ -224,30 +225,19 @@ class _Space:
 
     def connected(self, asr: FloatArray, tau_pct: float) -> BoolArray:
         """Tell which grid points hang together with the origin, along the axes, at most at tau; (..., *G) both."""
-        low = asr <= tau_pct
-        found = np.zeros_like(low)
-        start: Any = (..., *self.start)
-        found[start] = np.expand_dims(self._begins(low), tuple(range(-self.distances.ndim, 0)))
-        num_found = -1
-        while num_found != (num_found := int(found.sum())):
-            for axis in range(-self.distances.ndim, 0):
-                forwards = _spread(np.moveaxis(found, axis, -1), np.moveaxis(low, axis, -1))
-                both = _spread(forwards[..., ::-1], np.moveaxis(low, axis, -1)[..., ::-1])[..., ::-1]
-                found = np.moveaxis(both, -1, axis)
-        return found
+        low, num_axes = asr <= tau_pct, self.distances.ndim
+        # Neighbours are those along the axes of the grid; other draws and samples are none.
+        neighbours = np.zeros((3,) * low.ndim, dtype=np.bool_)
+        neighbours[(1,) * (low.ndim - num_axes)] = ndimage.generate_binary_structure(num_axes, 1)
+        pieces, _ = ndimage.label(low, neighbours)
+        origin = pieces[(..., *(along.start for along in self.start))]
+        of_basin = np.where(self._begins(low), origin, -1)  # no piece has this number
+        return np.asarray(pieces == np.expand_dims(of_basin, tuple(range(-num_axes, 0))))
 
     def _begins(self, low: BoolArray) -> BoolArray:
         """Tell whether there is a basin at the origin at all, (...)."""
         start: Any = (..., *self.start)
         return np.asarray(low[start].all(axis=tuple(range(-self.distances.ndim, 0))))
-
-
-def _spread(found: BoolArray, low: BoolArray) -> BoolArray:
-    """Return what is reached from what is found, going along the last axis over what is low."""
-    place = np.arange(low.shape[-1])
-    last_found = np.maximum.accumulate(np.where(found, place, -1), axis=-1)
-    last_high = np.maximum.accumulate(np.where(low, -1, place), axis=-1)
-    return np.asarray(last_found > last_high)
 
 
 def _crossings(asr: FloatArray, along: FloatArray, tau_pct: float) -> tuple[BoolArray, FloatArray]:

@@ -50,9 +50,8 @@ def origin_change(before: Landscape, after: Landscape) -> OriginChange:
     """
     visits = [each.origin_outcomes[:1] for each in (before, after)]
     values = [float(each.origin_values[0]) if len(each.origin_values) else np.nan for each in (before, after)]
-    scored = [np.isin(visit, list(before.metric.scored)) for visit in visits]
-    was, is_now = (np.isin(visit, list(before.metric.successes)) for visit in visits)
-    paired = scored[0] & scored[1] if all(map(len, visits)) else np.zeros((1, 0), dtype=np.bool_)
+    (was, scored_before), (is_now, scored_after) = map(before.metric.counted, visits)
+    paired = scored_before & scored_after if all(map(len, visits)) else np.zeros((1, 0), dtype=np.bool_)
     num_lost, num_won = (int((paired & one).sum()) if paired.size else 0 for one in (~was & is_now, was & ~is_now))
     num_unlike = num_lost + num_won
     p_value = float(stats.binomtest(num_lost, num_unlike).pvalue) if num_unlike else 1.0
@@ -113,7 +112,7 @@ def retention_bound(before: Landscape, after: Landscape) -> float | None:
 def _margins(landscape: Landscape, counts_BP: FloatArray) -> FloatArray:
     """Return the mean margin of each draw with each prompt counted so often, (B, D); NaN where nothing is measured."""
     margin = margin_statistic(landscape.metric, trapezoids(landscape.grid))
-    tables = [each.reshape(-1, landscape.num_prompts).T for each in (landscape.numerators, landscape.denominators)]
+    tables = [each.reshape(-1, landscape.num_prompts).T for each in landscape.terms()]
     block = max(1, CELLS_PER_BLOCK // tables[0].shape[1])
     return np.concatenate(
         [

@@ -142,17 +142,17 @@ class Landscape:
     @property
     def numerators(self) -> FloatArray:
         """What each prompt adds to the numerator of the value: 1 for a success, or its nats, (D, *G, P)."""
-        return self._numerators(self.outcomes, origin=False)
+        return self.terms()[0]
 
     @property
     def denominators(self) -> FloatArray:
         """What each prompt adds to the denominator of the value: 1 if it is scored, or its tokens, (D, *G, P)."""
-        return self._denominators(self.outcomes, origin=False)
+        return self.terms()[1]
 
     @property
     def num_success(self) -> IntArray:
         """Number of prompts that count as a success, for ASR those that complied or are broken, (D, *G)."""
-        num: IntArray = np.count_nonzero(np.isin(self.outcomes, list(self.metric.successes)), axis=-1)
+        num: IntArray = np.count_nonzero(self.metric.counted(self.outcomes)[0], axis=-1)
         return num
 
     @property
@@ -170,7 +170,7 @@ class Landscape:
     @property
     def values(self) -> FloatArray:
         """The metric at each point, (D, *G); NaN where nothing was measured, or no prompt of it can be scored."""
-        return self.metric.value(self.numerators.sum(axis=-1), self.denominators.sum(axis=-1))
+        return self.metric.value(*(each.sum(axis=-1) for each in self.terms()))
 
     @property
     def mean_values(self) -> FloatArray:
@@ -181,9 +181,7 @@ class Landscape:
     @property
     def origin_values(self) -> FloatArray:
         """The metric at each visit to the origin, (R); the first one counts for all draws."""
-        numerators = self._numerators(self.origin_outcomes, origin=True)
-        denominators = self._denominators(self.origin_outcomes, origin=True)
-        return self.metric.value(numerators.sum(axis=-1), denominators.sum(axis=-1))
+        return self.metric.value(*(each.sum(axis=-1) for each in self.terms(origin=True)))
 
     @property
     def is_broken(self) -> FloatArray:
@@ -216,18 +214,14 @@ class Landscape:
         )
         return np.where(known, rate, np.nan)
 
-    def _numerators(self, outcomes: npt.NDArray[np.int8], *, origin: bool) -> FloatArray:
+    def terms(self, *, origin: bool = False) -> tuple[FloatArray, FloatArray]:
+        """Return what each prompt adds to numerator and denominator, (D, *G, P); or at visits to the origin, (R, P)."""
         texts = self.log_likelihoods
         if texts is None:
-            return np.isin(outcomes, list(self.metric.successes)).astype(np.float64)
-        return -np.nan_to_num(texts.origin_nats if origin else texts.nats, nan=0.0)
-
-    def _denominators(self, outcomes: npt.NDArray[np.int8], *, origin: bool) -> FloatArray:
-        texts = self.log_likelihoods
-        if texts is None:
-            return np.isin(outcomes, list(self.metric.scored)).astype(np.float64)
+            success, scored = self.metric.counted(self.origin_outcomes if origin else self.outcomes)
+            return success.astype(np.float64), scored.astype(np.float64)
         nats, num_tokens = (texts.origin_nats, texts.origin_num_tokens) if origin else (texts.nats, texts.num_tokens)
-        return np.where(np.isnan(nats), 0, num_tokens).astype(np.float64)
+        return -np.nan_to_num(nats, nan=0.0), np.where(np.isnan(nats), 0, num_tokens).astype(np.float64)
 
 
 def check_complete(landscape: Landscape) -> None:

@@ -70,6 +70,10 @@ class Metric:
         """How to read the values, such as `lower is safer`."""
         return "lower is safer" if self.name == "asr" else f"{self.better} is better"
 
+    def counted(self, outcomes: npt.NDArray[np.int8]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Tell which outcomes count in the numerator of a rate, and which in its denominator; any one shape."""
+        return np.isin(outcomes, list(self.successes)), np.isin(outcomes, list(self.scored))
+
     def value(
         self, numerator: npt.NDArray[np.float64], denominator: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float64]:

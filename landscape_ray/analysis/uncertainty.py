@@ -39,6 +39,7 @@ __all__ = [
     "estimate",
     "interval_around",
     "scores_of_draws",
+    "sums_of",
     "unmet_share",
 ]
 
@@ -204,7 +205,12 @@ def unmet_share(num_prompts: int) -> float:
 
 def scores_of_draws(*landscapes: Landscape, statistic: Statistic) -> FloatArray:
     """Return the score of each draw, (D), NaN where it is undefined."""
-    return statistic(*(_sums(landscape) for landscape in landscapes))
+    return statistic(*map(sums_of, landscapes))
+
+
+def sums_of(landscape: Landscape) -> Sums:
+    """Return the sums over all prompts at each point, (D, G)."""
+    return Sums(*(each.sum(axis=-1).reshape(landscape.num_draws, -1) for each in landscape.terms()))
 
 
 def band_of_mean(landscape: Landscape) -> tuple[FloatArray, FloatArray] | None:
@@ -250,11 +256,6 @@ class _Parts(NamedTuple):
     """Between draws, as measured."""
 
 
-def _sums(landscape: Landscape) -> Sums:
-    shape = landscape.num_draws, -1
-    return Sums(*(each.sum(axis=-1).reshape(shape) for each in (landscape.numerators, landscape.denominators)))
-
-
 def _variance_parts(
     landscapes: tuple[Landscape, ...],
     statistic: Statistic,
@@ -294,10 +295,7 @@ def _split_sums(landscapes: tuple[Landscape, ...], num_samples: int) -> Iterator
     chosen_KnP = np.zeros((NUM_SPLITS, num_samples, num_prompts))
     members = order[:, : num_samples * size].reshape(NUM_SPLITS, num_samples, size)
     np.put_along_axis(chosen_KnP, members, 1, axis=2)
-    tables = [
-        [table.reshape(-1, num_prompts).T for table in (landscape.numerators, landscape.denominators)]
-        for landscape in landscapes
-    ]
+    tables = [[table.reshape(-1, num_prompts).T for table in landscape.terms()] for landscape in landscapes]
     block = max(1, CELLS_PER_BLOCK // (num_samples**2 * tables[0][0].shape[1]))
     for start in range(0, NUM_SPLITS, block):
         chosen = chosen_KnP[start : start + block]

@@ -6,7 +6,7 @@ from typing import get_args
 import numpy as np
 
 from landscape_ray.analysis.landscape import BoolArray, FloatArray, Landscape, check_complete
-from landscape_ray.analysis.uncertainty import Interval, Statistic, Sums, estimate
+from landscape_ray.analysis.uncertainty import Interval, Statistic, Sums, estimate, sums_of
 from landscape_ray.analysis.visage_conditions import Definition, VisageConditions, visage_conditions
 from landscape_ray.config import DirectionsConfig
 from landscape_ray.errors import UserError
@@ -68,14 +68,9 @@ def visage(
     Source: Peng et al. 2024, Eq. 5, with S_max = 100 (`paper`); the authors' code (`reference`).
     """
     check_definition(landscape, definition)
-    rates_DG = landscape.values.reshape(landscape.num_draws, -1)
-    num_missing = int(np.isnan(rates_DG).sum())
     if not allow_missing:
         check_complete(landscape)
-    success_DG, scored_DG = (
-        counts.reshape(rates_DG.shape).astype(np.float64) for counts in (landscape.num_success, landscape.num_scored)
-    )
-    used_DG = _used(success_DG, scored_DG, definition)
+    used_DG = _used(*sums_of(landscape), definition)
     score = estimate(landscape, statistic=visage_statistic(definition))
     return VisageScore(
         **visage_conditions(landscape, definition, directions),
@@ -85,7 +80,7 @@ def visage(
         num_draws=landscape.num_draws,
         num_points=used_DG.size,
         num_points_used=int(used_DG.sum()),
-        num_points_missing=num_missing,
+        num_points_missing=int(np.isnan(landscape.values).sum()),
     )
 
 

@@ -99,10 +99,7 @@ def wall_noise(landscape: Landscape, rows: Mapping[str, npt.NDArray[Any]], plan:
     codes = [VERDICTS[verdict] for verdict in rows["verdict"][here]]
     outcomes[1 + visit, rows["prompt_index"][here].astype(np.int64)] = codes
     measured = outcomes[(outcomes != Outcome.UNMEASURED).any(axis=1)]
-    success, scored = (
-        np.isin(measured, list(accepted)).sum(axis=1).astype(np.float64)
-        for accepted in (landscape.metric.successes, landscape.metric.scored)
-    )
+    success, scored = (each.sum(axis=1).astype(np.float64) for each in landscape.metric.counted(measured))
     floor = disagreement(measured, landscape.metric.value(success, scored), None)
     return None if floor is None else WallNoise(**asdict(floor), coordinates=place)
 

@@ -238,12 +238,7 @@ def origin_of(landscape: Landscape) -> dict[str, Any]:
     value = {"value": _plain(landscape.origin_values[0])}
     if not landscape.metric.is_rate:
         return value
-    outcomes = landscape.origin_outcomes[:1]
-    counts = (
-        np.isin(outcomes, list(accepted)).sum(axis=-1).astype(np.float64)
-        for accepted in (landscape.metric.successes, landscape.metric.scored)
-    )
-    low, high = wilson(*counts)
+    low, high = wilson(*(each[:1].sum(axis=-1) for each in landscape.terms(origin=True)))
     return {**value, "low": _plain(low[0]), "high": _plain(high[0])}
 
 
