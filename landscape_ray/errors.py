@@ -42,6 +42,7 @@ __all__ = [
     "UserError",
     "few_of",
     "in_brief",
+    "number_of",
 ]
 
 MOST_NAMES = 3
@@ -126,6 +127,11 @@ def few_of(names: Iterable[str], num: int | None = None) -> str:
     shown = list(islice(names, MOST_NAMES))
     more = (len(names) if num is None else num) - len(shown)
     return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
+
+
+def number_of(num: int, noun: str) -> str:
+    """Return a count with its noun, such as `1 draw` or `3 draws`."""
+    return f"{num:,} {noun}" if num == 1 else f"{num:,} {noun}s"
 
 
 def in_brief(error: object) -> str:

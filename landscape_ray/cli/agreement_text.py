@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from landscape_ray.analysis import Agreement, Calibration, Share
-from landscape_ray.cli.text import Fact, number_of
+from landscape_ray.cli.text import Fact
+from landscape_ray.errors import number_of
 from landscape_ray.report.agreement import Comparison
 
 __all__ = ["comparisons_text"]

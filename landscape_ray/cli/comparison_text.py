@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from landscape_ray.analysis import Change, OriginChange
 from landscape_ray.cli.results_text import estimate_text
-from landscape_ray.cli.text import Fact, number_of
+from landscape_ray.cli.text import Fact
+from landscape_ray.errors import number_of
 from landscape_ray.report.caveats import one_direction
 from landscape_ray.report.comparison import Comparison
 from landscape_ray.report.gate import VISAGE_RISES, Gate

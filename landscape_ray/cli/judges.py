@@ -9,8 +9,8 @@ import typer
 
 from landscape_ray.cli import text
 from landscape_ray.cli.app import Json, JsonLines, Out, app
-from landscape_ray.cli.text import number_of, print_json
-from landscape_ray.errors import ConfigError, LandscapeError
+from landscape_ray.cli.text import print_json
+from landscape_ray.errors import ConfigError, LandscapeError, number_of
 
 __all__ = ["agreement", "judge"]
 

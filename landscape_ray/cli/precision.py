@@ -14,9 +14,9 @@ from landscape_ray.analysis import (
     precision_options,
     with_assumed_draws,
 )
-from landscape_ray.cli.text import Fact, number_of
+from landscape_ray.cli.text import Fact
 from landscape_ray.config import AdvBenchPrompts, BenchmarkConfig, SweepConfig
-from landscape_ray.errors import BenchmarkError, TransientError, UserError
+from landscape_ray.errors import BenchmarkError, TransientError, UserError, number_of
 from landscape_ray.plan import SweepPlan
 
 __all__ = ["Precision", "precision_by_benchmark", "precision_json", "precision_text"]

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from landscape_ray.analysis import AdaptiveVisage, Estimate, Landscape, VisageScore
-from landscape_ray.cli.text import Fact, number_of
+from landscape_ray.cli.text import Fact
 from landscape_ray.config import SweepConfig
+from landscape_ray.errors import number_of
 from landscape_ray.plan import random_axes
 from landscape_ray.report.caveats import caveats
 from landscape_ray.report.paired import Paired, difference_texts

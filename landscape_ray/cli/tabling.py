@@ -9,7 +9,7 @@ import typer
 
 from landscape_ray.cli import text
 from landscape_ray.cli.app import Json, app
-from landscape_ray.errors import OutputError, UserError
+from landscape_ray.errors import OutputError, UserError, number_of
 
 if TYPE_CHECKING:
     from landscape_ray.report.table import SweepsTable
@@ -70,13 +70,11 @@ def _lines(table: "SweepsTable") -> Iterator[str]:
     from landscape_ray.report.table_page import cell_text, correlation_text  # noqa: PLC0415
 
     grid = [[COLUMNS[name] for name in SHOWN], *([cell_text(row, name) for name in SHOWN] for row in table.rows)]
-    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
-    for cells in grid:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+    yield from text.columns(grid)
     for name, by_score in table.outcomes.items():
         yield ""
         yield f"Spearman's correlation with {name}"
         for score, found in by_score.items():
-            yield f"  {SCORES[score]}: {correlation_text(found)}, {text.number_of(found.num_models, 'model')}"
+            yield f"  {SCORES[score]}: {correlation_text(found)}, {number_of(found.num_models, 'model')}"
     for note in table.notes:
         yield f"note: {note}"

@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import typer
@@ -18,9 +18,10 @@ from landscape_ray.config import (
     RandomLandscape,
     SweepConfig,
 )
+from landscape_ray.errors import number_of
 from landscape_ray.plan import TIME_ASSUMPTIONS, SweepEstimate, random_axes
 
-__all__ = ["Fact", "number_of", "plan_text", "print_facts", "print_json"]
+__all__ = ["Fact", "columns", "plan_text", "print_facts", "print_json"]
 
 Fact: TypeAlias = tuple[str, str]
 """Name and value; a line that goes on has no name."""
@@ -32,6 +33,13 @@ def print_facts(facts: Iterable[Fact]) -> None:
     width = max(len(name) for name, _ in facts)
     for name, value in facts:
         typer.echo(f"{typer.style(name.ljust(width), bold=True)}  {value}")
+
+
+def columns(lines: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield lines of cells as a table."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for cells in lines:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
 def print_json(data: Mapping[str, Any]) -> None:
@@ -106,8 +114,3 @@ def duration_text(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds / 60:.1f} min"
     return f"{seconds / 3600:.1f} h"
-
-
-def number_of(num: int, noun: str) -> str:
-    """Return a count with its noun, such as `1 draw` or `3 draws`."""
-    return f"{num:,} {noun}" if num == 1 else f"{num:,} {noun}s"

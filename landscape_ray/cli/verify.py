@@ -1,13 +1,13 @@
 """The command `verify`: what an engine computes at points, against fresh loads of their weights."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
 from landscape_ray.cli.app import ConfigFile, Json, Overrides, app
-from landscape_ray.cli.text import print_facts, print_json
+from landscape_ray.cli.text import columns, print_facts, print_json
 from landscape_ray.config import SweepConfig, load_config
 from landscape_ray.errors import ResourceError
 
@@ -55,15 +55,15 @@ def verify(
 
     proof = prove(spec, Combination.of(spec), anew=True, full=full)
     assert proof is not None  # noqa: S101  (it has waited for others)
-    rows = [{**asdict(each), "holds": each.holds} for each in proof.comparisons]
     if json_:
+        rows = [{**asdict(each), "holds": each.holds} for each in proof.comparisons]
         ways = {way: proof.holds(way) for way in proof.ways}
         combination = asdict(proof.combination)
         print_json({**combination, "on": proof.on, "seconds": proof.seconds, "ways": ways, "comparisons": rows})
     else:
         of = proof.combination
         typer.echo(f"{of.architecture}, {of.engine}, torch {of.torch}, {of.device}, {of.dtype}, batching {of.batching}")
-        print_table(rows)
+        typer.echo("\n".join(_table(proof.comparisons)))
     sentence = require_way(proof, proof.ways[0])  # the way that engines take where they have several
     if not json_:
         print_facts([("proven", sentence), ("took", f"{proof.seconds:.0f} s")])
@@ -87,22 +87,17 @@ def _spec(sweep: SweepConfig) -> Any:
     )
 
 
-def print_table(rows: Sequence[dict[str, Any]]) -> None:
-    """Print comparisons, one a line."""
+def _table(comparisons: Sequence[Any]) -> Iterator[str]:
+    """Return comparisons, one a line. Their class is in the engines' package, which is heavy."""
     lines = [
-        COLUMNS,
-        *(
-            (
-                row["way"],
-                row["point"],
-                f"{row['difference']:.2g} nats",
-                f"{row['tolerance']:.2g}",
-                f"{row['num_equal']} of {row['num_answers']} equal",
-                "holds" if row["holds"] else "DIFFERS",
-            )
-            for row in rows
-        ),
+        (
+            each.way,
+            each.point,
+            f"{each.difference:.2g} nats",
+            f"{each.tolerance:.2g}",
+            f"{each.num_equal} of {each.num_answers} equal",
+            "holds" if each.holds else "DIFFERS",
+        )
+        for each in comparisons
     ]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    return columns([COLUMNS, *lines])

@@ -31,7 +31,7 @@ from landscape_ray.report.scores import Scores
 from landscape_ray.report.texts import Texts
 from landscape_ray.report.visits import Visits, grid_places
 
-__all__ = ["asset", "page", "policy"]
+__all__ = ["TEMPLATES", "asset", "page", "policy"]
 
 
 def page(
@@ -53,7 +53,7 @@ def page(
     landscapes = list(results.landscapes.values())
     script, plotly = asset("page.js"), get_plotlyjs().replace("\r\n", "\n")
     axes = results.plan.grid.axes
-    return _TEMPLATE.render(
+    return TEMPLATES.get_template("page.html.jinja").render(
         policy=policy(plotly, script),
         title=f"{results.config.model.id}: safety landscape",
         model=results.config.model.id,
@@ -63,9 +63,10 @@ def page(
         mark=html_text.MARK,
         word=html_text.WORD,
         cards=[
-            html_text.card(landscape, scores[landscape.benchmark], is_headline=landscape.benchmark == results.headline)
+            html_text.card(landscape, scores[landscape.benchmark])
             for landscape in sorted(landscapes, key=lambda landscape: landscape.benchmark != results.headline)
         ],
+        headline=results.headline,
         pairs=html_text.pairs(results, scores),
         caveats=caveats(results),
         overview=html_text.overview(results) if len(landscapes) > 1 else None,
@@ -100,12 +101,13 @@ def page(
     )
 
 
-_TEMPLATE = Environment(
+TEMPLATES = Environment(
     loader=PackageLoader("landscape_ray.report", "page"),
     autoescape=True,
     undefined=StrictUndefined,
     keep_trailing_newline=True,
-).get_template("page.html.jinja")
+)
+"""All of them escape what is put into them."""
 
 
 def asset(name: str) -> str:

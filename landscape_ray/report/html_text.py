@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from landscape_ray.analysis import Basin, Estimate, Interval, Landscape, VisageScore
+from landscape_ray.errors import number_of
 from landscape_ray.plan import Axis, random_axes
 from landscape_ray.report.figures import near
 from landscape_ray.report.paired import difference_texts
@@ -53,49 +53,18 @@ def lead(results: Results) -> str:
     """Return what was measured, in two sentences."""
     axes = results.plan.grid.axes
     spans = " by ".join(_axis_text(axis) for axis in axes)
-    draws = f", {_number_of(results.plan.draws, 'draw')}" if results.plan.draws > 1 else ""
+    draws = f", {number_of(results.plan.draws, 'draw')}" if results.plan.draws > 1 else ""
     kind = results.config.landscape.kind.replace("-", " and ")
     judge = "" if results.judge is None else f" Judged by {results.judge.version}."
     engine = f"Measured with {results.config.engine} in {results.config.dtype}."
     return f"{len(axes)}-D {kind} landscape: {spans}{draws}. {engine}{judge}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """A value with its interval on a scale of 0 to 100, in the units of a drawing 200 wide."""
+def card(landscape: Landscape, scores: Scores) -> dict[str, Any]:
+    """Return VISAGE, or the mean of the metric over the grid where there is no VISAGE, with what belongs beside it.
 
-    value: float
-    """Where the value is."""
-    low: float
-    """Where the interval begins."""
-    width: float
-    """How wide it is drawn, at least 1."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
-    """The scores of one benchmark."""
-
-    name: str
-    """Of the benchmark."""
-    is_headline: bool
-    """Whether it is the sweep's headline."""
-    what: str
-    """What the headline is."""
-    value: str
-    """The headline."""
-    unit: str
-    """Its unit."""
-    interval: str
-    """Its interval, in words."""
-    bar: Bar | None
-    """Its interval, drawn; None where there is none."""
-    facts: tuple[Fact, ...]
-    """Name and value of what belongs beside it."""
-
-
-def card(landscape: Landscape, scores: Scores, *, is_headline: bool = False) -> Card:
-    """Return VISAGE, or the mean of the metric over the grid where there is no VISAGE, with what belongs beside it."""
+    Its bar is the value with its interval on a scale of 0 to 100, in the units of a drawing 200 wide.
+    """
     metric = landscape.metric
     unit = f" {metric.unit}".rstrip()
     headline: VisageScore | Estimate = scores.visage or scores.mean_margin or scores.mean_value
@@ -110,7 +79,7 @@ def card(landscape: Landscape, scores: Scores, *, is_headline: bool = False) -> 
     bar = None
     if headline.value is not None and headline.interval is not None and metric.is_rate:
         low, high = headline.interval.low, headline.interval.high
-        bar = Bar(value=2 * headline.value, low=2 * low, width=max(2 * (high - low), 1))
+        bar = {"value": 2 * headline.value, "low": 2 * low, "width": max(2 * (high - low), 1)}
     facts = list(_visage_facts(scores))
     origin = origin_of(landscape)
     ends = f" ({origin['low']:.1f} to {origin['high']:.1f})" if origin.get("low") is not None else ""
@@ -129,16 +98,15 @@ def card(landscape: Landscape, scores: Scores, *, is_headline: bool = False) -> 
     if (wall := scores.wall_noise) is not None:
         place = ", ".join(map(number, wall.coordinates))
         facts.append(("Noise at the wall", f"{100 * wall.flipped:.1f} % of verdicts flip ({place} of draw 0)"))
-    return Card(
-        name=landscape.benchmark,
-        is_headline=is_headline,
-        what=what,
-        value=_value(headline.value),
-        unit="of 100" if metric.name == "asr" else metric.unit,
-        interval=_interval_text(headline),
-        bar=bar,
-        facts=tuple(facts),
-    )
+    return {
+        "name": landscape.benchmark,
+        "what": what,
+        "value": _value(headline.value),
+        "unit": "of 100" if metric.name == "asr" else metric.unit,
+        "interval": _interval_text(headline),
+        "bar": bar,
+        "facts": facts,
+    }
 
 
 def pairs(results: Results, scores: Mapping[str, Scores]) -> list[dict[str, Any]]:
@@ -238,7 +206,7 @@ def texts_note(results: Results, texts: Mapping[str, Texts]) -> str:
         shown = f"{found.num_prompts_shown} of {found.num_prompts} prompts, evenly chosen,"
         prompts = f"all {found.num_prompts} prompts" if found.num_prompts_shown == found.num_prompts else shown
         points = f"{len(found.answers):,} of " if len(found.answers) < found.num_points else ""
-        notes.append(f"{name}: {prompts} at {points}{_number_of(found.num_points, 'point')}")
+        notes.append(f"{name}: {prompts} at {points}{number_of(found.num_points, 'point')}")
     if not notes:
         return "This file holds no texts; `landscape-ray export` writes them."
     return f"Hidden until you ask for them. In this file are, of {'; of '.join(notes)}."
@@ -258,7 +226,7 @@ def tables(results: Results, visits: Mapping[str, Visits]) -> list[dict[str, Any
         *(("Proven", sentence) for sentence in manifest.proven),
     ]
     ran_on = [
-        (name.replace("_", " "), f"{value or 'none'}: {_number_of(num, 'point')}")
+        (name.replace("_", " "), f"{value or 'none'}: {number_of(num, 'point')}")
         for found in list(visits.values())[:1]
         for name in ("engine", "torch_version", "device")
         for value, num in found.ran_on[name].most_common()
@@ -280,7 +248,7 @@ def _benchmark(results: Results, name: str) -> Iterator[str]:
     (benchmark,) = (each for each in results.config.benchmarks if each.name == name)
     identity = results.manifest.benchmarks[name]
     yield identity.metric.replace("_", " ")
-    yield _number_of(identity.num_prompts, "prompt")
+    yield number_of(identity.num_prompts, "prompt")
     if identity.metric not in ANSWERED:
         return
     yield f"judge {results.judge_of(name)}"
@@ -316,8 +284,8 @@ def _basin_facts(basin: Basin | None) -> Iterator[Fact]:
 
 def _sizes(landscape: Landscape, scores: Scores) -> Sequence[str]:
     sizes = [
-        _number_of(landscape.num_prompts, "prompt"),
-        _number_of(landscape.num_draws, "draw"),
+        number_of(landscape.num_prompts, "prompt"),
+        number_of(landscape.num_draws, "draw"),
         f"{' × '.join(map(str, landscape.grid.shape))} points",
     ]
     if num_missing := int(landscape.missing.sum()):
@@ -343,13 +311,9 @@ def _with_ends(estimate: Estimate | VisageScore, *, digits: int = 1) -> str:
 
 
 def _axis_text(axis: Axis) -> str:
-    num = _number_of(len(axis), "point")
+    num = number_of(len(axis), "point")
     return f"{num} on [{number(axis.coordinates[0])}, {number(axis.coordinates[-1])}]" if len(axis) > 1 else num
 
 
 def _value(value: float | None) -> str:
     return "–" if value is None or np.isnan(value) else f"{value:.1f}"
-
-
-def _number_of(num: int, noun: str) -> str:
-    return f"{num:,} {noun}" if num == 1 else f"{num:,} {noun}s"

@@ -2,21 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from landscape_ray import __version__
 from landscape_ray.analysis import RankCorrelation
-from landscape_ray.report.html import asset, policy
+from landscape_ray.report.html import TEMPLATES, asset, policy
 from landscape_ray.report.table import COLUMNS, SCORES, Cell, SweepsTable
 
 __all__ = ["cell_text", "correlation_text", "table_page"]
-
-_TEMPLATE = Environment(
-    loader=PackageLoader("landscape_ray.report", "page"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    keep_trailing_newline=True,
-).get_template("table.html.jinja")
 
 ENDS = ("_low", "_high")
 
@@ -25,7 +16,7 @@ def table_page(table: SweepsTable) -> str:
     """Return the page. All text is escaped; nothing runs but the script that sorts."""
     script = asset("table.js")
     shown = [name for name in COLUMNS if not name.endswith(ENDS)]
-    return _TEMPLATE.render(
+    return TEMPLATES.get_template("table.html.jinja").render(
         policy=policy(script),
         titles=[COLUMNS[name] for name in shown],
         rows=[list(_cells(row, shown)) for row in table.rows],
