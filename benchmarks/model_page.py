@@ -23,28 +23,53 @@ greedy texts are those of the same weights loaded from files, and log-likelihood
 - *In place*: the way on GPUs, measured here with packing switched off; *not used* where memory does not hold what is in
   the file, as with experts that are packed.
 - *Lines*: several points in one batch (`batching: line`).
-- *Both*: in how many texts vLLM and transformers agree. It says nothing about placing: libraries differ in what some
-  files mean.
-- *Since*: the version that the row was first measured with.
 
-Of multimodal models the language model is measured, with prompts of text. Notes say why something is refused.
+Of multimodal models the language model is measured, with prompts of text. Behind the architecture stands the number of
+its tensors. Notes say why something is refused.
 
 """
-TABLE = """| family | architecture | tensors | reloaded | in place | lines | transformers | both | since |
-|---|---|---|---|---|---|---|---|---|
+TABLE = """| reloaded | in place | lines | transformers | families |
+|---|---|---|---|---|
 """
 NOT_COVERED = re.compile(r"would move (?:\S+, )?([A-Za-z]\w*),? (?:and only|whose)")
 
 
 def page(results: Mapping[str, Any]) -> str:
     """Return the page for these results."""
+    families: Mapping[str, Any] = results["families"]
     notes: dict[str, int] = {}
-    rows = [_row(name, family, notes) for name, family in results["families"].items()]
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, family in families.items():
+        text = f"{name} (`{family['architecture']}`, {family['tensors']})"
+        groups.setdefault(_ways(family, notes), []).append(text)
+    rows = [f"| {' | '.join([*ways, '; '.join(names)])} |\n" for ways, names in groups.items()]
     listed = "".join(f"{number}. {note}\n" for note, number in notes.items())
-    text = HEAD.format(**results["versions"])
     return (
-        f"{text}{len(rows)} families, of which {_num_right(results)} are right in vLLM.\n\n{TABLE}{''.join(rows)}\n"
-        + (f"## Notes\n\n{listed}" if notes else "")
+        HEAD.format(**results["versions"])
+        + f"{len(families)} families, of which {_num_right(results)} are right in vLLM. {_since(families)}\n\n"
+        + f"{TABLE}{''.join(rows)}\n{_agreement(families)}\n"
+        + (f"\n## Notes\n\n{listed}" if notes else "")
+    )
+
+
+def _since(families: Mapping[str, Any]) -> str:
+    """Say with which version each family was first measured."""
+    names: dict[str, list[str]] = {}
+    for name, family in families.items():
+        names.setdefault(family["since"], []).append(name)
+    first, *later = names
+    others = "".join(f" Since {version}: {', '.join(names[version])}." for version in later)
+    return f"First measured with version {first}{', but those named here' if later else ''}.{others}"
+
+
+def _agreement(families: Mapping[str, Any]) -> str:
+    """Say where the two libraries generate other texts from the same files."""
+    found = {name: family["agreement"]["texts"] for name, family in families.items() if family.get("agreement")}
+    fewer = [f"{name} ({texts})" for name, texts in found.items() if len(set(texts.split("/"))) > 1]
+    return (
+        "Where both libraries start, vLLM and transformers agree in all texts"
+        + (f", but for\n{', '.join(fewer)}" if fewer else "")
+        + ". This says nothing about placing: libraries differ\nin what some files mean."
     )
 
 
@@ -52,11 +77,11 @@ def _num_right(results: Mapping[str, Any]) -> int:
     return sum(family["vllm"]["reload"]["state"] == "right" for family in results["families"].values())
 
 
-def _row(name: str, family: Mapping[str, Any], notes: dict[str, int]) -> str:
-    vllm, both = family["vllm"], family.get("agreement")
-    ways = [_cell(found, notes) for found in (vllm["reload"], vllm["in place"], vllm["lines"], family["transformers"])]
-    cells = [name, f"`{family['architecture']}`", str(family["tensors"]), *ways, both["texts"] if both else ""]
-    return f"| {' | '.join([*cells, family['since']])} |\n"
+def _ways(family: Mapping[str, Any], notes: dict[str, int]) -> tuple[str, ...]:
+    vllm = family["vllm"]
+    return tuple(
+        _cell(found, notes) for found in (vllm["reload"], vllm["in place"], vllm["lines"], family["transformers"])
+    )
 
 
 def _cell(found: Mapping[str, Any], notes: dict[str, int]) -> str:
