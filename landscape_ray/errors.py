@@ -22,7 +22,6 @@ between Ray processes, so each takes exactly one argument, its message, and ther
 """
 
 from collections.abc import Iterable
-from itertools import islice
 from typing import ClassVar
 
 __all__ = [
@@ -116,17 +115,11 @@ class LeaseError(LandscapeError):
     exit_code = 3
 
 
-def few_of(names: Iterable[str], num: int | None = None) -> str:
-    """List at most three names, and say how many more there are: `a, b, c and 4 more`.
-
-    Args:
-        names: All names, or the first ones.
-        num: How many there are, where not all are given.
-    """
+def few_of(names: Iterable[str]) -> str:
+    """List at most three names, and say how many more there are: `a, b, c and 4 more`."""
     names = list(names)
-    shown = list(islice(names, MOST_NAMES))
-    more = (len(names) if num is None else num) - len(shown)
-    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def number_of(num: int, noun: str) -> str:

@@ -26,8 +26,8 @@ def wilson(num_success: FloatArray, num_trials: FloatArray, level: float = 0.95)
     return 100 * low, 100 * high
 
 
-def wilson_of_points(landscape: Landscape, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
-    """Return the Wilson interval of each draw's rate at each grid point, in percent; (D, *G) both.
+def wilson_of_points(landscape: Landscape) -> tuple[FloatArray, FloatArray]:
+    """Return the Wilson 95 % interval of each draw's rate at each grid point, in percent; (D, *G) both.
 
     Raises:
         ValueError: The landscape is not of a rate.
@@ -35,7 +35,7 @@ def wilson_of_points(landscape: Landscape, level: float = 0.95) -> tuple[FloatAr
     if not landscape.metric.is_rate:
         msg = f"Benchmark {landscape.benchmark!r} measures {landscape.metric.label}, which is no proportion."
         raise ValueError(msg)
-    return wilson(landscape.num_success.astype(np.float64), landscape.num_scored.astype(np.float64), level)
+    return wilson(landscape.num_success.astype(np.float64), landscape.num_scored.astype(np.float64))
 
 
 def clopper_pearson(num_success: float, num_trials: float, level: float = 0.95) -> tuple[float, float]:

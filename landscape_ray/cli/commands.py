@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +26,10 @@ from landscape_ray.cli.text import print_json
 from landscape_ray.config import SweepConfig, load_config
 from landscape_ray.errors import BenchmarkError, LandscapeError, TransientError
 from landscape_ray.evaluation import Benchmark, load_benchmark
+
+if TYPE_CHECKING:
+    from landscape_ray.report.folder import WrittenReport
+    from landscape_ray.sweep import SweepOutcome
 
 __all__ = ["engines", "plan", "run", "score", "status", "submit"]
 
@@ -74,8 +78,7 @@ def plan(
     planned = SweepPlan.from_config(sweep, Geometry.assumed(sweep))
     size = estimate(sweep, planned, num_prompts)
     document = {"sweep_id": sweep.sweep_id, "num_prompts": num_prompts, **asdict(size)}
-    document["problems"] = [str(problem) for problem in problems]
-    document["not_checked"] = not_checked
+    document |= {"problems": [str(problem) for problem in problems], "not_checked": not_checked}
     facts = [*text.plan_text(sweep, size, num_prompts)]
     if not_checked:
         facts.append(("not checked", not_checked))
@@ -165,7 +168,7 @@ def run(
     sweep = _load(config, overrides, adaptive=adaptive)
     folder = out or f"results/{config.stem}"
     near = Path("results", config.stem) if "://" in folder else Path(folder)
-    try:
+    with text.failure_told(as_json=json_):
         if json_:
             num_points = num_planned_visits(sweep, SweepPlan.from_config(sweep, Geometry.assumed(sweep)))
             sweep_id = as_run(sweep).sweep_id
@@ -178,20 +181,21 @@ def run(
         from landscape_ray.report.folder import write_report  # noqa: PLC0415
 
         report = None if outcome.num_missing else write_report(folder, near / "report")
-    except LandscapeError as error:
-        if json_:
-            print_json({"event": "end", "exit_code": error.exit_code, "error": str(error)})
-        raise
     if json_:
-        end = {"event": "end", "exit_code": outcome.exit_code, **asdict(outcome), "num_missing": outcome.num_missing}
-        if report is not None:
-            end |= {"files": [str(file) for file in report.files], "scores": report.document}
-        print_json(end)
+        print_json(_end_of_run(outcome, report))
     else:
         if report is not None:
             text.print_facts(results_text.report_text(report.results, report.scores, report.files))
         text.print_facts(results_text.next_steps(sweep, config, folder, **asdict(outcome)))
     raise typer.Exit(outcome.exit_code)
+
+
+def _end_of_run(outcome: "SweepOutcome", report: "WrittenReport | None") -> dict[str, Any]:
+    """Return the last JSON line of a run."""
+    end = {"event": "end", "exit_code": outcome.exit_code, **asdict(outcome), "num_missing": outcome.num_missing}
+    if report is not None:
+        end |= {"files": [str(file) for file in report.files], "scores": report.document}
+    return end
 
 
 @app.command()

@@ -10,7 +10,7 @@ import typer
 from landscape_ray.cli import text
 from landscape_ray.cli.app import Json, JsonLines, Out, app
 from landscape_ray.cli.text import print_json
-from landscape_ray.errors import ConfigError, LandscapeError, number_of
+from landscape_ray.errors import ConfigError, number_of
 
 __all__ = ["agreement", "judge"]
 
@@ -48,12 +48,8 @@ def judge(
     config = load_judge(judge)
     if json_:
         print_json({"event": "start", "judge": config.name, "out": out})
-    try:
+    with text.failure_told(as_json=json_):
         outcome = run_judge(config, out, progress=progress_for(sys.stderr))
-    except LandscapeError as error:
-        if json_:
-            print_json({"event": "end", "exit_code": error.exit_code, "error": str(error)})
-        raise
     points = outcome.points
     if json_:
         end = {"event": "end", "exit_code": outcome.exit_code, **asdict(outcome), "num_missing": points.num_missing}

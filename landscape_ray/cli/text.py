@@ -1,5 +1,6 @@
 """What the commands print for people."""
 
+import contextlib
 import json
 import math
 import sys
@@ -18,10 +19,10 @@ from landscape_ray.config import (
     RandomLandscape,
     SweepConfig,
 )
-from landscape_ray.errors import number_of
+from landscape_ray.errors import LandscapeError, number_of
 from landscape_ray.plan import TIME_ASSUMPTIONS, SweepEstimate, random_axes
 
-__all__ = ["Fact", "columns", "plan_text", "print_facts", "print_json"]
+__all__ = ["Fact", "columns", "failure_told", "plan_text", "print_facts", "print_json"]
 
 Fact: TypeAlias = tuple[str, str]
 """Name and value; a line that goes on has no name."""
@@ -46,6 +47,17 @@ def print_json(data: Mapping[str, Any]) -> None:
     """Print one line of JSON, for scripts."""
     sys.stdout.write(json.dumps(data, allow_nan=False) + "\n")
     sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def failure_told(*, as_json: bool) -> Iterator[None]:
+    """Print the last of the JSON lines, if such are wanted, where what is done within fails."""
+    try:
+        yield
+    except LandscapeError as error:
+        if as_json:
+            print_json({"event": "end", "exit_code": error.exit_code, "error": str(error)})
+        raise
 
 
 def plan_text(config: SweepConfig, size: SweepEstimate, num_prompts: Mapping[str, int]) -> Iterator[Fact]:

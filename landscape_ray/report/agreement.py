@@ -8,9 +8,8 @@ from typing import Any
 from landscape_ray.analysis import Agreement, Calibration, agreement, calibration
 from landscape_ray.errors import PartError, UserError
 from landscape_ray.evaluation.prompts import file_rows
-from landscape_ray.plan import SweepPlan
 from landscape_ray.report.results import open_results
-from landscape_ray.store import JUDGED_METRICS, Manifest, ResultStore, planned_keys
+from landscape_ray.store import JUDGED_METRICS, Manifest, ResultStore, planned_sweep
 
 __all__ = ["Comparison", "compare_judges", "comparison_document"]
 
@@ -68,13 +67,12 @@ def compare_judges(out: str, judges: tuple[str, ...], labels: Path | None = None
         PartError: Rows are damaged, or contradict each other.
     """
     manifest = ResultStore(out).require_manifest()
-    config = manifest.request()
-    plan = SweepPlan.from_config(config, manifest.geometry)
+    _, plan, keys_of = planned_sweep(manifest)
     stores = [_store(out, judge, manifest) for judge in judges]
     asked = [_metrics(store) for store in stores]
     known = [] if labels is None else list(_labels(labels))
     comparisons = {}
-    for name, keys in planned_keys(manifest, config, plan).items():
+    for name, keys in keys_of.items():
         if any(manifest.benchmarks[name].metric not in metrics for metrics in asked):
             continue
         label_of = {key: point.label for key, point in zip(keys, plan.points, strict=True)}

@@ -67,22 +67,7 @@ def compare_results(
         UserError: One of them is adaptive and has measured a part of the grid.
     """
     names = [name for name in before.landscapes if name in after.landscapes]
-    if differences := list(_differences(before, after, names)):
-        listing = "".join(f"\n  {line}" for line in differences)
-        msg = (
-            f"The sweeps {before.manifest.sweep_id} and {after.manifest.sweep_id} cannot be compared, because they "
-            f"differ in more than the model:{listing}\nMeasure the second model with the configuration of the first, "
-            f"changing only `model`."
-        )
-        raise OutputError(msg)
-    for results in (before, after):
-        if results.design is not None and any(landscape.missing.any() for landscape in results.landscapes.values()):
-            msg = (
-                f"The sweep {results.manifest.sweep_id} is adaptive: the points that it measured were chosen by its "
-                f"own results, and differ from model to model. Compare sweeps of the whole grid; a run without "
-                f"`adaptive` into the same folder measures what is missing."
-            )
-            raise UserError(msg)
+    _check_comparable(before, after, names)
     benchmarks, origins, conditions = {}, {}, {}
     random_directions = before.config.landscape.kind == "random"
     for name in names:
@@ -128,6 +113,26 @@ def comparison_document(before: Results, after: Results, comparison: Comparison)
         "caveats": [note] if (note := one_direction(before)) else [],
         **asdict(comparison),
     }
+
+
+def _check_comparable(before: Results, after: Results, names: list[str]) -> None:
+    """Refuse sweeps whose scores of these benchmarks say nothing of the models; see `compare_results`."""
+    if differences := list(_differences(before, after, names)):
+        listing = "".join(f"\n  {line}" for line in differences)
+        msg = (
+            f"The sweeps {before.manifest.sweep_id} and {after.manifest.sweep_id} cannot be compared, because they "
+            f"differ in more than the model:{listing}\nMeasure the second model with the configuration of the first, "
+            f"changing only `model`."
+        )
+        raise OutputError(msg)
+    for results in (before, after):
+        if results.design is not None and any(landscape.missing.any() for landscape in results.landscapes.values()):
+            msg = (
+                f"The sweep {results.manifest.sweep_id} is adaptive: the points that it measured were chosen by its "
+                f"own results, and differ from model to model. Compare sweeps of the whole grid; a run without "
+                f"`adaptive` into the same folder measures what is missing."
+            )
+            raise UserError(msg)
 
 
 def _differences(before: Results, after: Results, common: list[str]) -> Iterator[str]:

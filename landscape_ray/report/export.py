@@ -9,9 +9,8 @@ import numpy as np
 
 from landscape_ray.analysis import Landscape, wilson_of_points
 from landscape_ray.errors import OutputError
-from landscape_ray.plan import SweepPlan
 from landscape_ray.report.results import Results, load_results, open_results
-from landscape_ray.store import POINT_SCHEMA, ExportFormat, export_points, export_rows, planned_keys
+from landscape_ray.store import POINT_SCHEMA, ExportFormat, export_points, export_rows, planned_sweep
 
 __all__ = ["export", "point_columns"]
 
@@ -38,12 +37,8 @@ def export(out: str, path: Path, file_format: ExportFormat, *, points: bool = Fa
         if points:
             return export_points(point_columns(load_results(out, judge)), path, file_format)
         store = open_results(out, judge)
-        manifest = store.require_manifest()
-        config = manifest.request()
-        keys = itertools.chain.from_iterable(
-            planned_keys(manifest, config, SweepPlan.from_config(config, manifest.geometry)).values()
-        )
-        return export_rows(store, list(keys), path, file_format)
+        _, _, keys = planned_sweep(store.require_manifest())
+        return export_rows(store, list(itertools.chain.from_iterable(keys.values())), path, file_format)
     except OSError as error:
         msg = f"Cannot write {path}: {error.strerror or error}. Choose another file with --into."
         raise OutputError(msg) from error

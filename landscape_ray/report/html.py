@@ -72,15 +72,7 @@ def page(
         overview=html_text.overview(results) if len(landscapes) > 1 else None,
         planes=len(axes) == 2,
         num_draws=results.plan.draws,
-        figures=[
-            {
-                "number": number,
-                "title": landscape.benchmark,
-                "caption": html_text.caption(landscape, scores[landscape.benchmark]),
-                "answered": landscape.metric.name in html_text.ANSWERED,
-            }
-            for number, landscape in enumerate(landscapes)
-        ],
+        figures=[_figure(number, landscape, scores) for number, landscape in enumerate(landscapes)],
         diagnosis=html_text.diagnosis(results),
         checks=checks,
         axes=[
@@ -99,6 +91,15 @@ def page(
         script=script,
         style=asset("page.css"),
     )
+
+
+def _figure(number: int, landscape: Landscape, scores: Mapping[str, Scores]) -> dict[str, Any]:
+    return {
+        "number": number,
+        "title": landscape.benchmark,
+        "caption": html_text.caption(landscape, scores[landscape.benchmark]),
+        "answered": landscape.metric.name in html_text.ANSWERED,
+    }
 
 
 TEMPLATES = Environment(

@@ -14,7 +14,15 @@ from landscape_ray.analysis import (
 )
 from landscape_ray.config import BenchmarkConfig, SweepConfig
 from landscape_ray.plan import Geometry, SweepPlan
-from landscape_ray.store import JUDGED_METRICS, JudgedResultStore, JudgeIdentity, Manifest, ResultStore, planned_keys
+from landscape_ray.store import (
+    JUDGED_METRICS,
+    JudgedResultStore,
+    JudgeIdentity,
+    Manifest,
+    ResultStore,
+    planned_keys,
+    planned_sweep,
+)
 
 __all__ = ["Results", "load_design", "load_results", "open_results", "ranked"]
 
@@ -83,9 +91,7 @@ def load_results(out: str, judge: str | None = None) -> Results:
     """
     store = open_results(out, judge)
     manifest = store.require_manifest()
-    config = manifest.request()
-    plan = SweepPlan.from_config(config, manifest.geometry)
-    keys_of = planned_keys(manifest, config, plan)
+    config, plan, keys_of = planned_sweep(manifest)
     identity = store.judge if isinstance(store, JudgedResultStore) else None
     unjudged = set[str]() if identity is None else ResultStore(out).parts().keys() - store.parts().keys()
     repeated = planned_keys(manifest, config, repeats_plan(config, plan))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from landscape_ray.analysis import COLUMNS, Landscape, repeats_plan, with_wall_visits
 from landscape_ray.evaluation import Verdict
-from landscape_ray.plan import PlannedPoint, SweepPlan
+from landscape_ray.plan import PlannedPoint
 from landscape_ray.report.results import load_design
 from landscape_ray.store import (
     LeaseState,
@@ -16,6 +16,7 @@ from landscape_ray.store import (
     RunSummary,
     keys_by_label,
     planned_keys,
+    planned_sweep,
 )
 
 __all__ = ["BenchmarkStatus", "FolderStatus", "load_status"]
@@ -78,9 +79,7 @@ def load_status(out: str) -> FolderStatus:
     """
     store = ResultStore(out)
     manifest = store.require_manifest()
-    config = manifest.request()
-    plan = SweepPlan.from_config(config, manifest.geometry)
-    keys_of = planned_keys(manifest, config, plan)
+    config, plan, keys_of = planned_sweep(manifest)
     design, parts, failures = load_design(store, config, plan, keys_of), store.parts(), store.failures()
     points: Sequence[PlannedPoint] = plan.points
     num_unchosen, repeats = 0, repeats_plan(config, plan)

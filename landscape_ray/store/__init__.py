@@ -6,7 +6,7 @@ from landscape_ray.store.keys import part_key
 from landscape_ray.store.lease import RENEW_EVERY_S, Lease, LeaseState
 from landscape_ray.store.manifest import BenchmarkIdentity, Manifest, check_same_sweep
 from landscape_ray.store.parts import PartInfo
-from landscape_ray.store.planned import keys_by_label, part_keys, planned_keys
+from landscape_ray.store.planned import keys_by_label, part_keys, planned_keys, planned_sweep
 from landscape_ray.store.received import ReceivedAnswer, ReceivedStore
 from landscape_ray.store.result_store import Quarantined, ResultStore
 from landscape_ray.store.run_log import RunSummary
@@ -49,5 +49,6 @@ __all__ = [
     "part_key",
     "part_keys",
     "planned_keys",
+    "planned_sweep",
     "verdict_key",
 ]

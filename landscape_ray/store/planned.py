@@ -7,7 +7,7 @@ from landscape_ray.plan import SweepPlan
 from landscape_ray.store.keys import part_key
 from landscape_ray.store.manifest import BenchmarkIdentity, Manifest
 
-__all__ = ["keys_by_label", "part_keys", "planned_keys"]
+__all__ = ["keys_by_label", "part_keys", "planned_keys", "planned_sweep"]
 
 
 def part_keys(
@@ -41,6 +41,17 @@ def part_keys(
 def planned_keys(manifest: Manifest, config: SweepConfig, plan: SweepPlan) -> dict[str, list[str]]:
     """Return the keys of the parts of a sweep that a manifest is of; see `part_keys`."""
     return part_keys(config, plan, fingerprint=manifest.fingerprint, benchmarks=manifest.benchmarks)
+
+
+def planned_sweep(manifest: Manifest) -> tuple[SweepConfig, SweepPlan, dict[str, list[str]]]:
+    """Return the sweep that a folder was last run with: its configuration, its points, and the keys of their parts.
+
+    Raises:
+        OutputError: This version of landscape-ray does not accept the configuration.
+    """
+    config = manifest.request()
+    plan = SweepPlan.from_config(config, manifest.geometry)
+    return config, plan, planned_keys(manifest, config, plan)
 
 
 def keys_by_label(plan: SweepPlan, keys: Mapping[str, list[str]]) -> dict[str, dict[str, str]]:

@@ -54,41 +54,17 @@ class VllmEngine:
         """
         vllm = import_vllm(spec.run)
         import torch  # noqa: PLC0415 - which vLLM has imported by now
-        from vllm.platforms import current_platform  # noqa: PLC0415
-
-        from landscape_ray.engine.vllm.text import text_settings  # noqa: PLC0415 - imports vLLM, too
 
         folder = checkpoint_folder(spec.model, spec.revision)
         self._encoder = PromptEncoder(folder)
         check_tied_head(folder)
-        on_cpu = current_platform.is_cpu()
         self.stopwatch = Stopwatch()
         self._visits = itertools.count()
         # Of each point that the engine is at: the salt of its cached blocks, and settings of its requests.
         self._points: list[tuple[str, dict[str, Any]]] = []
         began = time.perf_counter()
         try:
-            self._llm: Any = vllm.LLM(
-                **{
-                    "model": str(folder),
-                    "dtype": spec.dtype,
-                    "load_format": "safetensors",
-                    "trust_remote_code": False,
-                    "tensor_parallel_size": spec.run.tensor_parallel,
-                    "distributed_executor_backend": "uni" if spec.run.tensor_parallel == 1 else "mp",
-                    "worker_extension_cls": "landscape_ray.engine.vllm.worker.PerturbationWorker",
-                    "max_model_len": context_needed(self._encoder, spec.benchmarks),
-                    "max_num_seqs": spec.run.max_num_seqs,
-                    "enforce_eager": spec.run.enforce_eager or on_cpu,
-                    # The checkpoint's sampling defaults must not reach the measurement.
-                    "generation_config": "vllm",
-                    "seed": 0,
-                    "disable_log_stats": True,
-                    **memory_settings(spec, folder, on_cpu=on_cpu),
-                    **text_settings(folder),
-                    **settings,
-                }
-            )
+            self._llm: Any = vllm.LLM(**{**self._settings(spec, folder), **settings})
         except START_ERRORS as error:
             raise start_error(error, str(folder)) from error
         built = time.perf_counter()
@@ -104,6 +80,32 @@ class VllmEngine:
                 "base weights": time.perf_counter() - built,
             },
         )
+
+    def _settings(self, spec: EngineSpec, folder: Path) -> dict[str, Any]:
+        """Return the settings of vLLM that follow from a specification."""
+        from vllm.platforms import current_platform  # noqa: PLC0415 - which is imported by now
+
+        from landscape_ray.engine.vllm.text import text_settings  # noqa: PLC0415 - imports vLLM, too
+
+        on_cpu = current_platform.is_cpu()
+        return {
+            "model": str(folder),
+            "dtype": spec.dtype,
+            "load_format": "safetensors",
+            "trust_remote_code": False,
+            "tensor_parallel_size": spec.run.tensor_parallel,
+            "distributed_executor_backend": "uni" if spec.run.tensor_parallel == 1 else "mp",
+            "worker_extension_cls": "landscape_ray.engine.vllm.worker.PerturbationWorker",
+            "max_model_len": context_needed(self._encoder, spec.benchmarks),
+            "max_num_seqs": spec.run.max_num_seqs,
+            "enforce_eager": spec.run.enforce_eager or on_cpu,
+            # The checkpoint's sampling defaults must not reach the measurement.
+            "generation_config": "vllm",
+            "seed": 0,
+            "disable_log_stats": True,
+            **memory_settings(spec, folder, on_cpu=on_cpu),
+            **text_settings(folder),
+        }
 
     def _begin_placing(self, spec: EngineSpec, folder: Path) -> str:
         """Read the base weights, find out how points can be placed, and go to the origin."""

@@ -6,6 +6,7 @@ it out: lost workers, retries, deadlines, SIGTERM and resuming mean what they me
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -61,16 +62,7 @@ def run_judge(config: JudgeConfig, out: str, *, progress: Progress | None = None
                 allotment = room()
                 run = Run(
                     tasks,
-                    fleet=Fleet(
-                        JudgeActor,
-                        allotment=allotment,
-                        room=room,
-                        judge=work.judge,
-                        out=out,
-                        sweep_id=work.manifest.sweep_id,
-                        keys=work.keys,
-                        secrets=_secrets(config),
-                    ),
+                    fleet=_fleet(work, config, out, allotment, room),
                     policy=replace(policy_of(config.run, allotment), repeat_stragglers=False),
                     store=work.verdicts.files,
                     # Beside the metrics of a sweep that is still running, not in their place.
@@ -87,6 +79,21 @@ def run_judge(config: JudgeConfig, out: str, *, progress: Progress | None = None
     if error is not None and outcome.points.num_missing:
         raise error
     return outcome
+
+
+def _fleet(
+    work: PreparedPass, config: JudgeConfig, out: str, allotment: Allotment, room: Callable[[], Allotment]
+) -> Fleet:
+    return Fleet(
+        JudgeActor,
+        allotment=allotment,
+        room=room,
+        judge=work.judge,
+        out=out,
+        sweep_id=work.manifest.sweep_id,
+        keys=work.keys,
+        secrets=_secrets(config),
+    )
 
 
 def _room(config: JudgeConfig) -> Allotment:

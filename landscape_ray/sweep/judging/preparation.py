@@ -16,7 +16,7 @@ from landscape_ray.store import (
     ResultStore,
     VerdictStore,
     keys_by_label,
-    planned_keys,
+    planned_sweep,
     verdict_key,
 )
 from landscape_ray.sweep.fetching import fetched
@@ -68,14 +68,9 @@ class PreparedPass:
         """
         results = ResultStore(out)
         manifest = results.require_manifest()
-        sweep = manifest.request()
-        plan = SweepPlan.from_config(sweep, manifest.geometry)
+        sweep, plan, keys_of = planned_sweep(manifest)
         metrics = JUDGED_METRICS[question_of(config)]
-        planned = {
-            name: keys
-            for name, keys in planned_keys(manifest, sweep, plan).items()
-            if manifest.benchmarks[name].metric in metrics
-        }
+        planned = {name: keys for name, keys in keys_of.items() if manifest.benchmarks[name].metric in metrics}
         cut = [each.name for each in sweep.benchmarks if each.name in planned and each.decoding.early_verdict]
         if cut:
             msg = (
