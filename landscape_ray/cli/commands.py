@@ -86,7 +86,7 @@ def plan(
         from landscape_ray.cli import precision  # noqa: PLC0415
 
         needs = precision.precision_by_benchmark(sweep, planned, target_interval, num_prompts, measured=from_)
-        document["precision"] = precision.precision_json(needs)
+        document["precision"] = {name: asdict(need) for name, need in needs.items()}
         facts += precision.precision_text(needs)
     if json_:
         print_json(document)

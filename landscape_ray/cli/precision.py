@@ -1,8 +1,7 @@
 """What `plan --target-interval` finds out and prints."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from landscape_ray.analysis import (
     ASSUMED_COMPONENTS,
@@ -19,7 +18,7 @@ from landscape_ray.config import AdvBenchPrompts, BenchmarkConfig, SweepConfig
 from landscape_ray.errors import BenchmarkError, TransientError, UserError, number_of
 from landscape_ray.plan import SweepPlan
 
-__all__ = ["Precision", "precision_by_benchmark", "precision_json", "precision_text"]
+__all__ = ["Precision", "precision_by_benchmark", "precision_text"]
 
 NUM_ADVBENCH = 520
 """Prompts of AdvBench, which need not be fetched to be counted."""
@@ -129,11 +128,6 @@ def _measured(out: str) -> dict[str, tuple[VarianceComponents, str]]:
             source = f"measured on {number_of(components.num_prompts, 'prompt')} and {draws}"
             found[name] = with_assumed_draws(components), source
     return found
-
-
-def precision_json(found: Mapping[str, Precision]) -> dict[str, Any]:
-    """Return what was found as plain JSON types."""
-    return {name: asdict(precision) for name, precision in found.items()}
 
 
 def precision_text(found: Mapping[str, Precision]) -> Iterator[Fact]:

@@ -87,10 +87,6 @@ def check_checkpoints(model: ResolvedModel, deltas: Sequence[CheckpointDelta]) -
 def check_architecture(engine: str, model: ResolvedModel) -> None:
     """Refuse what no library here generates text with; vLLM also runs models of transformers that it does not have.
 
-    Args:
-        engine: Which engine is to run it.
-        model: The model, pinned.
-
     Raises:
         CheckpointError: No library here does.
     """

@@ -58,16 +58,11 @@ def num_planned_visits(config: SweepConfig, plan: SweepPlan) -> int:
 
 
 def estimate(config: SweepConfig, plan: SweepPlan, num_prompts: Mapping[str, int]) -> SweepEstimate:
-    """Return the size of a sweep and a rough time.
+    """Return the size of a sweep with so many prompts, by name of the benchmark, and a rough time.
 
     The time of a visit follows the longest output, hardly the number of prompts, up to the number of sequences that
     are decoded at once. No time is given for the embedded models, 32 bits, several GPUs per engine, another engine
     than vLLM, or where likelihoods are measured, whose time depends on lengths that only the tokenizer knows.
-
-    Args:
-        config: The sweep.
-        plan: Its plan.
-        num_prompts: Number of prompts by benchmark name.
     """
     num_visits = num_planned_visits(config, plan)
     limits = {b.name: b.decoding.max_new_tokens for b in config.benchmarks if b.metric not in SCORED_METRICS}

@@ -134,14 +134,7 @@ def open_results(out: str, judge: str | None) -> ResultStore:
 def load_design(
     store: ResultStore, config: SweepConfig, plan: SweepPlan, keys: Mapping[str, Sequence[str]]
 ) -> AdaptiveDesign | None:
-    """Return the points that an adaptive sweep has chosen so far; None if all are to be measured.
-
-    Args:
-        store: What is measured.
-        config: The sweep.
-        plan: Its points.
-        keys: Keys of their parts, by benchmark.
-    """
+    """Return the points that an adaptive sweep has chosen so far; None if all are to be measured."""
     return planned_design(
         config, lambda name: Landscape.from_rows(store.columns(keys[name], COLUMNS), plan=plan, benchmark=name)
     )

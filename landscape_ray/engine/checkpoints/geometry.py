@@ -31,11 +31,6 @@ def resolve_checkpoints(config: SweepConfig) -> tuple[CheckpointDelta, ...]:
 def measure_geometry(config: SweepConfig, model: ResolvedModel, deltas: tuple[CheckpointDelta, ...]) -> Geometry:
     """Measure norms and angles of a sweep's checkpoints, reading all of them once, tensor by tensor.
 
-    Args:
-        config: The sweep.
-        model: Its model, pinned.
-        deltas: Its further checkpoints, pinned.
-
     Raises:
         CheckpointError: A checkpoint cannot be had, or is not one of the model's architecture and configuration.
         ResourceError: torch is not installed here.

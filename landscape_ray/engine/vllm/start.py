@@ -11,12 +11,7 @@ HELD_BY_OTHERS = ("used by other processes", "other processes sharing", "busy or
 
 
 def start_error(error: Exception, subject: str) -> LandscapeError:
-    """Return our error for one of vLLM's.
-
-    Args:
-        error: What vLLM raised.
-        subject: What it was started with.
-    """
+    """Return our error for one of vLLM's."""
     if any(words in str(error) for words in HELD_BY_OTHERS):
         msg = f"vLLM found too little free memory for {subject}; another process holds it. It says: {in_brief(error)}."
         return TransientError(msg)
