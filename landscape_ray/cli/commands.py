@@ -159,8 +159,6 @@ def run(
 
     Ctrl-C ends after the visits under way; a second one at once.
     """
-    from landscape_ray.engine.preflight import as_run  # noqa: PLC0415
-    from landscape_ray.plan import Geometry, SweepPlan, num_planned_visits  # noqa: PLC0415
     from landscape_ray.sweep import ProfiledProgress, progress_for, run_sweep  # noqa: PLC0415
 
     short = [*(["run.keep_engines_s=600"] if keep_engines else []), *(["run.strict=true"] if strict else [])]
@@ -170,24 +168,39 @@ def run(
     near = Path("results", config.stem) if "://" in folder else Path(folder)
     with text.failure_told(as_json=json_):
         if json_:
-            num_points = num_planned_visits(sweep, SweepPlan.from_config(sweep, Geometry.assumed(sweep)))
-            sweep_id = as_run(sweep).sweep_id
-            print_json({"event": "start", "sweep_id": sweep_id, "out": folder, "num_points": num_points})
+            print_json(_start_of_run(sweep, folder))
         progress = progress_for(sys.stderr)
         shown = ProfiledProgress(progress, sys.stderr) if profile else progress
         outcome = run_sweep(sweep, folder, progress=shown, retry_failed=retry_failed)
         # Only now, because engines should not wait for what draws figures.
-        from landscape_ray.cli import results_text  # noqa: PLC0415
         from landscape_ray.report.folder import write_report  # noqa: PLC0415
 
         report = None if outcome.num_missing else write_report(folder, near / "report")
     if json_:
         print_json(_end_of_run(outcome, report))
     else:
-        if report is not None:
-            text.print_facts(results_text.report_text(report.results, report.scores, report.files))
-        text.print_facts(results_text.next_steps(sweep, config, folder, **asdict(outcome)))
+        _print_run(sweep, config, folder, outcome, report)
     raise typer.Exit(outcome.exit_code)
+
+
+def _start_of_run(sweep: SweepConfig, folder: str) -> dict[str, Any]:
+    """Return the first JSON line of a run."""
+    from landscape_ray.engine.preflight import as_run  # noqa: PLC0415
+    from landscape_ray.plan import Geometry, SweepPlan, num_planned_visits  # noqa: PLC0415
+
+    num_points = num_planned_visits(sweep, SweepPlan.from_config(sweep, Geometry.assumed(sweep)))
+    return {"event": "start", "sweep_id": as_run(sweep).sweep_id, "out": folder, "num_points": num_points}
+
+
+def _print_run(
+    sweep: SweepConfig, path: Path, folder: str, outcome: "SweepOutcome", report: "WrittenReport | None"
+) -> None:
+    """Print the scores, where all is measured, and what to try next."""
+    from landscape_ray.cli import results_text  # noqa: PLC0415
+
+    if report is not None:
+        text.print_facts(results_text.report_text(report.results, report.scores, report.files))
+    text.print_facts(results_text.next_steps(sweep, path, folder, **asdict(outcome)))
 
 
 def _end_of_run(outcome: "SweepOutcome", report: "WrittenReport | None") -> dict[str, Any]:
