@@ -40,6 +40,20 @@ LATENT = {
     "n_group": 1,
     "topk_group": 1,
 }
+# As published DeepSeek models have it, in small.
+YARN = {
+    "rope_parameters": {
+        "rope_type": "yarn",
+        "rope_theta": 10000.0,
+        "factor": 4.0,
+        "original_max_position_embeddings": 64,
+        "beta_fast": 32,
+        "beta_slow": 1,
+        "mscale": 1.0,
+        "mscale_all_dim": 1.0,
+    }
+}
+SIGMOID = {"topk_method": "noaux_tc", "scoring_func": "sigmoid"}
 MAMBA2 = {"mamba_n_heads": 8, "mamba_d_head": 32, "mamba_d_state": 32, "mamba_chunk_size": 64, "mamba_n_groups": 1}
 LINEAR = {
     "linear_num_key_heads": 2,
@@ -167,8 +181,9 @@ FAMILIES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "OLMoE": ("olmoe", OWN_HEADS | EXPERTS),
     "Phi-3.5-MoE": ("phimoe", OWN_HEADS | EXPERTS | {"num_key_value_heads": 2}),
     "Granite-MoE": ("granitemoe", OWN_HEADS | EXPERTS),
-    "DeepSeek V2": ("deepseek_v2", DENSE | EXPERTS | LATENT),
-    "DeepSeek V3": ("deepseek_v3", DENSE | EXPERTS | LATENT | {"topk_method": "noaux_tc"}),
+    "DeepSeek V2": ("deepseek_v2", DENSE | EXPERTS | LATENT | YARN),
+    "DeepSeek V3": ("deepseek_v3", DENSE | EXPERTS | LATENT | SIGMOID | YARN),
+    "DeepSeek V3, no YaRN": ("deepseek_v3", DENSE | EXPERTS | LATENT | SIGMOID),
     "GLM-4-MoE": ("glm4_moe", DENSE | EXPERTS | {"n_routed_experts": 4, "first_k_dense_replace": 1}),
     "gpt-oss": ("gpt_oss", DENSE | EXPERTS | {"max_position_embeddings": 131072}),
     "Llama 4 (text)": (

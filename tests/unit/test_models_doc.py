@@ -26,6 +26,11 @@ def test_all_families_were_measured() -> None:
     assert len({family["architecture"] for family in RESULTS["families"].values()}) >= 40
 
 
+def test_each_disagreement_of_libraries_is_explained_and_nothing_else() -> None:
+    agreements = {name: family["agreement"] for name, family in RESULTS["families"].items() if family["agreement"]}
+    assert {name for name, found in agreements.items() if found["state"] != "right"} == PAGE["DIFFERENCES"].keys()
+
+
 def test_none_is_wrong_and_each_refusal_says_why() -> None:
     for name, family in RESULTS["families"].items():
         for found in cells_of(family):

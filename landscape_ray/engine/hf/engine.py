@@ -65,6 +65,7 @@ class TransformersEngine:
                 use_safetensors=True,
                 trust_remote_code=False,
                 ignore_mismatched_sizes=True,  # _check_names refuses them, by name
+                **_attention(folder),
             )
         except (OSError, ValueError) as error:
             msg = f"transformers cannot load {folder}. It says: {in_brief(error)}."
@@ -349,6 +350,12 @@ def _class_for(folder: Path) -> Any:
     """Return what loads a model: of multimodal ones all of it, with a language model that answers to text alone."""
     config = read_config(folder)
     return AutoModelForCausalLM if text_config(config) is config else AutoModelForImageTextToText
+
+
+def _attention(folder: Path) -> dict[str, str]:
+    """Return which attention to load a model with: what transformers takes by default leaves out caps of its logits."""
+    capped = getattr(text_config(read_config(folder)), "attn_logit_softcapping", None)
+    return {"attn_implementation": "eager"} if capped else {}
 
 
 def _check_names(

@@ -14,7 +14,7 @@ from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.hf.engine import TransformersEngine, _check_values
 from landscape_ray.engine.tokens.encoding import PromptEncoder
 from landscape_ray.errors import CheckpointError, GenerationError, PlacementError
-from landscape_ray.evaluation import Benchmark, FinishReason
+from landscape_ray.evaluation import Benchmark, FinishReason, ScoredText
 from landscape_ray.plan import ORIGIN, Perturbation, RandomVector
 from landscape_ray.weights import BaseWeights, direction
 
@@ -241,6 +241,30 @@ def test_other_families_take_every_tensor(config: Any, untied_checkpoint: Path, 
     assert all(torch.equal(live[name], tensor) == (not tensor.any()) for name, tensor in base.items())
     engine.place(ORIGIN)
     assert all(torch.equal(live[name], tensor) for name, tensor in base.items())
+
+
+def test_attention_is_capped_where_the_model_says_so(untied_checkpoint: Path, tmp_path: Path) -> None:
+    sizes = SIZES | SPECIAL | {"num_key_value_heads": 2, "head_dim": 16}
+    capped = save_family(Gemma2Config(**sizes, attn_logit_softcapping=0.05), tmp_path, tokenizer_of=untied_checkpoint)
+    # Fresh weights attend to all tokens alike, whatever cap there is.
+    sharp = {name: tensor * (500 if "q_proj" in name else 1) for name, tensor in file_weights(capped).items()}
+    save_file(sharp, capped / "model.safetensors", metadata={"format": "pt"})
+    engine, text = build(capped), ScoredText(context="Which?", text="None of them")
+    engine.place(ORIGIN)
+    (found,) = engine.log_likelihoods([text])
+    tokens, num_unscored = engine._encoder.encode_scored(text)
+
+    def expected(**settings: Any) -> float:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            capped, dtype=torch.float64, attn_implementation="eager", **settings
+        )
+        with torch.no_grad():
+            logs = model(input_ids=torch.tensor([tokens])).logits[0].log_softmax(dim=-1)
+        return sum(float(logs[place - 1, tokens[place]]) for place in range(num_unscored, len(tokens)))
+
+    assert found is not None
+    assert found.total == pytest.approx(expected(), abs=1e-4)
+    assert abs(found.total - expected(attn_logit_softcapping=None)) > 0.01
 
 
 def test_tensors_that_the_model_has_no_place_for_are_refused(copy: Path) -> None:
