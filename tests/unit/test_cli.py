@@ -188,6 +188,31 @@ def test_config_show_prints_a_configuration_that_means_the_same(cli: CLI, sweep:
     assert shown.out.startswith(f"# sweep {load_config(again).sweep_id}\n")
 
 
+def test_config_keys_tells_the_meaning_of_every_key(cli: CLI) -> None:
+    shown = cli("config keys").out
+    told = " ".join(shown.split())
+    schema = SweepConfig.model_json_schema()
+    for section in (schema, *schema["$defs"].values()):
+        for name, key in section["properties"].items():
+            if "const" not in key:
+                assert f"{name} " in shown.replace("\n", " ")
+                assert " ".join(key["description"].split()) in told
+    names = {line.split("  ")[0] for line in shown.splitlines() if not line.startswith(" ")}
+    assert names > {
+        "dtype",
+        "run.synthetic.delay_s",
+        "landscape[plane].through.N.id",
+        "benchmarks.N.prompts[hub].split",
+    }
+    assert cli("config keys run.max_attempts").out.startswith("run.max_attempts  (default: 3)\n    ")
+
+
+def test_config_keys_names_the_sections_where_there_is_no_such_key(cli: CLI) -> None:
+    refused = cli("config keys runs")
+    assert (refused.code, refused.out) == (2, "")
+    assert "No key begins with 'runs'. The sections are model, engine," in refused.err
+
+
 def test_config_schema_is_the_models(cli: CLI) -> None:
     assert json.loads(cli("config schema").out) == SweepConfig.model_json_schema()
 
