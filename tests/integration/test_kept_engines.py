@@ -136,7 +136,7 @@ def test_two_drivers_share_engines_and_never_one_engine(
     tmp_path: Path, synthetic_config: MakeConfig, expected_rows: ExpectedRows, stored_rows: StoredRows
 ) -> None:
     """Two engines lie ready, and each of two drivers wants two: none may wait for engines that the other has."""
-    config = synthetic_config(num=31, engines=2, keep_engines_s=60, faults={"delay_s": 0.1})
+    config = synthetic_config(num=31, engines=2, keep_engines_s=240, faults={"delay_s": 0.1})
     assert run_sweep(config, str(tmp_path / "before")).exit_code == 0
     path = tmp_path / "sweep.yaml"
     path.write_text(config.model_dump_json(), encoding="utf-8")

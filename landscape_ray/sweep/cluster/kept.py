@@ -33,6 +33,7 @@ KEEPER = "keeper"
 # A driver asks something of its engines every few seconds; one that is silent for so long is no more.
 HELD_S = 60.0
 ANSWER_S = 10.0
+START_S = 60.0  # of the keeper: a process of its own, and a busy machine takes long to start one
 # How a sweep goes about its points, which changes nothing about the engine it needs.
 NOT_BUILT_IN = {
     "engines",
@@ -265,8 +266,8 @@ class KeptEngines:
             name=KEEPER, namespace=NAMESPACE, lifetime="detached", get_if_exists=True, num_cpus=0
         )
         try:
-            ray.get(keeper.remote().give.remote(self._key, self._model, self._keep_s, actor), timeout=ANSWER_S)
-        except RayError:  # the keeper was leaving
+            ray.get(keeper.remote().give.remote(self._key, self._model, self._keep_s, actor), timeout=START_S)
+        except RayError:  # the keeper was leaving, or did not come up
             ray.kill(actor)
 
 
