@@ -65,7 +65,7 @@ def plan(
     landscape-ray plan my.yaml --target-interval 2.0 --from results/my
     ```
     """
-    from landscape_ray.engine.preflight import as_run, check_ahead  # noqa: PLC0415
+    from landscape_ray.engine.preflight import check_ahead  # noqa: PLC0415
     from landscape_ray.plan import Geometry, SweepPlan, estimate  # noqa: PLC0415
 
     if from_ is not None and target_interval is None:
@@ -73,8 +73,7 @@ def plan(
 
     sweep = _load(config, set_ or (), adaptive=adaptive)
     benchmarks, num_prompts, problems = _prompts(sweep)
-    not_checked = check_ahead(sweep, benchmarks)
-    sweep = as_run(sweep)
+    sweep, not_checked = check_ahead(sweep, benchmarks)
     planned = SweepPlan.from_config(sweep, Geometry.assumed(sweep))
     size = estimate(sweep, planned, num_prompts)
     document = {"sweep_id": sweep.sweep_id, "num_prompts": num_prompts, **asdict(size)}

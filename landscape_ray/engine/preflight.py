@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from landscape_ray.config import CheckpointConfig, ModelConfig, SweepConfig
+from landscape_ray.config import SweepConfig
 from landscape_ray.engine.checkpoints.geometry import resolve_checkpoints
 from landscape_ray.engine.checkpoints.model_config import has_tied_head, read_config
 from landscape_ray.engine.checkpoints.quantized import check_unquantized
@@ -36,29 +36,31 @@ STAND_IN = re.compile(r"(image|video|audio|vision)_token_(id|index)")
 __all__ = ["as_run", "check_ahead", "check_architecture", "check_checkpoints", "check_numbers", "check_room"]
 
 
-def check_ahead(config: SweepConfig, benchmarks: Sequence[Benchmark]) -> str | None:
+def check_ahead(config: SweepConfig, benchmarks: Sequence[Benchmark]) -> tuple[SweepConfig, str | None]:
     """Check a request as a run would, as far as its checkpoints can be had where it is planned.
 
     Returns:
-        Why they were not looked at; None if they were.
+        The request with what its model decides, see `as_run`; and why not all of it was looked at, None if it was.
 
     Raises:
         UserError: It cannot be carried out as written.
     """
     if config.engine == "synthetic":
-        return None
-    checkpoints: list[ModelConfig | CheckpointConfig] = [config.model, *config.checkpoints]
-    for checkpoint in checkpoints:
-        if (reason := can_be_had(checkpoint)) is not None:
-            return reason
+        return config, None
+    if (reason := can_be_had(config.model)) is not None:
+        return config, reason
     model = resolve(config.model)
+    config = with_default_excluded(config, list_tensors(model))
+    for checkpoint in config.checkpoints:
+        if (reason := can_be_had(checkpoint)) is not None:
+            return config, reason
     check_checkpoints(model, resolve_checkpoints(config))
     if importlib.util.find_spec("transformers") is None:
-        return "transformers is not installed here"
+        return config, "transformers is not installed here"
     check_architecture(config.engine, model)
     today = datetime.now(UTC).date().isoformat()
     check_room(model, settled(config.benchmarks, benchmarks, model, today=today))
-    return None
+    return config, None
 
 
 def as_run(config: SweepConfig) -> SweepConfig:
