@@ -140,11 +140,6 @@ class Landscape:
         return missing
 
     @property
-    def numerators(self) -> FloatArray:
-        """What each prompt adds to the numerator of the value: 1 for a success, or its nats, (D, *G, P)."""
-        return self.terms()[0]
-
-    @property
     def denominators(self) -> FloatArray:
         """What each prompt adds to the denominator of the value: 1 if it is scored, or its tokens, (D, *G, P)."""
         return self.terms()[1]
@@ -206,7 +201,7 @@ class Landscape:
 
         Of an ASR landscape this is the share of attacks that were answered, without those that got a broken output.
         """
-        success, scored = self.numerators > 0, self.denominators > 0
+        success, scored = (each > 0 for each in self.terms())
         known = ~(success & np.isnan(self.is_broken)).any(axis=-1)
         rate = METRICS["asr"].value(
             (success & (self.is_broken == 0)).sum(axis=-1).astype(np.float64),
@@ -215,7 +210,10 @@ class Landscape:
         return np.where(known, rate, np.nan)
 
     def terms(self, *, origin: bool = False) -> tuple[FloatArray, FloatArray]:
-        """Return what each prompt adds to numerator and denominator, (D, *G, P); or at visits to the origin, (R, P)."""
+        """Return what each prompt adds to numerator and denominator, (D, *G, P); or at visits to the origin, (R, P).
+
+        To the one 1 for a success, or its nats; to the other 1 if it is scored, or its tokens.
+        """
         texts = self.log_likelihoods
         if texts is None:
             success, scored = self.metric.counted(self.origin_outcomes if origin else self.outcomes)

@@ -56,7 +56,7 @@ CELLS_PER_BLOCK = 2**23
 
 
 class Sums(NamedTuple):
-    """Sums over some prompts of `Landscape.numerators` and `Landscape.denominators`, each (..., D, G)."""
+    """Sums over some prompts of both `Landscape.terms`, each (..., D, G)."""
 
     numerator: FloatArray
     """Successes, or negative log-likelihood."""
