@@ -1,8 +1,8 @@
 """Which architectures vLLM has, read from its source: importing it takes ten seconds, and sets variables."""
 
 import ast
-import importlib.util
-from pathlib import Path
+
+from landscape_ray.engine.library_source import assigned
 
 __all__ = ["generative_architectures"]
 
@@ -15,22 +15,11 @@ def generative_architectures() -> frozenset[str] | None:
 
     Others may run through transformers' code. None where vLLM is not installed, or keeps its list elsewhere.
     """
-    spec = importlib.util.find_spec("vllm")
-    if spec is None or spec.origin is None:
-        return None
-    file = Path(spec.origin).parent / "model_executor" / "models" / "registry.py"
-    if not file.is_file():
-        return None
     names = {
         key.value
-        for node in ast.parse(file.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict)
-        if any(isinstance(name, ast.Name) and name.id in TABLES for name in _targets(node))
-        for key in node.value.keys
+        for table in assigned("vllm", "model_executor/models/registry.py", TABLES).values()
+        if isinstance(table, ast.Dict)
+        for key in table.keys
         if isinstance(key, ast.Constant) and isinstance(key.value, str)
     }
     return frozenset(names) or None
-
-
-def _targets(node: ast.Assign | ast.AnnAssign) -> list[ast.expr]:
-    return node.targets if isinstance(node, ast.Assign) else [node.target]
