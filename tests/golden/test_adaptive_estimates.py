@@ -1,6 +1,5 @@
 """Adaptive estimates against the full grid in simulated sweeps: the numbers in docs/planning.md at a smaller scale."""
 
-import math
 import runpy
 from pathlib import Path
 
@@ -23,11 +22,11 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "adaptive_estimates.py"
 def test_less_than_half_of_the_points_give_the_same_score_and_interval(kind: str, num_sweeps: int) -> None:
     script = runpy.run_path(str(SCRIPT))
     findings = script["simulate"](script["KINDS"][kind], num_sweeps, adaptive=AdaptiveConfig())
-    monte_carlo_error = math.sqrt(0.95 * 0.05 / num_sweeps)
     assert findings.points_saved > 2.2
     assert abs(findings.bias) < 4 * findings.bias_error
     assert findings.rms_error < 0.7
     assert findings.mean_se == pytest.approx(findings.rms_error, rel=0.15)
-    assert 0.95 - 3 * monte_carlo_error <= findings.covered_full_grid <= 0.98  # nominal: 0.95
-    assert findings.covered >= findings.covered_by_full - 2 * monte_carlo_error
+    # Nominal: 0.95, with a Monte-Carlo error of 0.015 in 200 sweeps, and of 0.028 in 60, whose seed is fixed, too.
+    assert 0.90 <= findings.covered_full_grid <= 0.98
+    assert findings.covered >= findings.covered_by_full - 0.03
     assert 1.0 < findings.width / findings.width_of_full < 1.15
