@@ -17,7 +17,7 @@ Sampling, chapter 6. Shapes: D draws, G grid points (one or two grid axes).
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -78,6 +78,16 @@ class AdaptiveDesign:
     """Stride of the first lattice."""
     grid: Grid
     """Where each draw is measured."""
+
+    def of_draws(self, draws: Sequence[int]) -> "AdaptiveDesign":
+        """Return what was chosen of some of the draws, in the order given."""
+        chosen = list(draws)
+        sample = self.sample and Sample(
+            lattices=self.sample.lattices[chosen],
+            strata=self.sample.strata[chosen],
+            expansion=self.sample.expansion[chosen],
+        )
+        return replace(self, chosen=self.chosen[chosen], sample=sample)
 
     def wants(self, point: PlannedPoint) -> bool:
         """Tell whether a point of the plan is to be measured; visits to the origin always are."""
@@ -144,7 +154,7 @@ def planned_design(config: SweepConfig, landscape_of: Callable[[str], Landscape]
     if config.adaptive is None:
         return None
     deciding = [landscape_of(benchmark.name) for benchmark in config.deciding_benchmarks]
-    return design_points(deciding, config.adaptive, seed=config.directions.seed)
+    return design_points(deciding, config.adaptive, seed=config.seed)
 
 
 def _design(

@@ -4,8 +4,8 @@ Shapes: `D` draws of the direction(s), `G` grid points (one or two grid axes), `
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -121,6 +121,20 @@ class Landscape:
             origin_outcomes=origin_outcomes,
             broken=broken if broken is not None and not np.isnan(broken).all() else None,
             log_likelihoods=log_likelihoods,
+        )
+
+    def of_draws(self, draws: Sequence[int]) -> "Landscape":
+        """Return the landscape of some of the draws, in the order given."""
+        if list(draws) == list(range(self.num_draws)):
+            return self
+        chosen, texts = list(draws), self.log_likelihoods
+        if texts is not None:
+            texts = replace(texts, nats=texts.nats[chosen], num_tokens=texts.num_tokens[chosen])
+        return replace(
+            self,
+            outcomes=_read_only(self.outcomes[chosen]),
+            broken=None if self.broken is None else _read_only(self.broken[chosen]),
+            log_likelihoods=texts,
         )
 
     @property

@@ -9,7 +9,6 @@ from landscape_ray.analysis import AdaptiveVisage, Estimate, Landscape, VisageSc
 from landscape_ray.cli.text import Fact
 from landscape_ray.config import SweepConfig
 from landscape_ray.errors import number_of
-from landscape_ray.plan import random_axes
 from landscape_ray.report.caveats import caveats
 from landscape_ray.report.paired import Paired, difference_texts
 from landscape_ray.report.results import Results
@@ -194,6 +193,7 @@ def next_steps(
         yield "next", "landscape-ray run jobs/configs/demo-finetuned.yaml   (its sibling that lost its alignment)"
     if config.adaptive is not None:
         yield "next", f"{full} --set adaptive=null   (measures the points left out, too)"
-    if not random_axes(config):
+    if config.kinds or config.random_directions is None:
         return
-    yield "next", f"{again} --set directions.draws={config.directions.draws + 2}   (measures the added draws only)"
+    draws = config.random_directions.draws + 2
+    yield "next", f"{again} --set directions.draws={draws}   (measures the added draws only)"

@@ -13,6 +13,7 @@ from landscape_ray.config import (
     SCORED_METRICS,
     AxisConfig,
     CheckpointConfig,
+    DirectionConfig,
     InterpolationLandscape,
     InterpolationRandomLandscape,
     PlaneLandscape,
@@ -74,9 +75,10 @@ def plan_text(config: SweepConfig, size: SweepEstimate, num_prompts: Mapping[str
         )
     if config.marked:
         yield "marked", ", ".join(checkpoint.label for checkpoint in config.marked)
-    if (displacement := config.directions.displacement) is not None:
-        norm = f"of {displacement.label}" if isinstance(displacement, CheckpointConfig) else f"{displacement:g}"
-        yield "directions", f"random ones rescaled to the displacement {norm}"
+    if config.kinds:
+        yield from (("direction", _direction_text(entry)) for entry in config.kinds)
+    elif config.random_directions and (displacement := config.random_directions.displacement) is not None:
+        yield "directions", f"random ones rescaled to the displacement {_displacement_text(displacement)}"
     origin = number_of(config.landscape.origin_repeats, "time")
     yield "visits", f"{size.num_visits:,}: {number_of(size.num_points, 'point')}, of these the origin {origin}"
     for benchmark in config.benchmarks:
@@ -101,7 +103,7 @@ def landscape_text(config: SweepConfig) -> str:
     """Return what a landscape shows, where, and how often."""
     match config.landscape:
         case RandomLandscape():
-            what = "random"
+            what = "along directions of several kinds" if config.kinds else "random"
         case InterpolationLandscape(to=to):
             what = f"from the model (0) to {to.label} (1)"
         case InterpolationRandomLandscape(to=to):
@@ -110,8 +112,20 @@ def landscape_text(config: SweepConfig) -> str:
             how = "made orthogonal (Gram-Schmidt)" if gram_schmidt else "as it is"
             what = f"plane through the model, {first.label} and {second.label}, second axis {how}"
     axes = config.landscape.axes
-    draws = f"; {number_of(config.directions.draws, 'draw')}" if random_axes(config) else ""
+    drawn = "direction" if config.kinds else "draw"
+    draws = f"; {number_of(config.num_draws, drawn)}" if random_axes(config) else ""
     return f"{len(axes)}-D {what}: {' x '.join(map(axis_text, axes))}{draws}"
+
+
+def _direction_text(entry: DirectionConfig) -> str:
+    draws = f", {number_of(entry.draws, 'draw')}" if entry.draws > 1 else ""
+    length = entry.displacement
+    rescaled = f", rescaled to the displacement {_displacement_text(length)}" if length is not None else ""
+    return f"{entry.label}{draws}{rescaled}"
+
+
+def _displacement_text(displacement: float | CheckpointConfig) -> str:
+    return f"of {displacement.label}" if isinstance(displacement, CheckpointConfig) else f"{displacement:g}"
 
 
 def axis_text(axis: AxisConfig) -> str:

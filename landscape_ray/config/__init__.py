@@ -13,6 +13,7 @@ from landscape_ray.config.benchmarks import (
     MultipleChoiceConfig,
     ReasoningConfig,
 )
+from landscape_ray.config.direction_kinds import DirectionConfig, RandomDirections, TaskVectorDirection
 from landscape_ray.config.directions import DirectionsConfig, Normalization
 from landscape_ray.config.landscape import (
     AxisConfig,
@@ -28,7 +29,7 @@ from landscape_ray.config.problems import problems_of
 from landscape_ray.config.prompts import AdvBenchPrompts, DemoPrompts, FilePrompts, HubPrompts, PromptsConfig
 from landscape_ray.config.run import RunConfig, SyntheticFaults
 from landscape_ray.config.section import Section
-from landscape_ray.config.sweep import SweepConfig
+from landscape_ray.config.sweep import SweepConfig, leaves_norms
 
 __all__ = [
     "SCORED_METRICS",
@@ -39,6 +40,7 @@ __all__ = [
     "CheckpointConfig",
     "DecodingConfig",
     "DemoPrompts",
+    "DirectionConfig",
     "DirectionsConfig",
     "FilePrompts",
     "HubPrompts",
@@ -51,12 +53,15 @@ __all__ = [
     "Normalization",
     "PlaneLandscape",
     "PromptsConfig",
+    "RandomDirections",
     "RandomLandscape",
     "ReasoningConfig",
     "RunConfig",
     "Section",
     "SweepConfig",
     "SyntheticFaults",
+    "TaskVectorDirection",
+    "leaves_norms",
     "load_config",
     "problems_of",
 ]

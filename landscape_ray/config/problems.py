@@ -28,6 +28,8 @@ def _is_inside(loc: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool
 def _where(loc: tuple[int | str, ...]) -> str:
     if loc[:1] == ("landscape",):
         loc = ("landscape", *loc[2:])  # without the kind, which is no key: what is left can be given to --set
+    if loc[:1] == ("directions",):
+        loc = ("directions", *loc[2:3], *(loc[4:] if loc[1:2] == ("kinds",) else loc[3:]))
     return ".".join(str(part) for part in loc) or "(top level)"
 
 

@@ -3,19 +3,32 @@
 import hashlib
 import json
 import math
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from landscape_ray.config.adaptive import AdaptiveConfig
 from landscape_ray.config.benchmarks import BenchmarkConfig
+from landscape_ray.config.direction_kinds import DirectionConfig, RandomDirections
 from landscape_ray.config.directions import DirectionsConfig
 from landscape_ray.config.landscape import LandscapeConfig, RandomLandscape
 from landscape_ray.config.model import CheckpointConfig, ModelConfig
 from landscape_ray.config.run import RunConfig
 from landscape_ray.config.section import Section
 
-__all__ = ["SweepConfig"]
+__all__ = ["SweepConfig", "leaves_norms"]
+
+
+def _form(directions: Any) -> str:
+    """Tell whether directions are all random, a mapping, or of several kinds, a list."""
+    return "kinds" if isinstance(directions, list | tuple) else "random"
+
+
+Directions: TypeAlias = Annotated[
+    Annotated[DirectionsConfig, Tag("random")]
+    | Annotated[Annotated[tuple[DirectionConfig, ...], Field(min_length=1)], Tag("kinds")],
+    Discriminator(_form),
+]
 
 
 class SweepConfig(Section):
@@ -33,8 +46,9 @@ class SweepConfig(Section):
     differ from those of cast weights. Takes the memory of one more model for each direction."""
     landscape: LandscapeConfig = RandomLandscape()
     """Which points."""
-    directions: DirectionsConfig = DirectionsConfig()
-    """Along which random directions."""
+    directions: Directions = DirectionsConfig()
+    """Along which random directions; or, where the landscape is a random line, a list of kinds of directions, each
+    measured on the same axis."""
     adaptive: AdaptiveConfig | None = None
     """Measure only a part of the points, and estimate the score. Null: measure all."""
     benchmarks: tuple[BenchmarkConfig, ...] = Field(min_length=1)
@@ -81,14 +95,56 @@ class SweepConfig(Section):
         return tuple(benchmark for benchmark in self.benchmarks if benchmark.metric == "asr")
 
     @model_validator(mode="after")
-    def _check_displacement(self) -> Self:
-        if self.directions.displacement is not None and len(self.endpoints) == len(self.landscape.axes):
+    def _check_directions(self) -> Self:
+        along, kind = self.directions, self.landscape.kind
+        if isinstance(along, DirectionsConfig):
+            if along.displacement is not None and len(self.endpoints) == len(self.landscape.axes):
+                msg = (
+                    "directions.displacement rescales random directions, and a landscape of kind "
+                    f"{kind!r} has none; leave it out"
+                )
+                raise ValueError(msg)
+            return self
+        if kind != "random" or len(self.landscape.axes) != 1:
             msg = (
-                "directions.displacement rescales random directions, and a landscape of kind "
-                f"{self.landscape.kind!r} has none; leave it out"
+                "a list of directions is measured along one axis, each direction by itself, and this landscape has "
+                f"{len(self.landscape.axes)} and is of kind {kind!r}; set landscape.kind to random with one axis, or "
+                "give directions as a mapping"
+            )
+            raise ValueError(msg)
+        labels = [each.label for each in along]
+        if doubled := sorted({label for label in labels if labels.count(label) > 1}):
+            msg = (
+                f"directions must differ in what figures call them; used more than once: {', '.join(doubled)}; give "
+                "one of them another `name`"
             )
             raise ValueError(msg)
         return self
+
+    @property
+    def kinds(self) -> tuple[DirectionConfig, ...]:
+        """The entries of a list of directions; empty where all directions are random and `directions` is a mapping."""
+        return () if isinstance(self.directions, DirectionsConfig) else self.directions
+
+    @property
+    def random_directions(self) -> DirectionsConfig | None:
+        """How random directions are drawn, of a list its first entry of that kind; None where there are none."""
+        if isinstance(self.directions, DirectionsConfig):
+            return None if len(self.endpoints) == len(self.landscape.axes) else self.directions
+        return next((each for each in self.directions if isinstance(each, RandomDirections)), None)
+
+    @property
+    def seed(self) -> int:
+        """The root seed; 0 where nothing is random."""
+        entries = self.kinds or (self.directions,)
+        return next((each.seed for each in entries if isinstance(each, DirectionsConfig)), 0)
+
+    @property
+    def num_draws(self) -> int:
+        """How many directions, or planes, are measured: of a list those of all entries."""
+        if isinstance(self.directions, DirectionsConfig):
+            return 1 if self.random_directions is None else self.directions.draws
+        return sum(each.draws for each in self.directions)
 
     @property
     def endpoints(self) -> tuple[CheckpointConfig, ...]:
@@ -102,19 +158,24 @@ class SweepConfig(Section):
 
     @property
     def checkpoints(self) -> tuple[CheckpointConfig, ...]:
-        """Every checkpoint beside the model: the endpoints, the one that gives the displacement, the marked ones."""
-        displacement = self.directions.displacement
-        return (
-            *self.endpoints,
-            *((displacement,) if isinstance(displacement, CheckpointConfig) else ()),
-            *self.marked,
-        )
+        """Every checkpoint beside the model: the endpoints, those of directions, the marked ones.
+
+        Of each entry of directions first what it is made of, then the checkpoint that gives its displacement.
+        """
+        if isinstance(self.directions, DirectionsConfig):
+            named = [self.directions.displacement]
+        else:
+            named = [each for entry in self.directions for each in (*entry.checkpoints, entry.displacement)]
+        of_directions = (each for each in named if isinstance(each, CheckpointConfig))
+        return (*self.endpoints, *of_directions, *self.marked)
 
     def as_written(self) -> dict[str, Any]:
         """Return the whole configuration as plain JSON types; what its model is to decide stays out."""
         written = self.model_dump(mode="json")
-        if "excluded" not in self.directions.model_fields_set:
-            del written["directions"]["excluded"]
+        entries = [written["directions"]] if isinstance(self.directions, DirectionsConfig) else written["directions"]
+        for entry, config in zip(entries, self.kinds or (self.directions,), strict=True):
+            if leaves_norms(config):
+                del entry["excluded"]
         return written
 
     def science(self) -> dict[str, Any]:
@@ -145,3 +206,8 @@ class SweepConfig(Section):
         """Hash of the science fields: 16 hexadecimal digits."""
         canonical = json.dumps(self.science(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def leaves_norms(directions: Any) -> bool:
+    """Tell whether directions exclude norms by default, so that the names of the model's norms say which patterns."""
+    return bool(directions.excluded) and "excluded" not in directions.model_fields_set

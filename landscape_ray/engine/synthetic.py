@@ -3,7 +3,8 @@
 Each direction has a wall, each prompt a threshold, both hashes, so a test can compute every verdict itself::
 
     wall(vector)      = 0.2 + 0.2 * u("wall", w)                    in [0.2, 0.4)
-                        where w is a random vector's seed, or a checkpoint's fingerprint
+                        where w is a random vector's seed, a checkpoint's fingerprint, or a computed vector's kind
+                        and identity as JSON
     threshold(prompt) = 0.5 + u("threshold", prompt id)             in [0.5, 1.5)
     distance          = sqrt(sum over terms of (coefficient / wall(the term's vector))^2)
     a prompt is refused  if and only if  distance < its threshold
@@ -20,10 +21,11 @@ outside.
 
 There are no weights, so any checkpoint is one: its fingerprint is `synthetic:<id>@<revision>`. All of them, the model
 included, are at distance 1 from each other, so that two differences from the model have the inner product 1/2; a random
-direction has the norm 1.
+direction has the norm 1, and so have computed ones and the weights.
 """
 
 import hashlib
+import json
 import math
 import os
 import threading
@@ -37,7 +39,7 @@ from landscape_ray.engine.protocol import EngineFacts
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.errors import GenerationError, PlacementError
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, LogLikelihood, ScoredText, stop_strings
-from landscape_ray.plan import CheckpointDelta, Geometry, Perturbation, PlannedPoint, VectorSpec
+from landscape_ray.plan import CheckpointDelta, Geometry, Perturbation, PlannedPoint, RandomVector, VectorSpec
 
 __all__ = ["SyntheticEngine", "strike", "synthetic_delta", "synthetic_geometry"]
 
@@ -133,12 +135,19 @@ def synthetic_delta(checkpoint: CheckpointConfig) -> CheckpointDelta:
     )
 
 
-def synthetic_geometry(deltas: tuple[CheckpointDelta, ...]) -> Geometry:
-    """Return how checkpoints of the analytic landscape lie to each other, by the formula of the module."""
+def synthetic_geometry(deltas: tuple[CheckpointDelta, ...], *, num_directions: int = 0) -> Geometry:
+    """Return how checkpoints of the analytic landscape lie to each other, by the formula of the module.
+
+    Args:
+        deltas: The checkpoints.
+        num_directions: Number of entries in a list of directions.
+    """
     return Geometry(
         deltas=deltas,
         inner_products=tuple(tuple(1.0 if a == b else 0.5 for b in deltas) for a in deltas),
         random_norm=1.0,
+        direction_norms=(1.0,) * num_directions,
+        weights_norm=1.0 if num_directions else None,
     )
 
 
@@ -174,7 +183,13 @@ def _uniform(*words: object) -> float:
 
 
 def _wall(vector: VectorSpec) -> float:
-    word = vector.fingerprint if isinstance(vector, CheckpointDelta) else vector.seed
+    match vector:
+        case CheckpointDelta():
+            word: object = vector.fingerprint
+        case RandomVector():
+            word = vector.seed
+        case _:
+            word = json.dumps([type(vector).__name__, vector.identity], sort_keys=True)
     return 0.2 + 0.2 * _uniform("wall", word)
 
 

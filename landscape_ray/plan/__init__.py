@@ -1,12 +1,15 @@
 """Which points are visited, with which coefficients on which vectors. Pure: no clock, no files, no environment."""
 
+from landscape_ray.plan.directions import PlannedDirection, entry_vectors
 from landscape_ray.plan.estimate import TIME_ASSUMPTIONS, SweepEstimate, estimate, num_planned_visits
-from landscape_ray.plan.geometry import Geometry, Mark, needs_geometry, random_axes
+from landscape_ray.plan.geometry import Geometry, Mark, needs_geometry, random_axes, random_vector
 from landscape_ray.plan.grid import Axis, Grid, GridPoint
+from landscape_ray.plan.kinds import TaskVector
 from landscape_ray.plan.lines import LineTask, Task, in_lines
 from landscape_ray.plan.perturbation import (
     ORIGIN,
     CheckpointDelta,
+    ComputedVector,
     Perturbation,
     RandomVector,
     VectorSpec,
@@ -20,21 +23,25 @@ __all__ = [
     "TIME_ASSUMPTIONS",
     "Axis",
     "CheckpointDelta",
+    "ComputedVector",
     "Geometry",
     "Grid",
     "GridPoint",
     "LineTask",
     "Mark",
     "Perturbation",
+    "PlannedDirection",
     "PlannedPoint",
     "PointTask",
     "RandomVector",
     "SweepEstimate",
     "SweepPlan",
     "Task",
+    "TaskVector",
     "VectorSpec",
     "default_excluded",
     "direction_seed",
+    "entry_vectors",
     "estimate",
     "in_lines",
     "is_scale",
@@ -43,4 +50,5 @@ __all__ = [
     "needs_geometry",
     "num_planned_visits",
     "random_axes",
+    "random_vector",
 ]

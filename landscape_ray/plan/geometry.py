@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from landscape_ray.config import CheckpointConfig, PlaneLandscape, SweepConfig
+from landscape_ray.config import CheckpointConfig, DirectionsConfig, PlaneLandscape, SweepConfig
 from landscape_ray.errors import CheckpointError
 from landscape_ray.plan.perturbation import CheckpointDelta, RandomVector, VectorSpec, direction_seed
 
@@ -21,6 +21,8 @@ __all__ = [
     "checkpoint_marks",
     "needs_geometry",
     "random_axes",
+    "random_vector",
+    "rounded",
 ]
 
 Combination: TypeAlias = tuple[tuple[VectorSpec, float], ...]
@@ -42,6 +44,10 @@ class Geometry:
     """Inner product of `D_i` and `D_j` over all weights, [K][K] for K checkpoints."""
     random_norm: float | None
     """Frobenius norm of a random direction at coordinate 1 before rescaling; None where nothing is rescaled."""
+    direction_norms: tuple[float, ...] = ()
+    """The same of each entry of a list of directions."""
+    weights_norm: float | None = None
+    """Frobenius norm of the model's weights, all of them; None unless there is a list of directions."""
 
     @classmethod
     def assumed(cls, config: SweepConfig) -> "Geometry":
@@ -54,6 +60,8 @@ class Geometry:
             ),
             inner_products=tuple(tuple(float(i == j) for j in range(num)) for i in range(num)),
             random_norm=1.0,
+            direction_norms=(1.0,) * len(config.kinds),
+            weights_norm=1.0,
         )
 
     def norm(self, k: int) -> float:
@@ -104,7 +112,9 @@ class Mark:
 
 def needs_geometry(config: SweepConfig) -> bool:
     """Tell whether weights must be measured before the sweep can be planned."""
-    return bool(config.checkpoints) or config.directions.displacement is not None
+    directions = config.directions
+    is_rescaled = isinstance(directions, DirectionsConfig) and directions.displacement is not None
+    return bool(config.checkpoints or config.kinds) or is_rescaled
 
 
 def random_axes(config: SweepConfig) -> tuple[int, ...]:
@@ -113,7 +123,7 @@ def random_axes(config: SweepConfig) -> tuple[int, ...]:
 
 
 def axis_directions(config: SweepConfig, geometry: Geometry, draw: int) -> tuple[Combination, ...]:
-    """Return what a coordinate multiplies, for each axis in one draw.
+    """Return what a coordinate multiplies, for each axis in one draw; `directions` is no list.
 
     Source: Peng et al. 2024, Eq. 1, 3 and 4.
 
@@ -128,16 +138,21 @@ def axis_directions(config: SweepConfig, geometry: Geometry, draw: int) -> tuple
         _check_apart(config, geometry, k, endpoint)
         slope = _slope(config, geometry) if k else 0.0
         directions.append(((geometry.deltas[k], 1.0), *(((geometry.deltas[0], -slope),) if slope else ())))
-    scale = _scale(config, geometry)
-    for axis in random_axes(config):
-        vector = RandomVector(
-            seed=direction_seed(config.directions.seed, draw, axis),
-            normalization=config.directions.normalization,
-            excluded=config.directions.excluded,
-            included=config.directions.included,
-        )
-        directions.append(((vector, scale),))
+    drawn = config.random_directions
+    if drawn is not None:
+        scale = _scale(config, geometry, drawn.displacement)
+        directions += [((random_vector(drawn, draw, axis), scale),) for axis in random_axes(config)]
     return tuple(directions)
+
+
+def random_vector(directions: DirectionsConfig, draw: int, axis: int = 0) -> RandomVector:
+    """Return the random vector of one draw along one axis."""
+    return RandomVector(
+        seed=direction_seed(directions.seed, draw, axis),
+        normalization=directions.normalization,
+        excluded=directions.excluded,
+        included=directions.included,
+    )
 
 
 def checkpoint_marks(config: SweepConfig, geometry: Geometry) -> tuple[Mark, ...]:
@@ -161,13 +176,12 @@ def checkpoint_marks(config: SweepConfig, geometry: Geometry) -> tuple[Mark, ...
 def _slope(config: SweepConfig, geometry: Geometry) -> float:
     """Return how much of the first direction Gram-Schmidt takes out of the second."""
     if isinstance(config.landscape, PlaneLandscape) and config.landscape.gram_schmidt:
-        return _rounded(geometry.inner_products[0][1] / geometry.inner_products[0][0])
+        return rounded(geometry.inner_products[0][1] / geometry.inner_products[0][0])
     return 0.0
 
 
-def _scale(config: SweepConfig, geometry: Geometry) -> float:
+def _scale(config: SweepConfig, geometry: Geometry, displacement: float | CheckpointConfig | None) -> float:
     """Return the factor that gives random directions the displacement asked for."""
-    displacement = config.directions.displacement
     if displacement is None:
         return 1.0
     if not geometry.random_norm:
@@ -177,7 +191,7 @@ def _scale(config: SweepConfig, geometry: Geometry) -> float:
         k = len(config.endpoints)
         _check_apart(config, geometry, k, displacement)
         displacement = geometry.norm(k)
-    return _rounded(displacement / geometry.random_norm)
+    return rounded(displacement / geometry.random_norm)
 
 
 def _check_apart(config: SweepConfig, geometry: Geometry, k: int, checkpoint: CheckpointConfig) -> None:
@@ -197,5 +211,6 @@ def _check_apart(config: SweepConfig, geometry: Geometry, k: int, checkpoint: Ch
         raise CheckpointError(msg)
 
 
-def _rounded(factor: float) -> float:
+def rounded(factor: float) -> float:
+    """Return a factor with the digits that enter the keys of results."""
     return float(f"{factor:.{DIGITS}g}")

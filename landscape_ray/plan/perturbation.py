@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 from landscape_ray.config import Normalization
@@ -10,6 +10,7 @@ from landscape_ray.config import Normalization
 __all__ = [
     "ORIGIN",
     "CheckpointDelta",
+    "ComputedVector",
     "Perturbation",
     "RandomVector",
     "VectorSpec",
@@ -67,7 +68,37 @@ class CheckpointDelta:
         return {"fingerprint": self.fingerprint}
 
 
-VectorSpec: TypeAlias = RandomVector | CheckpointDelta
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputedVector:
+    """What all vectors have in common whose tensors are computed; each kind adds fields, which make it what it is."""
+
+    normalization: Normalization = "none"
+    """`none`: as it is; else how its tensors are scaled against the weights."""
+    included: tuple[str, ...] = ()
+    """Regular expressions searched in tensor names; the vector is zero on tensors that match none. Empty: all match."""
+    excluded: tuple[str, ...] = ()
+    """Regular expressions searched in tensor names; the vector is zero on tensors that match."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes it this vector, as plain JSON types, for keys of results."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: _plain(value) for name, value in values.items()}
+
+    @property
+    def checkpoints(self) -> tuple[CheckpointDelta, ...]:
+        """The checkpoints beside the model that its tensors are computed from."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return tuple(value for value in values if isinstance(value, CheckpointDelta))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, CheckpointDelta):
+        return value.identity
+    return list(value) if isinstance(value, tuple) else value
+
+
+VectorSpec: TypeAlias = RandomVector | CheckpointDelta | ComputedVector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

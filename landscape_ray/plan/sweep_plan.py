@@ -1,10 +1,11 @@
 """Which points a sweep visits, and what is measured at each."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from landscape_ray.config import SweepConfig
+from landscape_ray.plan.directions import PlannedDirection, planned_directions
 from landscape_ray.plan.geometry import (
     NO_GEOMETRY,
     Combination,
@@ -13,10 +14,9 @@ from landscape_ray.plan.geometry import (
     axis_directions,
     checkpoint_marks,
     needs_geometry,
-    random_axes,
 )
 from landscape_ray.plan.grid import Axis, Grid
-from landscape_ray.plan.perturbation import ORIGIN, CheckpointDelta, Perturbation, VectorSpec
+from landscape_ray.plan.perturbation import ORIGIN, CheckpointDelta, ComputedVector, Perturbation, VectorSpec
 
 __all__ = ["PlannedPoint", "PointTask", "SweepPlan"]
 
@@ -78,7 +78,8 @@ class SweepPlan:
     grid: Grid
     """The grid that each draw is measured on."""
     draws: int
-    """Number of independent draws of the direction(s); 1 where none of them is random."""
+    """Number of independent draws of the direction(s); 1 where none of them is random. Of a list of directions the
+    draws of its entries, one entry after the other."""
     points: tuple[PlannedPoint, ...]
     """The points in their order: origin repeats, then draw by draw. The origin of the grid, where it has one, is not
     repeated per draw."""
@@ -86,6 +87,18 @@ class SweepPlan:
     """The checkpoints whose differences occur in perturbations: what engines need beside the base."""
     marks: tuple[Mark, ...] = ()
     """Where the checkpoints of the configuration lie; empty for a random landscape."""
+    directions: tuple[PlannedDirection, ...] = ()
+    """What each draw is; empty unless `directions` is a list."""
+
+    @property
+    def scored_draws(self) -> tuple[int, ...]:
+        """The draws that scores of the sweep are means over: of a list those of one entry.
+
+        That is its first entry of random directions, because VISAGE is defined along these; without one, its first.
+        """
+        labels = [each.label for each in self.directions]
+        scored = next((each.label for each in self.directions if each.kind == "random"), labels[0] if labels else None)
+        return tuple(draw for draw in range(self.draws) if not labels or labels[draw] == scored)
 
     @classmethod
     def from_config(cls, config: SweepConfig, geometry: Geometry | None = None) -> "SweepPlan":
@@ -104,22 +117,27 @@ class SweepPlan:
             msg = "This landscape can only be planned with the geometry of its checkpoints (`Geometry`)."
             raise ValueError(msg)
         grid = Grid(axes=tuple(Axis.from_config(axis) for axis in config.landscape.axes))
-        draws = config.directions.draws if random_axes(config) else 1
+        directions = planned_directions(config, geometry)
+        along: list[tuple[Combination, ...]] = [(((each.vector, each.scale),),) for each in directions]
+        if not directions:
+            along = [axis_directions(config, geometry, draw) for draw in range(config.num_draws)]
+        computed = (each.vector for each in directions if isinstance(each.vector, ComputedVector))
+        of_directions = dict.fromkeys(delta for vector in computed for delta in vector.checkpoints)
         return cls(
             grid=grid,
-            draws=draws,
-            points=tuple(_points(config, geometry, grid, draws)),
-            deltas=geometry.deltas[: len(config.endpoints)],
+            draws=config.num_draws,
+            points=tuple(_points(config, grid, along)),
+            deltas=(*geometry.deltas[: len(config.endpoints)], *of_directions),
             marks=checkpoint_marks(config, geometry),
+            directions=directions,
         )
 
 
-def _points(config: SweepConfig, geometry: Geometry, grid: Grid, draws: int) -> Iterator[PlannedPoint]:
+def _points(config: SweepConfig, grid: Grid, along: Sequence[tuple[Combination, ...]]) -> Iterator[PlannedPoint]:
     origin = (0.0,) * len(grid.axes)
     for repeat in range(config.landscape.origin_repeats):
         yield PlannedPoint(draw=None, repeat=repeat, coordinates=origin, perturbation=ORIGIN)
-    for draw in range(draws):
-        directions = axis_directions(config, geometry, draw)
+    for draw, directions in enumerate(along):
         for point in grid:
             perturbation = _perturbation(directions, point.coordinates)
             if perturbation != ORIGIN:

@@ -71,7 +71,7 @@ def compare_results(
     benchmarks, origins, conditions = {}, {}, {}
     random_directions = before.config.landscape.kind == "random"
     for name in names:
-        pair = before.landscapes[name], after.landscapes[name]
+        pair = before.scored(name), after.scored(name)
         if allow_missing:
             pair = where_both_are_measured(*pair)
         else:
@@ -86,7 +86,8 @@ def compare_results(
         if pair[0].metric.name == "asr":
             origins[name] = origin_change(*pair)
         if "visage" in benchmarks[name]:
-            conditions[name] = VisageConditions(**visage_conditions(pair[0], definition, before.config.directions))
+            drawn = before.config.random_directions
+            conditions[name] = VisageConditions(**visage_conditions(pair[0], definition, drawn))
     return Comparison(
         benchmarks=benchmarks,
         origins=origins,

@@ -83,7 +83,7 @@ def decide(
     findings = {}
     for benchmark, changes in comparison.benchmarks.items():
         if (change := changes.get("mean_margin" if score == "margin" else score)) is not None:
-            pair = where_both_are_measured(before.landscapes[benchmark], after.landscapes[benchmark])
+            pair = where_both_are_measured(before.scored(benchmark), after.scored(benchmark))
             findings[benchmark] = find(*pair, change, least=least, score=score, on=on, allowed_rise=allowed_rise)
     if not findings:
         msg = f"No benchmark that both sweeps have has the score {score!r} to judge by; choose another with --score."

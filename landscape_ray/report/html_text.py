@@ -212,6 +212,14 @@ def texts_note(results: Results, texts: Mapping[str, Texts]) -> str:
     return f"Hidden until you ask for them. In this file are, of {'; of '.join(notes)}."
 
 
+def _directions(results: Results) -> Iterator[tuple[str, str]]:
+    for entry in dict.fromkeys((each.label, each.displacement) for each in results.plan.directions):
+        yield "Direction", f"{entry[0]}, {entry[1]:.4g} long at coordinate 1"
+    drawn = results.config.random_directions
+    if drawn is not None:
+        yield "Directions", f"seed {drawn.seed}, normalization {drawn.normalization}"
+
+
 def tables(results: Results, visits: Mapping[str, Visits]) -> list[dict[str, Any]]:
     """Return what was set up, as titled lists of names and values."""
     manifest, config = results.manifest, results.config
@@ -222,7 +230,7 @@ def tables(results: Results, visits: Mapping[str, Visits]) -> list[dict[str, Any
         ("Sweep", manifest.sweep_id),
         ("Begun", manifest.created_at),
         ("Engine", f"{config.engine}, {config.dtype}"),
-        ("Directions", f"seed {config.directions.seed}, normalization {config.directions.normalization}"),
+        *_directions(results),
         *(("Proven", sentence) for sentence in manifest.proven),
     ]
     ran_on = [

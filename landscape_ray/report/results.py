@@ -56,6 +56,10 @@ class Results:
         """Return name and version of the judge of a benchmark."""
         return self.judge.version if self.judge else self.manifest.benchmarks[benchmark].judge
 
+    def scored(self, benchmark: str) -> Landscape:
+        """Return the landscape of the draws that scores are means over, see `SweepPlan.scored_draws`."""
+        return self.landscapes[benchmark].of_draws(self.plan.scored_draws)
+
     @property
     def headline(self) -> str | None:
         """The benchmark whose score is the sweep's, see `ranked`; None where there is none."""

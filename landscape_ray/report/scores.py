@@ -109,18 +109,18 @@ def score(
     Raises:
         IncompleteError: Points are missing, and `allow_missing` is false.
     """
-    config, design = results.config, results.design
-    directions = config.directions if config.landscape.kind == "random" else None
-    if design is not None and not (allow_missing and not _all_measured(results.landscapes.values(), design)):
+    config = results.config
+    design = results.design and results.design.of_draws(results.plan.scored_draws)
+    landscapes = {name: results.scored(name) for name in results.landscapes}
+    directions = config.random_directions if config.landscape.kind == "random" else None
+    if design is not None and not (allow_missing and not _all_measured(landscapes.values(), design)):
         pairs: Mapping[str, Paired] = {}
-        found = {
-            name: _adaptive_scores(landscape, design, directions) for name, landscape in results.landscapes.items()
-        }
+        found = {name: _adaptive_scores(landscape, design, directions) for name, landscape in landscapes.items()}
     else:
-        pairs = paired(config, results.landscapes, allow_missing=allow_missing, tau_pct=tau_pct)
+        pairs = paired(config, landscapes, allow_missing=allow_missing, tau_pct=tau_pct)
         found = {
             name: _scores(landscape, directions, allow_missing=allow_missing, tau_pct=tau_pct, radius=radius)
-            for name, landscape in results.landscapes.items()
+            for name, landscape in landscapes.items()
         }
     return {
         name: replace(each, paired=pairs.get(name), wall_noise=results.wall_noise.get(name))

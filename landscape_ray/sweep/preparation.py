@@ -18,7 +18,7 @@ from landscape_ray.engine.checkpoints.tensor_listing import list_tensors, with_d
 from landscape_ray.engine.preflight import check_architecture, check_checkpoints, check_numbers, check_room
 from landscape_ray.engine.tokens.settling import settled
 from landscape_ray.evaluation import Benchmark, Settled, load_benchmark
-from landscape_ray.plan import CheckpointDelta, Geometry, SweepPlan, direction_seed, needs_geometry, random_axes
+from landscape_ray.plan import CheckpointDelta, Geometry, SweepPlan, needs_geometry, random_axes, random_vector
 from landscape_ray.store import BenchmarkIdentity, Manifest, ResultStore, check_same_sweep, keys_by_label, part_keys
 from landscape_ray.sweep.fetching import fetched
 
@@ -194,9 +194,13 @@ def _keys(
 
 
 def _seeds(config: SweepConfig, plan: SweepPlan) -> tuple[tuple[int, ...], ...]:
-    """Return the seed of the random vector of each draw along each axis."""
-    seed, axes = config.directions.seed, random_axes(config)
-    return tuple(tuple(direction_seed(seed, draw, axis) for axis in axes) for draw in range(plan.draws))
+    """Return the seed of the random vector of each draw along each axis; of directions that are not random none."""
+    if plan.directions:
+        return tuple((each.seed,) if each.seed is not None else () for each in plan.directions)
+    drawn, axes = config.random_directions, random_axes(config)
+    if drawn is None:
+        return ((),)
+    return tuple(tuple(random_vector(drawn, draw, axis).seed for axis in axes) for draw in range(plan.draws))
 
 
 def _versions() -> dict[str, str]:

@@ -6,7 +6,7 @@ from landscape_ray.weights.directions import vector_tensors
 from landscape_ray.weights.endpoints import open_endpoint
 from landscape_ray.weights.files import CheckpointFiles, TensorSource, write_checkpoint
 from landscape_ray.weights.finite import check_finite
-from landscape_ray.weights.geometry import inner_products, random_norm
+from landscape_ray.weights.geometry import direction_norms, inner_products, random_norm, weights_norm
 from landscape_ray.weights.kernels.fused import (
     FusedPass,
     Rectangle,
@@ -33,6 +33,7 @@ __all__ = [
     "check_partition",
     "digest_of",
     "direction",
+    "direction_norms",
     "inner_products",
     "kernel_for",
     "open_endpoint",
@@ -41,6 +42,7 @@ __all__ = [
     "standard_normals",
     "tensor_key",
     "vector_tensors",
+    "weights_norm",
     "with_base",
     "write_checkpoint",
 ]

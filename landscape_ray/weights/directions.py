@@ -1,13 +1,14 @@
 """Vectors as tensors of their own, for engines that hold them beside the weights instead of adding them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import torch
 
-from landscape_ray.plan import CheckpointDelta, RandomVector, VectorSpec
+from landscape_ray.plan import ComputedVector, RandomVector, VectorSpec
 from landscape_ray.weights.base import BaseWeights
-from landscape_ray.weights.files import TensorSource
-from landscape_ray.weights.perturbation import check_patterns, direction
+from landscape_ray.weights.kinds import ComputedTensors
+from landscape_ray.weights.patterns import check_patterns
+from landscape_ray.weights.perturbation import direction
 from landscape_ray.weights.philox import standard_normals
 
 __all__ = ["vector_tensors"]
@@ -16,7 +17,7 @@ __all__ = ["vector_tensors"]
 def vector_tensors(
     vector: VectorSpec,
     base: BaseWeights,
-    endpoints: Mapping[CheckpointDelta, TensorSource],
+    computed: ComputedTensors,
     *,
     device: torch.device,
     normals: Callable[..., torch.Tensor] = standard_normals,
@@ -28,7 +29,7 @@ def vector_tensors(
     Args:
         vector: Which vector.
         base: The weights.
-        endpoints: The checkpoints that differences lead to.
+        computed: The checkpoints that differences lead to, and the vectors that are computed from them.
         device: Where the tensors are built.
         normals: `standard_normals`, or what gives the same faster.
 
@@ -36,17 +37,18 @@ def vector_tensors(
         CheckpointError: A pattern of the vector matches no tensor.
         ValueError: The vector is the difference of a checkpoint that is not among the endpoints.
     """
-    if isinstance(vector, RandomVector):
+    if isinstance(vector, RandomVector | ComputedVector):
         check_patterns(vector, base.names)
-    elif vector not in endpoints:
+    elif vector not in computed.endpoints:
         msg = f"The checkpoint {vector.location} ({vector.fingerprint}) was not opened."
         raise ValueError(msg)
     for name in base.names:
         weights = base.tensor(name).to(device)
         if isinstance(vector, RandomVector):
             yield name, direction(vector, name, weights, normals)
+        elif isinstance(vector, ComputedVector):
+            step = computed.tensor(vector, name, weights)
+            yield name, torch.zeros_like(weights, dtype=torch.float32) if step is None else step.to(device, copy=True)
         else:
-            yield (
-                name,
-                endpoints[vector].tensor(name).to(device=device, dtype=torch.float32) - weights.to(torch.float32),
-            )
+            end = computed.endpoints[vector].tensor(name).to(device=device, dtype=torch.float32)
+            yield name, end - weights.to(torch.float32)

@@ -2,15 +2,16 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
-from landscape_ray.plan import RandomVector
+from landscape_ray.plan import CheckpointDelta, ComputedVector, RandomVector, VectorSpec
 from landscape_ray.weights.files import TensorSource
-from landscape_ray.weights.perturbation import check_patterns, is_perturbed
+from landscape_ray.weights.kinds import computed
+from landscape_ray.weights.patterns import check_patterns, is_perturbed
 
-__all__ = ["inner_products", "random_norm"]
+__all__ = ["direction_norms", "inner_products", "random_norm", "weights_norm"]
 
 # Elements in float64 at a time: these should stay in cache.
 BLOCK = 1 << 18
@@ -50,9 +51,40 @@ def random_norm(base: TensorSource, vector: RandomVector) -> float:
     perturbed = (base.tensor(name).flatten() for name in base.names if is_perturbed(vector, name))
     if vector.normalization == "none":
         return math.sqrt(sum(weights.numel() for weights in perturbed))
-    squares = (
-        float(weights[first : first + BLOCK].to("cpu", torch.float64).square().sum())
-        for weights in perturbed
-        for first in range(0, weights.numel(), BLOCK)
-    )
-    return math.sqrt(math.fsum(squares))
+    return math.sqrt(math.fsum(square for weights in perturbed for square in _squares(weights)))
+
+
+def weights_norm(base: TensorSource) -> float:
+    """Return the Frobenius norm of all weights."""
+    return math.sqrt(math.fsum(square for name in base.names for square in _squares(base.tensor(name))))
+
+
+def direction_norms(
+    vectors: Sequence[VectorSpec], base: TensorSource, endpoints: Mapping[CheckpointDelta, TensorSource]
+) -> tuple[float, ...]:
+    """Return the Frobenius norm of each vector over all tensors; of a random one that of any draw.
+
+    One tensor of each is in memory at a time.
+
+    Raises:
+        CheckpointError: A pattern of a vector matches no tensor, or a vector is not defined on a tensor.
+    """
+    return tuple(_norm(vector, base, endpoints) for vector in vectors)
+
+
+def _norm(vector: VectorSpec, base: TensorSource, endpoints: Mapping[CheckpointDelta, TensorSource]) -> float:
+    if isinstance(vector, RandomVector):
+        return random_norm(base, vector)
+    if not isinstance(vector, ComputedVector):
+        msg = f"The norm of {vector} is among the inner products."
+        raise TypeError(msg)
+    check_patterns(vector, base.names)
+    tensors = (computed(vector, name, base.tensor(name), endpoints) for name in base.names)
+    return math.sqrt(math.fsum(square for tensor in tensors if tensor is not None for square in _squares(tensor)))
+
+
+def _squares(tensor: torch.Tensor) -> Iterator[float]:
+    """Yield the sum of squares of each block of a tensor, in float64."""
+    flat = tensor.flatten()
+    for first in range(0, flat.numel(), BLOCK):
+        yield float(flat[first : first + BLOCK].to("cpu", torch.float64).square().sum())

@@ -12,19 +12,19 @@ Shape suffixes: R rows, C columns, B rows of one block.
 """
 
 import math
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 
-from landscape_ray.errors import CheckpointError
-from landscape_ray.plan import CheckpointDelta, Perturbation, RandomVector
+from landscape_ray.plan import CheckpointDelta, ComputedVector, Perturbation, RandomVector
 from landscape_ray.weights.files import TensorSource
 from landscape_ray.weights.kernels.write import Term
+from landscape_ray.weights.kinds import ComputedTensors
+from landscape_ray.weights.patterns import check_patterns, is_perturbed
 from landscape_ray.weights.philox import standard_normals, tensor_key
 
-__all__ = ["Perturber", "TensorSum", "as_matrix", "check_patterns", "direction", "is_perturbed"]
+__all__ = ["Perturber", "TensorSum", "as_matrix", "direction"]
 
 # Elements of a block: large enough that launches do not matter, small beside a layer of a large model.
 BLOCK_CPU, BLOCK_GPU = 1 << 20, 1 << 24
@@ -58,7 +58,7 @@ def direction(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorSum:
-    """One checkpoint tensor at a point, before it is computed: anchor, plus weighted differences, plus terms."""
+    """One checkpoint tensor at a point, before it is computed: anchor, plus differences and steps, plus terms."""
 
     shape: torch.Size
     """Its shape in the checkpoint."""
@@ -66,6 +66,8 @@ class TensorSum:
     """The checkpoint that the sum starts from, in its own type, on the device or in host memory; shape [R, C]."""
     others: tuple[tuple[torch.Tensor, float], ...]
     """Further checkpoints, of the same shape, with their weights."""
+    steps: tuple[tuple[torch.Tensor, float], ...]
+    """Computed vectors, float32 in host memory, of the same shape, with their coefficients."""
     terms: tuple[Term, ...]
     """Random vectors, last of all."""
     starts_from_base: bool
@@ -77,8 +79,14 @@ class TensorSum:
             self,
             anchor=self.anchor[rows, columns],
             others=tuple((other[rows, columns], weight) for other, weight in self.others),
+            steps=tuple((step[rows, columns], coefficient) for step, coefficient in self.steps),
             terms=tuple(replace(term, factor=term.factor[rows]) if term.factor.ndim else term for term in self.terms),
         )
+
+    @property
+    def is_anchor(self) -> bool:
+        """Nothing but random vectors is added to the anchor."""
+        return not (self.others or self.steps)
 
     def start(self, first: int, last: int, *, device: torch.device) -> torch.Tensor:
         """Return rows first .. last-1 without the random vectors: float32, new, shape [B, C]."""
@@ -87,6 +95,8 @@ class TensorSum:
         for other_RC, weight in self.others:
             other_BC = other_RC[first:last].to(device=device, dtype=torch.float32)
             sum_BC += (other_BC - anchor_BC).mul_(weight)
+        for step_RC, coefficient in self.steps:
+            sum_BC += step_RC[first:last].to(device) * coefficient
         return sum_BC
 
 
@@ -108,14 +118,14 @@ class Perturber:
             base: The pristine weights, on the device, in host memory or in files.
             dtype: Type of the perturbed tensors.
             device: Where they are built.
-            endpoints: The checkpoints that differences lead to. They are read again at every point, tensor by tensor,
-                so that no more than one tensor of each is in memory.
+            endpoints: The checkpoints that differences lead to, and those that vectors are computed from. They are read
+                again at every point, tensor by tensor, so that no more than one tensor of each is in memory.
             normals: Draws the vectors whose norms are taken: `standard_normals`, or what gives the same faster.
         """
         self.base = base
         self.dtype = dtype
         self.device = device
-        self._endpoints = endpoints or {}
+        self.computed = ComputedTensors(endpoints or {})
         self._draw = normals
         # Scales take a pass over vector and weights; they are the same at every point along a vector.
         self._drawn: dict[RandomVector, _Drawn] = {}
@@ -137,12 +147,16 @@ class Perturber:
     def point(self, perturbation: Perturbation) -> Callable[[str], TensorSum]:
         """Return what gives each checkpoint tensor at a point, by its name, as a sum; errors as of `tensors`."""
         sources: list[tuple[TensorSource, float]] = []
+        given: list[tuple[ComputedVector, float]] = []
         randoms: list[dict[str, Term]] = []
         for vector, coefficient in perturbation.terms:
             if isinstance(vector, RandomVector):
                 randoms.append(self._terms(vector, coefficient))
-            elif vector in self._endpoints:
-                sources.append((self._endpoints[vector], coefficient))
+            elif isinstance(vector, ComputedVector):
+                check_patterns(vector, self.base.names)
+                given.append((vector, coefficient))
+            elif vector in self.computed.endpoints:
+                sources.append((self.computed.endpoints[vector], coefficient))
             else:
                 msg = f"The checkpoint {vector.location} ({vector.fingerprint}) was not opened for this perturber."
                 raise ValueError(msg)
@@ -155,15 +169,22 @@ class Perturber:
                 shape=start.shape,
                 anchor=as_matrix(start),
                 others=tuple((as_matrix(source.tensor(name)), weight) for source, weight in others),
+                steps=tuple(self._steps(given, name)),
                 terms=tuple(terms[name] for terms in randoms if name in terms),
                 starts_from_base=anchor is self.base,
             )
 
         return tensor_sum
 
+    def _steps(self, given: Iterable[tuple[ComputedVector, float]], name: str) -> Iterator[tuple[torch.Tensor, float]]:
+        for vector, coefficient in given:
+            step = self.computed.tensor(vector, name, self.base.tensor(name))
+            if step is not None:
+                yield as_matrix(step), coefficient
+
     def _tensor(self, tensor_sum: TensorSum) -> torch.Tensor:
         start_RC, terms = tensor_sum.anchor, tensor_sum.terms
-        if not (tensor_sum.others or terms) or start_RC.numel() == 0:
+        if (tensor_sum.is_anchor and not terms) or start_RC.numel() == 0:
             return start_RC.to(device=self.device, dtype=self.dtype, copy=True).view(tensor_sum.shape)
         out_RC = torch.empty(start_RC.shape, dtype=self.dtype, device=self.device)
         columns = start_RC.shape[1]
@@ -265,34 +286,3 @@ def _row_blocks(matrix_RC: torch.Tensor, device: torch.device) -> Iterator[tuple
     step = max(1, (BLOCK_CPU if device.type == "cpu" else BLOCK_GPU) // columns)
     for first in range(0, rows, step):
         yield first, min(first + step, rows)
-
-
-def is_perturbed(vector: RandomVector, name: str) -> bool:
-    """Tell whether a vector is other than zero on a tensor, by its name."""
-    if any(re.search(pattern, name) for pattern in vector.excluded):
-        return False
-    return not vector.included or any(re.search(pattern, name) for pattern in vector.included)
-
-
-def check_patterns(vector: RandomVector, names: tuple[str, ...]) -> None:
-    """Refuse patterns that match no tensor, and those that leave none.
-
-    Raises:
-        CheckpointError: They do.
-    """
-    for key, patterns in (("included", vector.included), ("excluded", vector.excluded)):
-        for pattern in patterns:
-            if not any(re.search(pattern, name) for name in names):
-                msg = (
-                    f"directions.{key} has the pattern {pattern!r}, which matches none of the checkpoint's "
-                    f"{len(names)} tensors ({names[0]}, {names[len(names) // 2]}, ..., {names[-1]}). Another part of "
-                    "the model than meant would be perturbed without notice; give patterns that match, or [] for no "
-                    "such limit."
-                )
-                raise CheckpointError(msg)
-    if not any(is_perturbed(vector, name) for name in names):
-        msg = (
-            f"directions.included {list(vector.included)} and directions.excluded {list(vector.excluded)} leave none "
-            f"of the checkpoint's {len(names)} tensors to be perturbed; widen the one or narrow the other."
-        )
-        raise CheckpointError(msg)

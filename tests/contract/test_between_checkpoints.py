@@ -11,8 +11,9 @@ from landscape_ray.config import BenchmarkConfig, CheckpointConfig, ModelConfig,
 from landscape_ray.engine import Engine, EngineSpec
 from landscape_ray.engine.checkpoints.resolution import resolve, resolve_delta
 from landscape_ray.engine.factory import create_engine
+from landscape_ray.errors import CheckpointError
 from landscape_ray.evaluation import Benchmark, load_benchmark
-from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation
+from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, TaskVector
 
 MakeSibling = Callable[..., Path]
 MakeBenchmark = Callable[..., Benchmark]
@@ -72,6 +73,21 @@ def test_an_adapter_and_its_merged_checkpoint_are_one_landscape(
     assert all(a != b for i, a in enumerate(outputs) for b in outputs[:i])
     own = engine_of("transformers", merged.location)
     assert (own.place(ORIGIN), own.generate([benchmark])) == outputs[3]
+
+
+def test_a_task_vector_from_the_model_leads_to_the_other_checkpoint(
+    untied_checkpoint: Path, make_sibling: MakeSibling
+) -> None:
+    base, other = map(delta_to, (untied_checkpoint, make_sibling(untied_checkpoint, seed=1)))
+    engine = engine_of("transformers", str(untied_checkpoint), [base, other])
+    vector = TaskVector(minus=base, plus=other)
+    digests = [engine.place(Perturbation.of([(vector, t)])) for t in (-1.0, 0.0, 0.5)]
+    assert digests == [engine.place(at((other, t))) for t in (-1.0, 0.0, 0.5)]  # half of the way both start at the base
+    assert len(set(digests)) == 3
+    # Only patterns keep tensors where they are.
+    none = TaskVector(minus=base, plus=other, included=("model",), excluded=("weight",))
+    with pytest.raises(CheckpointError, match="leave none of the checkpoint's"):
+        engine.place(Perturbation.of([(none, 1.0)]))
 
 
 @pytest.fixture(scope="module")

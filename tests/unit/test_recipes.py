@@ -220,7 +220,9 @@ def test_it_fits_the_schema_that_editors_use(name: str) -> None:
 def test_the_papers_recipes_are_as_in_the_paper(name: str) -> None:
     config = recipe(name)
     assert [(axis.start, axis.stop, axis.num) for axis in config.landscape.axes] == [(-0.5, 0.5, 21)] * int(name[-2])
-    assert (config.directions.draws, config.directions.normalization) == (3, "layer")
+    directions = config.random_directions
+    assert directions is not None
+    assert (directions.draws, directions.normalization) == (3, "layer")
     (benchmark,) = config.benchmarks
     assert benchmark.prompts == AdvBenchPrompts()
     assert (benchmark.limit, benchmark.decoding.max_new_tokens, benchmark.judge) == (80, 512, "keyword")

@@ -3,7 +3,7 @@
 import itertools
 import math
 
-from landscape_ray.config import SweepConfig
+from landscape_ray.config import DirectionsConfig, SweepConfig
 from landscape_ray.engine.checkpoints.model_config import has_tied_head
 from landscape_ray.engine.checkpoints.resolution import (
     ResolvedModel,
@@ -13,7 +13,7 @@ from landscape_ray.engine.checkpoints.resolution import (
 )
 from landscape_ray.engine.synthetic import synthetic_delta, synthetic_geometry
 from landscape_ray.errors import ResourceError, in_brief
-from landscape_ray.plan import CheckpointDelta, Geometry, RandomVector
+from landscape_ray.plan import CheckpointDelta, Geometry, entry_vectors, random_vector
 
 __all__ = ["has_tied_head", "measure_geometry", "resolve_checkpoints"]
 
@@ -36,14 +36,16 @@ def measure_geometry(config: SweepConfig, model: ResolvedModel, deltas: tuple[Ch
         ResourceError: torch is not installed here.
     """
     if config.engine == "synthetic":
-        return synthetic_geometry(deltas)
+        return synthetic_geometry(deltas, num_directions=len(config.kinds))
     try:
         from landscape_ray.weights import (  # noqa: PLC0415 - heavy, and needed by few sweeps
             CheckpointFiles,
             check_finite,
+            direction_norms,
             inner_products,
             open_endpoint,
             random_norm,
+            weights_norm,
         )
     except ImportError as error:
         msg = (
@@ -58,15 +60,18 @@ def measure_geometry(config: SweepConfig, model: ResolvedModel, deltas: tuple[Ch
     for place in places:
         check_same_computation(folder, place)
     endpoints = [open_endpoint(place, base) for place in places]
-    directions = config.directions
-    vector = RandomVector(
-        seed=0, normalization=directions.normalization, excluded=directions.excluded, included=directions.included
-    )
+    drawn = config.directions
     products = inner_products(base, endpoints)
-    norm = None if directions.displacement is None else random_norm(base, vector)
-    if not all(map(math.isfinite, (norm or 0.0, *itertools.chain(*products)))):
+    norm = None
+    if isinstance(drawn, DirectionsConfig) and drawn.displacement is not None:
+        norm = random_norm(base, random_vector(drawn, draw=0))
+    length = weights_norm(base) if config.kinds else None
+    if not all(map(math.isfinite, (norm or 0.0, length or 0.0, *itertools.chain(*products)))):
         # Only now is it looked for: in a checkpoint that is in order these sums cost nothing more.
         for name in base.names:
             for place, source in zip((folder, *places), (base, *endpoints), strict=True):
                 check_finite(name, source.tensor(name), place)
-    return Geometry(deltas=deltas, inner_products=products, random_norm=norm)
+    norms = direction_norms(entry_vectors(config, deltas), base, dict(zip(deltas, endpoints, strict=True)))
+    return Geometry(
+        deltas=deltas, inner_products=products, random_norm=norm, direction_norms=norms, weights_norm=length
+    )

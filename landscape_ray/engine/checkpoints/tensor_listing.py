@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from landscape_ray.config import SweepConfig
+from landscape_ray.config import SweepConfig, leaves_norms
 from landscape_ray.engine.checkpoints.resolution import INDEX_FILE, ResolvedModel, checkpoint_folder, header_on_hub
 from landscape_ray.errors import CheckpointError
 from landscape_ray.plan import default_excluded, left_out
@@ -46,9 +46,12 @@ def with_default_excluded(config: SweepConfig, listing: TensorListing) -> SweepC
 
     A pattern that was written is not touched, and neither is the default of a model whose norms are called `norm`.
     """
-    if "excluded" in config.directions.model_fields_set:
-        return config
-    directions = config.directions.model_copy(update={"excluded": default_excluded(listing.names)})
+    excluded = {"excluded": default_excluded(listing.names)}
+    directions: Any = config.directions
+    if config.kinds:
+        directions = tuple(each.model_copy(update=excluded) if leaves_norms(each) else each for each in config.kinds)
+    elif leaves_norms(directions):
+        directions = directions.model_copy(update=excluded)
     return config.model_copy(update={"directions": directions})
 
 

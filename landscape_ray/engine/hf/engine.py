@@ -82,10 +82,10 @@ class TransformersEngine:
         _check_names(folder, base, self._parameters, parameters, self._places.values())
         _check_values(base, self._parameters)
         self._base = base
-        self._endpoints = {
+        endpoints = {
             delta: open_endpoint(checkpoint_folder(delta.location, delta.revision), base) for delta in spec.deltas
         }
-        self._perturber = Perturber(base, dtype=DTYPES[spec.dtype], device=self._device, endpoints=self._endpoints)
+        self._perturber = Perturber(base, dtype=DTYPES[spec.dtype], device=self._device, endpoints=endpoints)
         # Directions are kept beside the weights from one visit to the next, by the digests of their tensors.
         self._line = Line(self._model, [])
         self._directions: dict[VectorSpec, str] = {}
@@ -137,7 +137,7 @@ class TransformersEngine:
         moved: dict[str, torch.Tensor] = {}
         digest = WeightsDigest()
         parameters = live_tensors(self._model)
-        for name, tensor in vector_tensors(vector, self._base, self._endpoints, device=self._device):
+        for name, tensor in vector_tensors(vector, self._base, self._perturber.computed, device=self._device):
             if tensor.any():
                 digest.update(name, tensor)
                 place = self._places[name]

@@ -86,13 +86,12 @@ class PerturbationWorker:
             self._base_files, device=device, location=location, tied_head=self._tied_head
         )
         kernel = kernel_for(self._perturbation_base, dtype=self.model_config.dtype, device=self.device)
-        self._endpoints = {delta: open_endpoint(Path(at), self._perturbation_base) for delta, at in endpoints.items()}
         self._normals = kernel.normals if kernel else standard_normals
         self._perturber = Perturber(
             self._perturbation_base,
             dtype=self.model_config.dtype,
             device=self.device,
-            endpoints=self._endpoints,
+            endpoints={delta: open_endpoint(Path(at), self._perturbation_base) for delta, at in endpoints.items()},
             normals=self._normals,
         )
         self._fused_pass = FusedPass(self._perturber, kernel) if kernel else None
@@ -132,7 +131,7 @@ class PerturbationWorker:
             nonlocal digest
             digest = WeightsDigest()
             for name, tensor in vector_tensors(
-                vector, self._perturbation_base, self._endpoints, device=self.device, normals=self._normals
+                vector, self._perturbation_base, self._perturber.computed, device=self.device, normals=self._normals
             ):
                 if tensor.any():
                     digest.update(name, tensor)

@@ -219,10 +219,10 @@ class FusedPass:
             part = tensor_sum.part(*_window(region.rectangle))
             if part.starts_from_base and region.base is not None:
                 part = replace(part, anchor=region.base)
-            if part.others:
-                start = part.start(0, part.anchor.shape[0], device=self._perturber.device)
-            else:
+            if part.is_anchor:
                 start = part.anchor.to(self._perturber.device, non_blocking=True)
+            else:
+                start = part.start(0, part.anchor.shape[0], device=self._perturber.device)
             yield Write(
                 out=region.target,
                 start=start,

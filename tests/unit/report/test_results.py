@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landscape_ray.config import SweepConfig
+from landscape_ray.config import DirectionsConfig, SweepConfig
 from landscape_ray.errors import OutputError
 from landscape_ray.evaluation import Verdict
 from landscape_ray.plan import PlannedPoint
@@ -55,7 +55,7 @@ def test_parts_of_a_wider_sweep_in_the_same_folder_stay_out(
     coarse = config.model_copy(
         update={
             "landscape": config.landscape.model_copy(update={"axes": (axis,)}),
-            "directions": config.directions.model_copy(update={"draws": 1}),
+            "directions": DirectionsConfig(draws=1),
         }
     )
     publish(tmp_path, config, basin)

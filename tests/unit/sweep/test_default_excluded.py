@@ -8,7 +8,7 @@ import pytest
 import yaml
 from transformers import GPT2Config
 
-from landscape_ray.config import SweepConfig, load_config
+from landscape_ray.config import DirectionsConfig, SweepConfig, load_config
 from landscape_ray.engine.preflight import as_run
 from landscape_ray.errors import OutputError
 from landscape_ray.sweep import prepare
@@ -25,6 +25,11 @@ def sweep_of(folder: Path, **directions: Any) -> SweepConfig:
             "benchmarks": [{"name": "demo", "prompts": {"source": "demo"}, "limit": 1}],
         }
     )
+
+
+def excluded_of(config: SweepConfig) -> tuple[str, ...]:
+    assert isinstance(config.directions, DirectionsConfig)
+    return config.directions.excluded
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +50,7 @@ def test_keys_of_a_model_whose_norms_are_called_norm_are_as_if_it_were_written(
 
 def test_norms_of_other_names_are_excluded_and_said_in_the_manifest(gpt2: Path, tmp_path: Path) -> None:
     default = prepare(sweep_of(gpt2), str(tmp_path))
-    assert default.config.directions.excluded == (LN,)
+    assert excluded_of(default.config) == (LN,)
     assert default.manifest.config["directions"]["excluded"] == [LN]  # type: ignore[index,call-overload]
     default.store.write_manifest(default.manifest)
     again = prepare(sweep_of(gpt2), str(tmp_path))  # the same request goes on
@@ -67,16 +72,24 @@ def test_planning_tells_the_id_that_a_run_remembers(cli: Callable[[str], Any], g
     assert as_run(elsewhere) == elsewhere
 
 
+def test_each_entry_of_a_list_is_by_its_own_default(gpt2: Path) -> None:
+    task = {"kind": "task_vector", "minus": {"id": str(gpt2)}, "plus": {"id": str(gpt2)}, "name": "task"}
+    entries = [{"kind": "random"}, {"kind": "random", "name": "all", "excluded": []}, task]
+    plain = sweep_of(gpt2)
+    config = as_run(SweepConfig.model_validate(plain.model_dump(mode="json") | {"directions": entries}))
+    assert [entry.excluded for entry in config.kinds] == [(LN,), (), ()]
+
+
 def test_what_is_written_is_not_touched(gpt2: Path, tmp_path: Path) -> None:
     for patterns in (["ln_1"], []):
         config = prepare(sweep_of(gpt2, excluded=patterns), str(tmp_path)).config
-        assert config.directions.excluded == tuple(patterns)
+        assert excluded_of(config) == tuple(patterns)
 
 
 def test_a_configuration_that_is_handed_on_stays_open(gpt2: Path, tmp_path: Path) -> None:
     file = tmp_path / "sweep.yaml"
     file.write_text(yaml.safe_dump(sweep_of(gpt2).as_written()))
     handed_on = load_config(file, ["directions.draws=2"])
-    assert prepare(handed_on, str(tmp_path / "out")).config.directions.excluded == (LN,)
+    assert excluded_of(prepare(handed_on, str(tmp_path / "out")).config) == (LN,)
     file.write_text(yaml.safe_dump(sweep_of(gpt2, excluded=["wte"]).as_written()))
-    assert load_config(file).directions.excluded == ("wte",)
+    assert excluded_of(load_config(file)) == ("wte",)

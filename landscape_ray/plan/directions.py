@@ -1,0 +1,101 @@
+"""A list of directions: which vector, how far, and under which name each draw of it is."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from landscape_ray.config import CheckpointConfig, DirectionConfig, RandomDirections, SweepConfig, TaskVectorDirection
+from landscape_ray.errors import CheckpointError
+from landscape_ray.plan.geometry import Geometry, random_vector, rounded
+from landscape_ray.plan.kinds import TaskVector
+from landscape_ray.plan.perturbation import CheckpointDelta, VectorSpec
+
+__all__ = ["PlannedDirection", "entry_vectors", "planned_directions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedDirection:
+    """What one draw of a sweep along several kinds of directions is."""
+
+    kind: str
+    """Kind of the entry, such as `task_vector`."""
+    label: str
+    """What figures and tables call the entry."""
+    vector: VectorSpec
+    """The vector that coordinates multiply."""
+    scale: float
+    """And what else it is multiplied by; 1 unless it was rescaled."""
+    displacement: float
+    """Frobenius norm of the step to coordinate 1, over all weights."""
+
+    @property
+    def seed(self) -> int | None:
+        """Seed of the vector; None if nothing is drawn."""
+        return getattr(self.vector, "seed", None)
+
+
+def planned_directions(config: SweepConfig, geometry: Geometry) -> tuple[PlannedDirection, ...]:
+    """Return what each draw is, entry by entry; empty unless `directions` is a list.
+
+    Raises:
+        CheckpointError: A direction is zero everywhere, or is to be as long as a difference that is.
+    """
+    return tuple(_planned(config, geometry))
+
+
+def entry_vectors(config: SweepConfig, deltas: Sequence[CheckpointDelta]) -> tuple[VectorSpec, ...]:
+    """Return the vector of the first draw of each entry of a list of directions.
+
+    Args:
+        config: The sweep.
+        deltas: Its checkpoints, in the order of `SweepConfig.checkpoints`.
+    """
+    return tuple(_vector(entry, deltas[first:], 0) for entry, first in _entries(config))
+
+
+def _entries(config: SweepConfig) -> Iterator[tuple[DirectionConfig, int]]:
+    """Yield each entry with the number of its first checkpoint in `SweepConfig.checkpoints`."""
+    first = 0
+    for entry in config.kinds:
+        yield entry, first
+        first += len(entry.checkpoints) + isinstance(entry.displacement, CheckpointConfig)
+
+
+def _planned(config: SweepConfig, geometry: Geometry) -> Iterator[PlannedDirection]:
+    for (entry, first), norm in zip(_entries(config), geometry.direction_norms, strict=True):
+        if not norm:
+            msg = (
+                f"The direction {entry.label!r} is zero on every tensor of the model {config.model.id!r}, so there is "
+                "nothing along it to measure. Give other checkpoints or numbers, or other patterns."
+            )
+            raise CheckpointError(msg)
+        displacement = entry.displacement
+        if isinstance(displacement, CheckpointConfig):
+            length = geometry.norm(first + len(entry.checkpoints))
+            if not length:
+                msg = (
+                    f"The checkpoint {displacement.id!r}, which gives the direction {entry.label!r} its displacement, "
+                    f"has the same weights as the model {config.model.id!r}. Give another checkpoint, or a number."
+                )
+                raise CheckpointError(msg)
+            displacement = length
+        scale = 1.0 if displacement is None else rounded(displacement / norm)
+        for draw in range(entry.draws):
+            vector = _vector(entry, geometry.deltas[first:], draw)
+            yield PlannedDirection(
+                kind=entry.kind, label=entry.label, vector=vector, scale=scale, displacement=scale * norm
+            )
+
+
+def _vector(entry: DirectionConfig, deltas: Sequence[CheckpointDelta], draw: int) -> VectorSpec:
+    """Return the vector of one draw of an entry, whose own checkpoints come first among those given."""
+    match entry:
+        case RandomDirections():
+            return random_vector(entry, draw)
+        case TaskVectorDirection():
+            return TaskVector(
+                minus=deltas[0],
+                plus=deltas[1],
+                normalization=entry.normalization,
+                included=entry.included,
+                excluded=entry.excluded,
+            )

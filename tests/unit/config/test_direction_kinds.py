@@ -1,0 +1,67 @@
+"""A list of `directions`: what is accepted, what is told, and that a mapping is the sweep that it was."""
+
+import re
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from landscape_ray.config import RandomDirections, SweepConfig, leaves_norms, problems_of
+
+BENCHMARKS = [{"name": "b", "prompts": {"source": "demo"}}]
+TASK: dict[str, Any] = {"kind": "task_vector", "minus": {"id": "base"}, "plus": {"id": "tuned"}}
+
+
+def sweep(directions: Any, **changes: Any) -> SweepConfig:
+    return SweepConfig.model_validate(
+        {"model": {"id": "m"}, "directions": directions, "benchmarks": BENCHMARKS, **changes}
+    )
+
+
+def test_the_id_of_a_mapping_is_what_it_was_before_there_were_lists() -> None:
+    assert sweep({}).sweep_id == "9abc22d5d2f3a673"
+    assert sweep({"draws": 2, "displacement": 2.5, "included": ["mlp"]}).sweep_id == "95c38b2369f54a6c"
+
+
+def test_a_list_holds_its_kinds_in_their_order() -> None:
+    config = sweep([{"kind": "random", "draws": 2, "seed": 7}, TASK | {"displacement": {"id": "far"}}])
+    random, _ = config.kinds
+    assert isinstance(random, RandomDirections)
+    assert config.random_directions is random
+    assert (config.num_draws, config.seed) == (3, 7)
+    assert [entry.label for entry in config.kinds] == ["random", "tuned minus base"]
+    assert [checkpoint.id for checkpoint in config.checkpoints] == ["base", "tuned", "far"]
+    assert SweepConfig.model_validate(config.model_dump(mode="json")) == config
+    others: list[Any] = [[TASK], [TASK | {"normalization": "layer"}], [TASK | {"name": "t"}], {}]
+    assert len({sweep(each).sweep_id for each in others}) == 4
+    assert sweep([TASK]).random_directions is None
+
+
+def test_only_kinds_that_leave_norms_alone_let_the_model_say_which_these_are() -> None:
+    config = sweep([{"kind": "random"}, {"kind": "random", "name": "all", "excluded": []}, TASK])
+    assert [leaves_norms(entry) for entry in config.kinds] == [True, False, False]
+    assert ["excluded" in entry for entry in config.as_written()["directions"]] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("directions", "changes", "message"),
+    [
+        ([], {}, "directions: cannot be .*at least 1 item"),
+        ([{"kind": "spiral"}], {}, r"directions.0: cannot be .*'spiral'.*'random', 'task_vector'"),
+        ([{"draws": 2}], {}, "directions.0: cannot be .*unable to extract tag"),
+        ([TASK, {"kind": "task_vector", "minus": {"id": "a"}}], {}, "directions.1.plus: is needed, and is not there"),
+        ([TASK | {"rank": 2}], {}, "directions.0: unknown key 'rank'; valid keys here: .*minus, plus"),
+        ([TASK | {"excluded": ["("]}], {}, r"directions.0: excluded has '\(', which is not a regular expression"),
+        ([TASK, TASK], {}, "used more than once: tuned minus base; give one of them another `name`"),
+        ([TASK], {"landscape": {"axes": [{}, {}]}}, "one axis, each direction by itself, and this landscape has 2"),
+        (
+            [TASK],
+            {"landscape": {"kind": "interpolation", "to": {"id": "a"}}},
+            "is of kind 'interpolation'; set landscape.kind to random",
+        ),
+    ],
+)
+def test_a_bad_list_says_where_and_what_is_valid(directions: Any, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        sweep(directions, **changes)
+    assert re.search(message, problems_of(caught.value))
