@@ -13,7 +13,16 @@ from landscape_ray.config.benchmarks import (
     MultipleChoiceConfig,
     ReasoningConfig,
 )
-from landscape_ray.config.direction_kinds import DirectionConfig, RandomDirections, TaskVectorDirection
+from landscape_ray.config.direction_kinds import (
+    ComplementDirections,
+    DirectionConfig,
+    LowRankDirections,
+    PruningDirection,
+    QuantizationErrorDirection,
+    RandomDirections,
+    SvdDirection,
+    TaskVectorDirection,
+)
 from landscape_ray.config.directions import DirectionsConfig, Normalization
 from landscape_ray.config.landscape import (
     AxisConfig,
@@ -38,6 +47,7 @@ __all__ = [
     "AxisConfig",
     "BenchmarkConfig",
     "CheckpointConfig",
+    "ComplementDirections",
     "DecodingConfig",
     "DemoPrompts",
     "DirectionConfig",
@@ -47,17 +57,21 @@ __all__ = [
     "InterpolationLandscape",
     "InterpolationRandomLandscape",
     "LandscapeConfig",
+    "LowRankDirections",
     "Metric",
     "ModelConfig",
     "MultipleChoiceConfig",
     "Normalization",
     "PlaneLandscape",
     "PromptsConfig",
+    "PruningDirection",
+    "QuantizationErrorDirection",
     "RandomDirections",
     "RandomLandscape",
     "ReasoningConfig",
     "RunConfig",
     "Section",
+    "SvdDirection",
     "SweepConfig",
     "SyntheticFaults",
     "TaskVectorDirection",

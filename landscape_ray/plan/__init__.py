@@ -4,7 +4,7 @@ from landscape_ray.plan.directions import PlannedDirection, entry_vectors
 from landscape_ray.plan.estimate import TIME_ASSUMPTIONS, SweepEstimate, estimate, num_planned_visits
 from landscape_ray.plan.geometry import Geometry, Mark, needs_geometry, random_axes, random_vector
 from landscape_ray.plan.grid import Axis, Grid, GridPoint
-from landscape_ray.plan.kinds import TaskVector
+from landscape_ray.plan.kinds import Complement, LowRank, Pruning, QuantizationError, SingularPart, TaskVector
 from landscape_ray.plan.lines import LineTask, Task, in_lines
 from landscape_ray.plan.perturbation import (
     ORIGIN,
@@ -23,17 +23,22 @@ __all__ = [
     "TIME_ASSUMPTIONS",
     "Axis",
     "CheckpointDelta",
+    "Complement",
     "ComputedVector",
     "Geometry",
     "Grid",
     "GridPoint",
     "LineTask",
+    "LowRank",
     "Mark",
     "Perturbation",
     "PlannedDirection",
     "PlannedPoint",
     "PointTask",
+    "Pruning",
+    "QuantizationError",
     "RandomVector",
+    "SingularPart",
     "SweepEstimate",
     "SweepPlan",
     "Task",

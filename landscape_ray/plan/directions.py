@@ -2,12 +2,24 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from landscape_ray.config import CheckpointConfig, DirectionConfig, RandomDirections, SweepConfig, TaskVectorDirection
+from landscape_ray.config import (
+    CheckpointConfig,
+    ComplementDirections,
+    DirectionConfig,
+    LowRankDirections,
+    PruningDirection,
+    QuantizationErrorDirection,
+    RandomDirections,
+    SvdDirection,
+    SweepConfig,
+    TaskVectorDirection,
+)
 from landscape_ray.errors import CheckpointError
 from landscape_ray.plan.geometry import Geometry, random_vector, rounded
-from landscape_ray.plan.kinds import TaskVector
-from landscape_ray.plan.perturbation import CheckpointDelta, VectorSpec
+from landscape_ray.plan.kinds import Complement, LowRank, Pruning, QuantizationError, SingularPart, TaskVector
+from landscape_ray.plan.perturbation import CheckpointDelta, VectorSpec, direction_seed
 
 __all__ = ["PlannedDirection", "entry_vectors", "planned_directions"]
 
@@ -88,14 +100,25 @@ def _planned(config: SweepConfig, geometry: Geometry) -> Iterator[PlannedDirecti
 
 def _vector(entry: DirectionConfig, deltas: Sequence[CheckpointDelta], draw: int) -> VectorSpec:
     """Return the vector of one draw of an entry, whose own checkpoints come first among those given."""
+    if isinstance(entry, RandomDirections):
+        return random_vector(entry, draw)
+    common: dict[str, Any] = {
+        "normalization": entry.normalization,
+        "included": entry.included,
+        "excluded": entry.excluded,
+    }
+    vector: VectorSpec
     match entry:
-        case RandomDirections():
-            return random_vector(entry, draw)
+        case LowRankDirections():
+            vector = LowRank(seed=direction_seed(entry.seed, draw, 0), rank=entry.rank, **common)
+        case ComplementDirections():
+            vector = Complement(seed=direction_seed(entry.seed, draw, 0), to=deltas[0], **common)
         case TaskVectorDirection():
-            return TaskVector(
-                minus=deltas[0],
-                plus=deltas[1],
-                normalization=entry.normalization,
-                included=entry.included,
-                excluded=entry.excluded,
-            )
+            vector = TaskVector(minus=deltas[0], plus=deltas[1], **common)
+        case SvdDirection():
+            vector = SingularPart(to=deltas[0], rank=entry.rank, part=entry.part, **common)
+        case QuantizationErrorDirection():
+            vector = QuantizationError(format=entry.format, by=entry.by, group_size=entry.group, **common)
+        case PruningDirection():
+            vector = Pruning(share=entry.share, **common)
+    return vector

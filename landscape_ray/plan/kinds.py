@@ -4,10 +4,11 @@ What the tensors of each are is said in the file of `weights/kinds/` that has it
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from landscape_ray.plan.perturbation import CheckpointDelta, ComputedVector
 
-__all__ = ["TaskVector"]
+__all__ = ["Complement", "LowRank", "Pruning", "QuantizationError", "SingularPart", "TaskVector"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,3 +22,55 @@ class TaskVector(ComputedVector):
     """The checkpoint that it leads away from."""
     plus: CheckpointDelta
     """The checkpoint that it leads to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LowRank(ComputedVector):
+    """On each matrix the product of two random factors."""
+
+    seed: int
+    """64-bit seed of this one vector, see `direction_seed`."""
+    rank: int
+    """Columns of the one factor, rows of the other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complement(ComputedVector):
+    """A Gaussian direction without what lies along a difference, tensor by tensor."""
+
+    seed: int
+    """64-bit seed of this one vector, see `direction_seed`."""
+    to: CheckpointDelta
+    """The difference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SingularPart(ComputedVector):
+    """The largest singular components of a difference, matrix by matrix, or what is left without them."""
+
+    to: CheckpointDelta
+    """The difference."""
+    rank: int
+    """Number of components."""
+    part: Literal["top", "rest"]
+    """Which of the two."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizationError(ComputedVector):
+    """The rounded matrices minus the matrices."""
+
+    format: Literal["int8", "int4", "nf4", "fp8"]
+    """What is rounded to."""
+    by: Literal["tensor", "channel", "group"]
+    """What shares a scale."""
+    group_size: int | None
+    """Numbers in a group; None unless groups share scales."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruning(ComputedVector):
+    """The matrices without their smallest weights, minus the matrices."""
+
+    share: float
+    """Share of the weights of each matrix that become zero."""

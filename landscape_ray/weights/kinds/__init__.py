@@ -11,9 +11,23 @@ from typing import Any, TypeAlias
 
 import torch
 
-from landscape_ray.plan import CheckpointDelta, ComputedVector, TaskVector
+from landscape_ray.plan import (
+    CheckpointDelta,
+    Complement,
+    ComputedVector,
+    LowRank,
+    Pruning,
+    QuantizationError,
+    SingularPart,
+    TaskVector,
+)
 from landscape_ray.weights.files import TensorSource
+from landscape_ray.weights.kinds.complement import complement
+from landscape_ray.weights.kinds.low_rank import low_rank
+from landscape_ray.weights.kinds.pruning import pruning
+from landscape_ray.weights.kinds.quantization_error import quantization_error
 from landscape_ray.weights.kinds.scaling import normalized
+from landscape_ray.weights.kinds.svd import svd
 from landscape_ray.weights.kinds.task_vector import task_vector
 from landscape_ray.weights.patterns import is_perturbed
 
@@ -22,7 +36,14 @@ __all__ = ["ComputedTensors", "computed"]
 Endpoints: TypeAlias = Mapping[CheckpointDelta, TensorSource]
 Kind: TypeAlias = Callable[[Any, str, torch.Tensor, Endpoints], torch.Tensor | None]
 
-KINDS: Mapping[type[ComputedVector], Kind] = {TaskVector: task_vector}
+KINDS: Mapping[type[ComputedVector], Kind] = {
+    Complement: complement,
+    LowRank: low_rank,
+    Pruning: pruning,
+    QuantizationError: quantization_error,
+    SingularPart: svd,
+    TaskVector: task_vector,
+}
 
 
 def computed(vector: ComputedVector, name: str, base: torch.Tensor, endpoints: Endpoints) -> torch.Tensor | None:

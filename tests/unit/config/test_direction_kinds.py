@@ -11,6 +11,8 @@ from landscape_ray.config import RandomDirections, SweepConfig, leaves_norms, pr
 BENCHMARKS = [{"name": "b", "prompts": {"source": "demo"}}]
 TASK: dict[str, Any] = {"kind": "task_vector", "minus": {"id": "base"}, "plus": {"id": "tuned"}}
 
+QUANTIZED: dict[str, Any] = {"kind": "quantization_error", "format": "int4"}
+
 
 def sweep(directions: Any, **changes: Any) -> SweepConfig:
     return SweepConfig.model_validate(
@@ -37,6 +39,31 @@ def test_a_list_holds_its_kinds_in_their_order() -> None:
     assert sweep([TASK]).random_directions is None
 
 
+def test_kinds_say_what_they_are() -> None:
+    to = {"to": {"id": "tuned"}}
+    config = sweep(
+        [
+            {"kind": "low_rank", "rank": 8},
+            {"kind": "complement", **to},
+            {"kind": "svd", "rank": 4, **to},
+            {"kind": "svd", "rank": 4, "part": "rest", **to},
+            QUANTIZED,
+            QUANTIZED | {"by": "group", "format": "nf4"},
+            {"kind": "pruning", "share": 0.25},
+        ]
+    )
+    assert [(entry.label, entry.draws, entry.normalization, entry.excluded) for entry in config.kinds] == [
+        ("random of rank 8", 3, "layer", ("norm",)),
+        ("random, orthogonal to tuned", 3, "layer", ("norm",)),
+        ("tuned, top of rank 4", 1, "none", ()),
+        ("tuned, rest of rank 4", 1, "none", ()),
+        ("int4 by channel", 1, "none", ()),
+        ("nf4 by group of 64", 1, "none", ()),
+        ("pruned by 25 %", 1, "none", ()),
+    ]
+    assert config.num_draws == 11
+
+
 def test_only_kinds_that_leave_norms_alone_let_the_model_say_which_these_are() -> None:
     config = sweep([{"kind": "random"}, {"kind": "random", "name": "all", "excluded": []}, TASK])
     assert [leaves_norms(entry) for entry in config.kinds] == [True, False, False]
@@ -47,11 +74,25 @@ def test_only_kinds_that_leave_norms_alone_let_the_model_say_which_these_are() -
     ("directions", "changes", "message"),
     [
         ([], {}, "directions: cannot be .*at least 1 item"),
-        ([{"kind": "spiral"}], {}, r"directions.0: cannot be .*'spiral'.*'random', 'task_vector'"),
+        (
+            [{"kind": "spiral"}],
+            {},
+            r"directions.0: cannot be .*'spiral'.*'random', 'low_rank', 'complement', 'task_vector'",
+        ),
         ([{"draws": 2}], {}, "directions.0: cannot be .*unable to extract tag"),
         ([TASK, {"kind": "task_vector", "minus": {"id": "a"}}], {}, "directions.1.plus: is needed, and is not there"),
         ([TASK | {"rank": 2}], {}, "directions.0: unknown key 'rank'; valid keys here: .*minus, plus"),
         ([TASK | {"excluded": ["("]}], {}, r"directions.0: excluded has '\(', which is not a regular expression"),
+        (
+            [{"kind": "low_rank", "rank": 0}],
+            {},
+            "directions.0.rank: cannot be 0: input should be greater than or equal",
+        ),
+        ([{"kind": "pruning", "share": 0}], {}, "directions.0.share: cannot be 0: input should be greater than 0"),
+        ([{"kind": "pruning", "share": 1}], {}, "directions.0.share: cannot be 1: input should be less than 1"),
+        ([QUANTIZED | {"format": "int3"}], {}, "directions.0.format: cannot be 'int3': input should be 'int8', 'int4'"),
+        ([QUANTIZED | {"group_size": 32}], {}, "group_size 32 says nothing where by is 'channel'; set by to group"),
+        ([QUANTIZED | {"draws": 2}], {}, "unknown key 'draws'"),
         ([TASK, TASK], {}, "used more than once: tuned minus base; give one of them another `name`"),
         ([TASK], {"landscape": {"axes": [{}, {}]}}, "one axis, each direction by itself, and this landscape has 2"),
         (

@@ -1,5 +1,6 @@
 """A list of directions: which vector each draw is, and how far coordinate 1 lies."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,19 @@ import pytest
 
 from landscape_ray.config import SweepConfig
 from landscape_ray.errors import CheckpointError
-from landscape_ray.plan import CheckpointDelta, Geometry, RandomVector, SweepPlan, TaskVector, direction_seed
+from landscape_ray.plan import (
+    CheckpointDelta,
+    Complement,
+    Geometry,
+    LowRank,
+    Pruning,
+    QuantizationError,
+    RandomVector,
+    SingularPart,
+    SweepPlan,
+    TaskVector,
+    direction_seed,
+)
 
 RANDOM = {"kind": "random", "draws": 2, "seed": 5}
 TASK = {"kind": "task_vector", "minus": {"id": "a"}, "plus": {"id": "b"}, "excluded": ["norm"]}
@@ -63,6 +76,31 @@ def test_random_draws_of_a_list_are_those_of_a_mapping() -> None:
     ]
     assert ends[:2] == ends[2:]
     assert all(isinstance(vector, RandomVector) for vector, _ in ends[0][0].terms)
+
+
+def test_each_kind_is_its_vector() -> None:
+    to, seeds = {"to": {"id": "t"}}, [direction_seed(7, draw, 0) for draw in (0, 1)]
+    config = sweep(
+        {"kind": "low_rank", "rank": 8, "draws": 2, "seed": 7},
+        {"kind": "complement", "draws": 2, "seed": 7, "normalization": "filter", **to},
+        {"kind": "svd", "rank": 4, "part": "rest", "included": ["mlp"], **to},
+        {"kind": "quantization_error", "format": "nf4", "by": "group"},
+        {"kind": "quantization_error", "format": "fp8"},
+        {"kind": "pruning", "share": 0.25},
+    )
+    plan = SweepPlan.from_config(config, geometry(config, *[1.0] * 6))
+    norms = ("norm",)
+    assert [each.vector for each in plan.directions] == [
+        *(LowRank(seed=seed, rank=8, normalization="layer", excluded=norms) for seed in seeds),
+        *(Complement(seed=seed, to=delta("0"), normalization="filter", excluded=norms) for seed in seeds),
+        SingularPart(to=delta("1"), rank=4, part="rest", included=("mlp",)),
+        QuantizationError(format="nf4", by="group", group_size=64),
+        QuantizationError(format="fp8", by="channel", group_size=None),
+        Pruning(share=0.25),
+    ]
+    identities = [json.dumps([type(each.vector).__name__, each.vector.identity]) for each in plan.directions]
+    assert len(set(identities)) == 8
+    assert json.loads(identities[4])[1]["to"] == {"fingerprint": "assumed:1"}
 
 
 def test_every_kind_can_be_given_one_displacement() -> None:

@@ -1,7 +1,7 @@
 """Each kind of direction against its formula in float64 NumPy, and what all kinds have in common."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -9,10 +9,31 @@ import pytest
 import torch
 
 from landscape_ray.errors import CheckpointError
-from landscape_ray.plan import CheckpointDelta, ComputedVector, Perturbation, TaskVector
-from landscape_ray.weights import BaseWeights, Perturber, direction_norms, kinds, vector_tensors
+from landscape_ray.plan import (
+    CheckpointDelta,
+    Complement,
+    ComputedVector,
+    LowRank,
+    Perturbation,
+    Pruning,
+    QuantizationError,
+    SingularPart,
+    TaskVector,
+)
+from landscape_ray.weights import (
+    BaseWeights,
+    Perturber,
+    direction_norms,
+    kinds,
+    standard_normals,
+    tensor_key,
+    vector_tensors,
+)
 from landscape_ray.weights.kinds import ComputedTensors, computed
+from landscape_ray.weights.kinds.quantization_error import NF4
 
+Format = Literal["int8", "int4", "nf4", "fp8"]
+By = Literal["tensor", "channel", "group"]
 CPU = torch.device("cpu")
 Array = npt.NDArray[np.float64]
 SHAPES = {"embed.weight": (23, 8), "layers.0.up.weight": (16, 8), "layers.0.up.bias": (16,), "norm.weight": (8,)}
@@ -36,9 +57,70 @@ def oracle(vector: ComputedVector, name: str, base: BaseWeights = BASE) -> Array
     match vector:
         case TaskVector():
             raw: Array = plus - minus
+        case LowRank(seed=seed, rank=rank):
+            raw = low_rank_by_sums(seed, name, rank, w0)
+        case Complement(seed=seed):
+            drawn, along = normals(seed, name, w0.shape), plus - w0
+            raw = drawn - np.vdot(drawn, along) / np.vdot(along, along) * along
+        case SingularPart(rank=rank, part=part):
+            raw = singular_part(plus - w0, rank, part)
+        case QuantizationError():
+            raw = quantized_by_search(vector, w0) - w0 if w0.ndim > 1 else np.zeros_like(w0)
+        case Pruning(share=share):
+            raw = pruned_by_sorting(share, w0) - w0 if w0.ndim > 1 else np.zeros_like(w0)
         case _:
             raise NotImplementedError
     return scaled(raw, w0, vector.normalization)
+
+
+def normals(seed: int, key: str, shape: tuple[int, ...]) -> Array:
+    drawn = standard_normals(tensor_key(seed, key), 0, int(np.prod(shape)), device=CPU)
+    return drawn.double().numpy().reshape(shape)
+
+
+def low_rank_by_sums(seed: int, name: str, rank: int, w0: Array) -> Array:
+    if w0.ndim < 2:
+        return np.zeros_like(w0)
+    left, right = normals(seed, f"{name}/left", (len(w0), rank)), normals(seed, f"{name}/right", (rank, w0.shape[1]))
+    left, right = np.rint(left * 4096) / 4096, np.rint(right * 4096) / 4096
+    return np.asarray(sum(np.outer(left[:, k], right[k]) for k in range(rank)) / np.sqrt(rank))
+
+
+def singular_part(difference: Array, rank: int, part: str) -> Array:
+    """By the eigenvectors of D'D, which are the right singular vectors."""
+    if difference.ndim < 2:
+        return difference if part == "top" else np.zeros_like(difference)
+    _, vectors = np.linalg.eigh(difference.T @ difference)  # in ascending order
+    projector = vectors[:, -rank:] @ vectors[:, -rank:].T
+    return np.asarray(difference @ (projector if part == "top" else np.eye(len(projector)) - projector))
+
+
+def levels_of(number_format: str) -> Array:
+    """All numbers of a format, in ascending order."""
+    if number_format == "fp8":  # sign, 4 bits of exponent with bias 7, 3 bits of mantissa; the last one is no number
+        positive = [m / 8 * 2.0**-6 for m in range(8)]
+        positive += [(1 + m / 8) * 2.0 ** (e - 7) for e in range(1, 16) for m in range(8) if (e, m) != (15, 7)]
+        return np.array(sorted({*positive, *(-x for x in positive)}), dtype=np.float64)
+    if number_format == "nf4":
+        return np.array(NF4)
+    largest = {"int8": 127, "int4": 7}[number_format]
+    return np.arange(-largest, largest + 1, dtype=np.float64)
+
+
+def quantized_by_search(vector: QuantizationError, w0: Array) -> Array:
+    levels = levels_of(vector.format)
+    rows = w0.reshape({"tensor": 1, "channel": len(w0)}.get(vector.by, -1), vector.group_size or -1)
+    if vector.by == "tensor":
+        rows = w0.reshape(1, -1)
+    scale = np.abs(rows).max(axis=1, keepdims=True) / levels[-1]
+    nearest = np.abs((rows / scale)[..., None] - levels).argmin(axis=-1)
+    return np.asarray((levels[nearest] * scale).reshape(w0.shape).astype(np.float32), dtype=np.float64)
+
+
+def pruned_by_sorting(share: float, w0: Array) -> Array:
+    flat = w0.flatten()
+    flat[np.argsort(np.abs(flat), kind="stable")[: round(share * 1000) * flat.size // 1000]] = 0
+    return flat.reshape(w0.shape)
 
 
 def scaled(raw: Array, w0: Array, normalization: str) -> Array:
@@ -46,10 +128,24 @@ def scaled(raw: Array, w0: Array, normalization: str) -> Array:
         return raw
     rows = len(raw) if normalization == "filter" and raw.ndim > 1 else 1
     norms = [np.linalg.norm(each.reshape(rows, -1), axis=1, keepdims=True) for each in (w0, raw)]
-    return np.asarray((raw.reshape(rows, -1) * norms[0] / norms[1]).reshape(raw.shape))
+    return np.asarray((raw.reshape(rows, -1) * norms[0] / np.where(norms[1], norms[1], 1)).reshape(raw.shape))
 
 
-KINDS: dict[str, ComputedVector] = {"task_vector": TaskVector(plus=PLUS, minus=MINUS)}
+KINDS: dict[str, ComputedVector] = {
+    "task_vector": TaskVector(plus=PLUS, minus=MINUS),
+    "low_rank": LowRank(seed=3, rank=2),
+    "complement": Complement(seed=3, to=PLUS),
+    "svd top": SingularPart(to=PLUS, rank=3, part="top"),
+    "svd rest": SingularPart(to=PLUS, rank=3, part="rest"),
+    **{
+        f"{number_format} by {by}": QuantizationError(
+            format=number_format, by=by, group_size=4 if by == "group" else None
+        )
+        for number_format in get_args(Format)
+        for by in get_args(By)
+    },
+    "pruning": Pruning(share=0.3),
+}
 
 
 def with_changes(vector: ComputedVector, **changes: Any) -> ComputedVector:
