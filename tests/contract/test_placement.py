@@ -8,19 +8,22 @@ from typing import Any, TypeAlias
 import pytest
 import torch
 
-from landscape_ray.config import RunConfig
+from landscape_ray.config import CheckpointConfig, RunConfig
 from landscape_ray.engine import Engine, EngineSpec
+from landscape_ray.engine.checkpoints.resolution import resolve_delta
 from landscape_ray.engine.factory import create_engine
 from landscape_ray.engine.vllm.layout import LoadingTrace
 from landscape_ray.engine.vllm.placing import Placing
 from landscape_ray.evaluation import Benchmark
-from landscape_ray.plan import ORIGIN, Perturbation, RandomVector
+from landscape_ray.plan import ORIGIN, CheckpointDelta, ComputedVector, Perturbation, RandomVector
+from landscape_ray.weights import Perturber, open_endpoint
 
 MakeEngine: TypeAlias = Callable[[str, Path], Engine]
 MakeBenchmark: TypeAlias = Callable[..., Benchmark]
 
 pytestmark = pytest.mark.slow
 
+CPU = torch.device("cpu")
 LAYER = RandomVector(seed=1, normalization="layer", excluded=("norm",))
 FILTER = RandomVector(seed=2, normalization="filter", excluded=(), included=("proj", "norm"))
 POINTS = (Perturbation.of([(LAYER, 0.1)]), ORIGIN, Perturbation.of([(LAYER, -0.05), (FILTER, 0.2)]))
@@ -33,15 +36,24 @@ def folder(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="module")
-def engine_of() -> Iterator[Callable[[Path], Any]]:
+def deltas(folder: Path, make_sibling: Callable[..., Path]) -> tuple[CheckpointDelta, CheckpointDelta]:
+    first, second = (resolve_delta(CheckpointConfig(id=str(make_sibling(folder, seed=seed)))) for seed in (1, 2))
+    return first, second
+
+
+def spec_of(engine: Any, folder: Path, deltas: tuple[CheckpointDelta, ...]) -> EngineSpec:
+    run = RunConfig(kv_cache_gib=0.0625, max_num_seqs=16)
+    return EngineSpec(engine=engine, model=str(folder), revision=None, dtype="float32", run=run, deltas=deltas)
+
+
+@pytest.fixture(scope="module")
+def engine_of() -> Iterator[Callable[..., Any]]:
     """Make an engine the first time, to be kept."""
     engines: dict[Path, Any] = {}
 
-    def make(folder: Path) -> Any:
+    def make(folder: Path, deltas: tuple[CheckpointDelta, ...]) -> Any:
         if folder not in engines:
-            run = RunConfig(kv_cache_gib=0.0625, max_num_seqs=16)
-            spec = EngineSpec(engine="vllm", model=str(folder), revision=None, dtype="float32", run=run)
-            engines[folder] = create_engine(spec)
+            engines[folder] = create_engine(spec_of("vllm", folder, deltas))
         return engines[folder]
 
     yield make
@@ -50,13 +62,18 @@ def engine_of() -> Iterator[Callable[[Path], Any]]:
 
 
 @pytest.fixture
-def engine(engine_of: Callable[[Path], Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def engine(
+    engine_of: Callable[..., Any],
+    folder: Path,
+    deltas: tuple[CheckpointDelta, CheckpointDelta],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Any:
     """An engine that computes with its parameters as they are, as on a GPU: CPUs pack them where they can."""
     import vllm._custom_ops  # noqa: PLC0415
 
     # As long as it is used: reloading looks again.
     monkeypatch.setattr(vllm._custom_ops, "_supports_onednn", False)
-    return engine_of(folder)
+    return engine_of(folder, deltas)
 
 
 def worker_of(engine: Any) -> Any:
@@ -96,6 +113,38 @@ def test_text_is_that_of_transformers(
         texts.append(engine.generate([benchmark]))
         assert texts[-1] == oracle.generate([benchmark])
     assert texts[0] != texts[1] != texts[2]
+
+
+@pytest.fixture(scope="module")
+def oracle(folder: Path, deltas: tuple[CheckpointDelta, CheckpointDelta]) -> Any:
+    return create_engine(spec_of("transformers", folder, deltas))
+
+
+def test_each_kind_of_direction_is_written_in_place_with_the_bits_of_transformers(  # noqa: PLR0917  (by name)
+    kind: str,
+    engine: Any,
+    oracle: Any,
+    deltas: tuple[CheckpointDelta, CheckpointDelta],
+    computed_vectors: Callable[..., dict[str, ComputedVector]],
+    make_benchmark: MakeBenchmark,
+) -> None:
+    vector, benchmark = computed_vectors(*deltas)[kind], make_benchmark()
+    assert worker_of(engine)._regions is not None
+    digests = set()
+    for point in (Perturbation.of([(vector, 1.0)]), Perturbation.of([(LAYER, 0.05), (vector, -0.3)])):
+        digest = engine.place(point)
+        assert digest == oracle.place(point)
+        assert engine.generate([benchmark]) == oracle.generate([benchmark])
+        with pytest.MonkeyPatch.context() as patch:  # nor does it matter which way they are placed
+            patch.setattr(worker_of(engine), "_fused_pass", None)
+            assert engine.place(point) == digest
+        digests.add(digest)
+    assert len(digests) == 2
+    # What the oracle holds is the point of the tests in tests/unit/weights/kinds, by its definition.
+    base, live = oracle._base, oracle._parameters
+    sources = {delta: open_endpoint(Path(delta.location), base) for delta in deltas}
+    for name, tensor in Perturber(base, dtype=torch.float32, device=CPU, endpoints=sources).tensors(point):
+        assert torch.equal(live[name], tensor), name
 
 
 def test_packed_weights_go_through_reloading_with_the_same_digests(make_engine: MakeEngine, folder: Path) -> None:

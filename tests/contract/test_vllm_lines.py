@@ -14,7 +14,7 @@ from landscape_ray.engine.checkpoints.resolution import resolve_delta
 from landscape_ray.engine.factory import create_engine
 from landscape_ray.errors import CheckpointError, ResourceError
 from landscape_ray.evaluation import Benchmark, FinishReason, LogLikelihood, ScoredText
-from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector
+from landscape_ray.plan import ORIGIN, CheckpointDelta, ComputedVector, Perturbation, RandomVector
 
 MakeBenchmark: TypeAlias = Callable[..., Benchmark]
 
@@ -56,8 +56,13 @@ def delta(tied_checkpoint: Path, make_sibling: Callable[..., Path]) -> Checkpoin
 
 
 @pytest.fixture(scope="module")
-def engine(tied_checkpoint: Path, delta: CheckpointDelta) -> Iterator[Any]:
-    engine = build(tied_checkpoint, num_directions=2, deltas=(delta,))
+def other(tied_checkpoint: Path, make_sibling: Callable[..., Path]) -> CheckpointDelta:
+    return resolve_delta(CheckpointConfig(id=str(make_sibling(tied_checkpoint, seed=8))))
+
+
+@pytest.fixture(scope="module")
+def engine(tied_checkpoint: Path, delta: CheckpointDelta, other: CheckpointDelta) -> Iterator[Any]:
+    engine = build(tied_checkpoint, num_directions=2, deltas=(delta, other))
     yield engine
     engine.close()
 
@@ -90,6 +95,18 @@ def test_log_likelihoods_are_those_of_placed_weights(engine: Any, points: list[P
 
 def test_a_difference_of_checkpoints_is_a_direction(engine: Any, delta: CheckpointDelta) -> None:
     points = [Perturbation.of([(delta, a), (A, b)]) for a in (0.0, 0.5, 1.0) for b in (0.0, 0.1)]
+    assert largest_difference(engine, points) < NATS
+
+
+def test_each_kind_of_direction_is_one(
+    kind: str,
+    engine: Any,
+    delta: CheckpointDelta,
+    other: CheckpointDelta,
+    computed_vectors: Callable[..., dict[str, ComputedVector]],
+) -> None:
+    vector = computed_vectors(delta, other)[kind]
+    points = [Perturbation.of([(vector, a), (A, b)]) for a in (0.0, 0.5, 1.0) for b in (0.0, 0.1)]
     assert largest_difference(engine, points) < NATS
 
 
