@@ -1,4 +1,4 @@
-"""Write a report of a large 2-D sweep and open it in a browser: the table of docs/performance.md.
+"""Write a report of a large 2-D sweep and open it in a browser: the times of docs/performance.md.
 
     python benchmarks/report_page.py                      # 21 x 21 points, 80 prompts, 512 tokens each; about a minute
 
