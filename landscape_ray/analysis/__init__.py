@@ -8,6 +8,8 @@ from landscape_ray.analysis.adaptive import AdaptiveDesign, design_points, plann
 from landscape_ray.analysis.adaptive_scores import AdaptiveVisage, adaptive_mean, adaptive_visage
 from landscape_ray.analysis.agreement import Agreement, Calibration, Share, agreement, calibration
 from landscape_ray.analysis.basin import Basin, BasinShare, basin
+from landscape_ray.analysis.certificate import Certificate, Wall, allowed_failures, certificate, lower_bound
+from landscape_ray.analysis.certified_plan import certified_plan, chosen_draws
 from landscape_ray.analysis.comparison import Change, compare, where_both_are_measured
 from landscape_ray.analysis.gate import OriginChange, origin_change, retention_bound
 from landscape_ray.analysis.landscape import COLUMNS, Landscape, LogLikelihoods, check_complete
@@ -49,6 +51,7 @@ __all__ = [
     "Basin",
     "BasinShare",
     "Calibration",
+    "Certificate",
     "Change",
     "Definition",
     "Estimate",
@@ -67,19 +70,25 @@ __all__ = [
     "VarianceComponents",
     "VisageConditions",
     "VisageScore",
+    "Wall",
     "WallNoise",
     "adaptive_mean",
     "adaptive_visage",
     "agreement",
+    "allowed_failures",
     "band_of_mean",
     "basin",
     "calibration",
+    "certificate",
+    "certified_plan",
     "check_complete",
+    "chosen_draws",
     "clopper_pearson",
     "compare",
     "design_points",
     "estimate",
     "least_half_width",
+    "lower_bound",
     "mean_margin",
     "mean_margin_of_points",
     "mean_value",

@@ -1,5 +1,6 @@
 """The commands of `landscape-ray`: the same verbs as the library's, for people and for scripts."""
 
+import landscape_ray.cli.certifying
 import landscape_ray.cli.commands
 import landscape_ray.cli.comparing
 import landscape_ray.cli.configs

@@ -20,6 +20,7 @@ __all__ = [
     "Overrides",
     "ScoreDefinition",
     "Tau",
+    "UntilCertified",
     "app",
     "config_app",
     "main",
@@ -27,7 +28,7 @@ __all__ = [
 
 EXIT_CODES = """
 Exit codes: 0 done, 1 error, 2 wrong usage or configuration, 3 incomplete but resumable, 4 finished with failed points,
-5 score below the threshold.
+5 score below the threshold, or nothing certified.
 """
 
 app = typer.Typer(
@@ -56,6 +57,13 @@ Adaptive = Annotated[
     bool,
     typer.Option(
         "--adaptive", help="Measure a part of the grid, where it matters, and estimate the score. See `adaptive`."
+    ),
+]
+UntilCertified = Annotated[
+    float | None,
+    typer.Option(
+        metavar="R",
+        help="Measure draws until it is settled whether basins reach this radius. Short for `--set certify.radius=R`.",
     ),
 ]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON line at the start and one at the end.")]

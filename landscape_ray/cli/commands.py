@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from landscape_ray.cli import text
+from landscape_ray.cli import certifying, text
 from landscape_ray.cli.app import (
     Adaptive,
     ConfigFile,
@@ -20,6 +20,7 @@ from landscape_ray.cli.app import (
     Overrides,
     ScoreDefinition,
     Tau,
+    UntilCertified,
     app,
 )
 from landscape_ray.cli.text import print_json
@@ -40,6 +41,7 @@ def plan(
     *,
     set_: Overrides = None,
     adaptive: Adaptive = False,
+    until_certified: UntilCertified = None,
     target_interval: Annotated[
         float | None,
         typer.Option(metavar="X", min=0.01, help="Say how many prompts and draws a 95 % interval of VISAGE +-X needs."),
@@ -71,7 +73,7 @@ def plan(
     if from_ is not None and target_interval is None:
         raise typer.BadParameter("--from is of use with --target-interval only.")  # noqa: EM101
 
-    sweep = _load(config, set_ or (), adaptive=adaptive)
+    sweep = _load(config, set_ or (), adaptive=adaptive, until_certified=until_certified)
     benchmarks, num_prompts, problems = _prompts(sweep)
     sweep, not_checked = check_ahead(sweep, benchmarks)
     planned = SweepPlan.from_config(sweep, Geometry.assumed(sweep))
@@ -81,6 +83,8 @@ def plan(
     facts = [*text.plan_text(sweep, size, num_prompts)]
     if not_checked:
         facts.append(("not checked", not_checked))
+    if sweep.certify is not None:
+        facts.append(("certify", certifying.plan_text(sweep.certify, planned.draws)))
     if target_interval is not None:
         from landscape_ray.cli import precision  # noqa: PLC0415
 
@@ -96,8 +100,9 @@ def plan(
         raise type(problems[0])(told)
 
 
-def _load(config: Path, overrides: Sequence[str], *, adaptive: bool) -> SweepConfig:
+def _load(config: Path, overrides: Sequence[str], *, adaptive: bool, until_certified: float | None) -> SweepConfig:
     """Load a configuration, adaptive with its own settings or else the default ones, if that is asked for."""
+    overrides = [*overrides, *([] if until_certified is None else [f"certify.radius={until_certified!r}"])]
     sweep = load_config(config, overrides)
     return load_config(config, ["adaptive={}", *overrides]) if adaptive and sweep.adaptive is None else sweep
 
@@ -129,6 +134,7 @@ def run(
     set_: Overrides = None,
     engines: Annotated[int | None, typer.Option(metavar="N", help="Short for `--set run.engines=N`.")] = None,
     adaptive: Adaptive = False,
+    until_certified: UntilCertified = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Use batch-invariant kernels (GPU). Short for `--set run.strict=true`.")
     ] = False,
@@ -154,7 +160,11 @@ def run(
     ```
 
     With --adaptive a 2-D landscape takes less than half of the visits; without it, the same command later measures the
-    rest.
+    rest. With --until-certified a 1-D sweep ends with the draw that settles it:
+
+    ```
+    landscape-ray run my.yaml --until-certified 0.1 --set directions.draws=59
+    ```
 
     Ctrl-C ends after the visits under way; a second one at once.
     """
@@ -162,7 +172,7 @@ def run(
 
     short = [*(["run.keep_engines_s=600"] if keep_engines else []), *(["run.strict=true"] if strict else [])]
     overrides = [*short, *(set_ or ()), *([] if engines is None else [f"run.engines={engines}"])]
-    sweep = _load(config, overrides, adaptive=adaptive)
+    sweep = _load(config, overrides, adaptive=adaptive, until_certified=until_certified)
     folder = out or f"results/{config.stem}"
     near = Path("results", config.stem) if "://" in folder else Path(folder)
     with text.failure_told(as_json=json_):
@@ -198,7 +208,8 @@ def _print_run(
     from landscape_ray.cli import results_text  # noqa: PLC0415
 
     if report is not None:
-        text.print_facts(results_text.report_text(report.results, report.scores, report.files))
+        certificates = certifying.certificates_text(certifying.certificates_of_run(outcome, report))
+        text.print_facts([*results_text.report_text(report.results, report.scores, report.files), *certificates])
     text.print_facts(results_text.next_steps(sweep, path, folder, **asdict(outcome)))
 
 
@@ -207,6 +218,8 @@ def _end_of_run(outcome: "SweepOutcome", report: "WrittenReport | None") -> dict
     end = {"event": "end", "exit_code": outcome.exit_code, **asdict(outcome), "num_missing": outcome.num_missing}
     if report is not None:
         end |= {"files": [str(file) for file in report.files], "scores": report.document}
+        if found := certifying.certificates_of_run(outcome, report):
+            end["certificates"] = {name: asdict(each) for name, each in found.items()}
     return end
 
 

@@ -179,6 +179,8 @@ def next_steps(
     num_missing = num_points - num_done - num_failed
     full = f"landscape-ray run {path} --out {out}"
     again = full if config.adaptive is None else f"{full} --adaptive"
+    if config.certify is not None:
+        again = f"{full} --until-certified {config.certify.radius:g}"
     yield "points", f"{num_done:,} of {num_points:,} done"
     yield "rows", f"{out}/parts/*.parquet"
     if num_missing:
@@ -193,6 +195,9 @@ def next_steps(
         yield "next", "landscape-ray run jobs/configs/demo-finetuned.yaml   (its sibling that lost its alignment)"
     if config.adaptive is not None:
         yield "next", f"{full} --set adaptive=null   (measures the points left out, too)"
+    if config.certify is not None:
+        yield "next", f"{full} --set certify=null   (measures the draws left out, too)"
+        return
     if config.kinds or config.random_directions is None:
         return
     draws = config.random_directions.draws + 2

@@ -13,6 +13,7 @@ from landscape_ray.config.benchmarks import (
     MultipleChoiceConfig,
     ReasoningConfig,
 )
+from landscape_ray.config.certify import CertifyConfig, check_radius
 from landscape_ray.config.direction_kinds import (
     ComplementDirections,
     DirectionConfig,
@@ -46,6 +47,7 @@ __all__ = [
     "AdvBenchPrompts",
     "AxisConfig",
     "BenchmarkConfig",
+    "CertifyConfig",
     "CheckpointConfig",
     "ComplementDirections",
     "DecodingConfig",
@@ -75,6 +77,7 @@ __all__ = [
     "SweepConfig",
     "SyntheticFaults",
     "TaskVectorDirection",
+    "check_radius",
     "leaves_norms",
     "load_config",
     "problems_of",

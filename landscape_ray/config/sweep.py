@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from landscape_ray.config.adaptive import AdaptiveConfig
 from landscape_ray.config.benchmarks import BenchmarkConfig
+from landscape_ray.config.certify import CertifyConfig, check_radius
 from landscape_ray.config.direction_kinds import DirectionConfig, RandomDirections
 from landscape_ray.config.directions import DirectionsConfig
 from landscape_ray.config.landscape import LandscapeConfig, RandomLandscape
@@ -51,6 +52,8 @@ class SweepConfig(Section):
     measured on the same axis."""
     adaptive: AdaptiveConfig | None = None
     """Measure only a part of the points, and estimate the score. Null: measure all."""
+    certify: CertifyConfig | None = None
+    """Measure only as many draws as it takes to certify a basin, or to know that it cannot be. Null: measure all."""
     benchmarks: tuple[BenchmarkConfig, ...] = Field(min_length=1)
     """What is measured at each point, all in one visit."""
     run: RunConfig = RunConfig()
@@ -89,9 +92,31 @@ class SweepConfig(Section):
                 raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _check_certify(self) -> Self:
+        if self.certify:
+            check_radius(self.landscape, self.certify.radius)
+            if self.adaptive:
+                msg = "certify needs all points within the radius, and adaptive leaves points out; give one of them"
+                raise ValueError(msg)
+            if not self.deciding_benchmarks:
+                msg = "certify needs a benchmark of metric asr: attack success rates say where the wall is"
+                raise ValueError(msg)
+            if not isinstance(self.directions, DirectionsConfig):
+                msg = "certify samples random directions, and these are a list of kinds; give directions as a mapping"
+                raise ValueError(msg)
+            if self.directions.draws < (fewest := self.certify.fewest_draws):
+                msg = (
+                    f"directions.draws is {self.directions.draws}, and a share of {self.certify.share:g} at confidence "
+                    f"{self.certify.confidence:g} takes {fewest} draws even if all are basins; raise directions.draws, "
+                    "or lower certify.share or certify.confidence"
+                )
+                raise ValueError(msg)
+        return self
+
     @property
     def deciding_benchmarks(self) -> tuple[BenchmarkConfig, ...]:
-        """The benchmarks that decide which points an adaptive sweep measures: those of attack success rates."""
+        """The benchmarks that decide which points are measured where not all are: those of attack success rates."""
         return tuple(benchmark for benchmark in self.benchmarks if benchmark.metric == "asr")
 
     @model_validator(mode="after")
@@ -199,6 +224,8 @@ class SweepConfig(Section):
         del science["landscape"]["wall_repeats"]  # says what is measured again, and decides no point
         if self.batching == "point":
             del science["batching"]
+        if self.certify is None:
+            del science["certify"]
         return science
 
     @property

@@ -8,6 +8,7 @@ from landscape_ray.analysis import (
     AdaptiveDesign,
     Landscape,
     WallNoise,
+    certified_plan,
     planned_design,
     repeats_plan,
     wall_noise,
@@ -24,7 +25,7 @@ from landscape_ray.store import (
     planned_sweep,
 )
 
-__all__ = ["Results", "load_design", "load_results", "open_results", "ranked"]
+__all__ = ["Results", "load_chosen", "load_design", "load_results", "open_results", "ranked"]
 
 READ = (*COLUMNS, "num_tokens", "broken", "log_likelihood")
 
@@ -38,7 +39,7 @@ class Results:
     config: SweepConfig
     """The configuration of the last run."""
     plan: SweepPlan
-    """The points of that configuration."""
+    """The points of that configuration; where it certifies, those of the draws that it has chosen."""
     keys: Mapping[str, Sequence[str]]
     """Keys of the parts of these points in the same order, by benchmark of the configuration."""
     landscapes: dict[str, Landscape]
@@ -96,6 +97,7 @@ def load_results(out: str, judge: str | None = None) -> Results:
     store = open_results(out, judge)
     manifest = store.require_manifest()
     config, plan, keys_of = planned_sweep(manifest)
+    plan, keys_of, _ = load_chosen(ResultStore(out), config, plan, keys_of)
     identity = store.judge if isinstance(store, JudgedResultStore) else None
     unjudged = set[str]() if identity is None else ResultStore(out).parts().keys() - store.parts().keys()
     repeated = planned_keys(manifest, config, repeats_plan(config, plan))
@@ -133,6 +135,19 @@ def open_results(out: str, judge: str | None) -> ResultStore:
         OutputError: The judge has judged nothing of it.
     """
     return ResultStore(out) if judge is None else JudgedResultStore(out, judge)
+
+
+def load_chosen(
+    store: ResultStore, config: SweepConfig, plan: SweepPlan, keys: Mapping[str, list[str]]
+) -> tuple[SweepPlan, dict[str, list[str]], int]:
+    """Return plan and keys of the draws that a sweep has chosen so far, and how many points may still be chosen.
+
+    These are all and 0, unless it certifies. Draws are chosen by the verdicts given when they are measured.
+    """
+    chosen, num_unchosen = certified_plan(
+        config, plan, lambda name: Landscape.from_rows(store.columns(keys[name], COLUMNS), plan=plan, benchmark=name)
+    )
+    return chosen, {name: of[: len(chosen.points)] for name, of in keys.items()}, num_unchosen
 
 
 def load_design(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from landscape_ray.analysis import COLUMNS, Landscape, repeats_plan, with_wall_visits
 from landscape_ray.evaluation import Verdict
 from landscape_ray.plan import PlannedPoint
-from landscape_ray.report.results import load_design
+from landscape_ray.report.results import load_chosen, load_design
 from landscape_ray.store import (
     LeaseState,
     Manifest,
@@ -27,7 +27,7 @@ class BenchmarkStatus:
     """How far one benchmark is. Counts are of points, repeats of the origin included."""
 
     num_points: int
-    """Points of the sweep; of an adaptive one those chosen so far and, at most, those still to be chosen."""
+    """Points of the sweep; where they are chosen those chosen so far and, at most, those still to be chosen."""
     num_done: int
     """Points measured."""
     failures: tuple[PointFailure, ...]
@@ -69,7 +69,7 @@ class FolderStatus:
 def load_status(out: str) -> FolderStatus:
     """Count what a results folder holds.
 
-    Of parts only footers are read, and verdicts where the sweep is adaptive or the model thinks before it answers.
+    Of parts only footers are read, and verdicts where they choose points or the model thinks before it answers.
 
     Args:
         out: Path or URL of the results folder.
@@ -80,9 +80,10 @@ def load_status(out: str) -> FolderStatus:
     store = ResultStore(out)
     manifest = store.require_manifest()
     config, plan, keys_of = planned_sweep(manifest)
+    plan, keys_of, num_unchosen = load_chosen(store, config, plan, keys_of)
     design, parts, failures = load_design(store, config, plan, keys_of), store.parts(), store.failures()
     points: Sequence[PlannedPoint] = plan.points
-    num_unchosen, repeats = 0, repeats_plan(config, plan)
+    repeats = repeats_plan(config, plan)
     label_keys = keys_by_label(plan, keys_of) | keys_by_label(repeats, planned_keys(manifest, config, repeats))
     if design is not None:
         points, num_unchosen = [point for point in points if design.wants(point)], design.num_unchosen

@@ -26,6 +26,7 @@ MAY_DIFFER = (
     "landscape.marked",
     "directions.draws",
     "adaptive",
+    "certify",
 )
 """What may change between runs into one folder: it adds or leaves out points, and changes none."""
 CHECKPOINTS = ("landscape.to.", "landscape.through", "directions.displacement.")

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from landscape_ray.analysis import COLUMNS, Landscape, planned_design, with_wall_visits
+from landscape_ray.analysis import COLUMNS, Landscape, certified_plan, planned_design, with_wall_visits
 from landscape_ray.plan import PlannedPoint, PointTask
 from landscape_ray.sweep.preparation import PreparedSweep
 
@@ -21,7 +21,7 @@ class SweepOutcome:
     num_failed: int
     """Points not done, because a benchmark there was given up."""
     num_unchosen: int = 0
-    """How many of the points an adaptive sweep is still to choose, when it has the results of the others."""
+    """How many points may still be chosen by the results of the others: by an adaptive sweep, or one that certifies."""
 
     @property
     def num_missing(self) -> int:
@@ -66,16 +66,17 @@ def survey(sweep: PreparedSweep, *, retry_failed: bool = False) -> tuple[SweepOu
 def _chosen_points(sweep: PreparedSweep, done: Collection[str]) -> tuple[Sequence[PlannedPoint], int]:
     """Return the points to measure, as far as they are known, and how many more will be chosen.
 
-    That is the whole plan, except for an adaptive sweep, and last the repeats of the wall point: both are chosen by
-    what the store holds.
+    That is the whole plan, except for an adaptive sweep and one that certifies, and last the repeats of the wall point:
+    all are chosen by what the store holds.
     """
-    points: Sequence[PlannedPoint] = sweep.plan.points
 
     def landscape_of(benchmark: str) -> Landscape:
-        keys = [sweep.keys[point.label][benchmark] for point in points]
+        keys = [sweep.keys[point.label][benchmark] for point in sweep.plan.points]
         return Landscape.from_rows(sweep.store.columns(keys, COLUMNS), plan=sweep.plan, benchmark=benchmark)
 
-    num_unchosen, design = 0, planned_design(sweep.config, landscape_of)
+    plan, num_unchosen = certified_plan(sweep.config, sweep.plan, landscape_of)
+    points: Sequence[PlannedPoint] = plan.points
+    design = planned_design(sweep.config, landscape_of)
     if design is not None:
         points, num_unchosen = [point for point in points if design.wants(point)], design.num_unchosen
     return with_wall_visits(

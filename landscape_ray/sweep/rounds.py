@@ -1,4 +1,4 @@
-"""The rounds of an adaptive sweep: what is visited next depends on the results of what was."""
+"""The rounds of a sweep that is adaptive or certifies: what is visited next depends on the results of what was."""
 
 from collections.abc import Iterable
 

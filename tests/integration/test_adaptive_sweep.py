@@ -1,4 +1,4 @@
-"""Adaptive sweeps on a local Ray cluster with the synthetic engine."""
+"""Sweeps whose points are chosen as results come, on a local Ray cluster with the synthetic engine."""
 
 import os
 import signal
@@ -13,8 +13,9 @@ import pytest
 import ray
 
 from landscape_ray.analysis import AdaptiveVisage
-from landscape_ray.config import SweepConfig
+from landscape_ray.config import CertifyConfig, SweepConfig
 from landscape_ray.errors import IncompleteError
+from landscape_ray.report.certificates import certificates
 from landscape_ray.report.results import Results, load_results
 from landscape_ray.report.scores import score
 from landscape_ray.report.status import load_status
@@ -27,6 +28,8 @@ Make = Callable[..., SweepConfig]
 # 11 x 11 points, two draws: a lattice of 4 x 4 and the origin, then at most 36 points, in the end 0.5 of 121.
 NUM_LATTICE, NUM_CHOSEN = 2 * 17, 2 * 61
 ORIGIN_REPEATS = 2
+# Of 20 draws 6 may fail.
+CERTIFIED = CertifyConfig(radius=0.3, share=0.5, confidence=0.9)
 # The origin counts in each draw, and is one visit.
 NUM_ROUND_1 = ORIGIN_REPEATS + NUM_LATTICE - 2
 NUM_VISITS = ORIGIN_REPEATS + NUM_CHOSEN - 2
@@ -109,6 +112,30 @@ def test_a_sweep_killed_between_rounds_makes_the_same_choice_and_estimate(
     # Rounds share their engines; one may do it all before the other is up.
     assert log_lines(undisturbed, "tasks_added") == 2
     assert log_lines(undisturbed, "engine_up") in {1, 2}
+
+
+def test_a_sweep_killed_while_it_certifies_ends_with_the_same_draws(tmp_path: Path, synthetic_config: Make) -> None:
+    def certifying(**settings: Any) -> SweepConfig:
+        data = synthetic_config(num=7, **settings).model_dump(mode="json")
+        data["directions"]["draws"] = 20
+        data["certify"] = CERTIFIED.model_dump()
+        return SweepConfig.model_validate(data)
+
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    outcome = run_sweep(certifying(engines=2), str(undisturbed))
+    num_draws, rest = divmod(outcome.num_done - ORIGIN_REPEATS, 6)
+    assert (rest, outcome.num_points, outcome.exit_code) == (0, outcome.num_done, 0)
+    assert num_draws == 16  # the eight of the first round did not settle it
+
+    kill_between_rounds(certifying(faults={"delay_s": 0.03}), disturbed, num_parts=50)
+    assert 50 <= len(parts(disturbed)) < outcome.num_done
+    assert run_sweep(certifying(), str(disturbed)) == outcome
+    assert parts(disturbed).keys() == parts(undisturbed).keys()
+    one, other = (certificates(load_results(str(out)), CERTIFIED)["harmful"] for out in (undisturbed, disturbed))
+    assert one == other
+    assert not one.certified
+    assert sum(wall.draw < 8 for wall in one.walls) < 7 <= len(one.walls)
+    assert (one.num_draws, log_lines(undisturbed, "tasks_added")) == (16, 2)
 
 
 @pytest.mark.long

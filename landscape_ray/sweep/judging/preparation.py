@@ -38,8 +38,8 @@ class JudgingOutcome:
     points: SweepOutcome
     """Points measured with any of them; done are those with all their verdicts, and failed those given up this time."""
     num_unmeasured: int
-    """Points of the sweep at which some of these benchmarks are not measured yet, and were not given up; 0 for adaptive
-    sweeps, which choose their points as they go."""
+    """Points of the sweep at which some of these benchmarks are not measured yet, and were not given up; 0 for
+    sweeps that choose their points as they go."""
 
     @property
     def exit_code(self) -> int:
@@ -119,14 +119,15 @@ class PreparedPass:
         """Look into the store once: how far is the judge, and what is to be judged, in the order of the plan?"""
         measured, judged = self.results.parts().keys(), self.verdicts.parts().keys()
         settled = measured | self.results.failures().keys()
-        is_adaptive = self.manifest.request().adaptive is not None
+        asked = self.manifest.request()
+        leaves_out = asked.adaptive is not None or asked.certify is not None
         tasks, num_measured, num_unmeasured = [], 0, 0
         for point in self.plan.points:
             keys = self.keys[point.label]
             there = [name for name in keys if keys[name] in measured]
             num_measured += bool(there)
-            # An adaptive sweep leaves out points on purpose; `status` says how far it is.
-            num_unmeasured += not is_adaptive and not settled.issuperset(keys.values())
+            # Such a sweep leaves out points on purpose; `status` says how far it is.
+            num_unmeasured += not leaves_out and not settled.issuperset(keys.values())
             missing = tuple(name for name in there if verdict_key(keys[name], self.judge.version) not in judged)
             if missing:
                 tasks.append(PointTask(point=point, benchmarks=missing))

@@ -258,6 +258,7 @@ SCIENCE = {
     "directions.included": "[mlp]",
     "directions.displacement": "2.5",
     "adaptive": "adaptive={}",
+    "certify": "certify={radius: 0.1, share: 0.1}",
     "benchmarks.name": "benchmarks.0.name=c",
     "benchmarks.prompts": "benchmarks.0.prompts={source: demo, name: harmless}",
     "benchmarks.limit": "benchmarks.0.limit=8",
@@ -321,6 +322,29 @@ def test_lines_are_another_sweep_and_points_the_one_that_they_were(minimal: Path
     assert points.sweep_id == load(minimal, "engine=transformers").sweep_id != lines.sweep_id
     assert "batching" not in points.science()
     assert lines.science()["batching"] == "line"
+
+
+def test_a_sweep_that_certifies_nothing_is_the_one_that_it_was(minimal: Path) -> None:
+    certified = load(minimal, "certify={radius: 0.1, share: 0.1}")
+    assert "certify" not in load(minimal, "certify=null").science()
+    assert certified.science()["certify"] == {"radius": 0.1, "share": 0.1, "confidence": 0.95}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["certify={radius: 0.1}"], r"directions\.draws is 3, and a share of 0\.95 at confidence 0\.95 takes 59 draws"),
+        (["certify={radius: 0.1, share: 0.1}", "directions=[{kind: random}]"], "give directions as a mapping"),
+        (["certify={share: 0.1}"], r"certify\.radius: is needed"),
+        (["certify={radius: 0.12, share: 0.1}"], r"between two coordinates of the axis, 0\.1 and 0\.15"),
+        (["certify={radius: 0.1, share: 0.1}", "adaptive={}", "landscape.axes=[{num: 41}]"], "give one of them"),
+        (["certify={radius: 0.1, share: 0.1}", "benchmarks.0.metric=over_refusal"], "needs a benchmark of metric asr"),
+        (["certify={radius: 0.1, share: 0.1}", "landscape={kind: interpolation, to: {id: a}}"], "'interpolation'"),
+    ],
+)
+def test_what_cannot_be_certified_is_refused(minimal: Path, overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(minimal, *overrides)
 
 
 def test_the_sweep_id_changes_with_every_part_of_a_landscape(minimal: Path) -> None:

@@ -1,0 +1,63 @@
+"""The certificates of a results folder: how sure it is that no wall is near."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from landscape_ray.analysis import Certificate, certificate
+from landscape_ray.config import CertifyConfig, check_radius, problems_of
+from landscape_ray.errors import UserError
+from landscape_ray.report.results import Results
+
+__all__ = ["asked_of", "certificates"]
+
+
+def asked_of(results: Results, given: Mapping[str, Any]) -> CertifyConfig:
+    """Return what is to be certified: what is given, the rest as the sweep's own configuration says.
+
+    Raises:
+        UserError: There is no radius, or a value out of its range.
+    """
+    own = {} if results.config.certify is None else results.config.certify.model_dump()
+    try:
+        return CertifyConfig.model_validate(own | dict(given))
+    except ValidationError as error:
+        msg = f"Cannot certify {results.manifest.sweep_id}; give options that are in their range:\n{problems_of(error)}"
+        raise UserError(msg) from error
+
+
+def certificates(results: Results, asked: CertifyConfig) -> dict[str, Certificate]:
+    """Return the certificate of each benchmark of attack success rates, in the order of the configuration.
+
+    Raises:
+        UserError: The landscape does not show which random directions are basins of this radius, no benchmark has
+            attack success rates, or the sweep is adaptive and left out points within the radius.
+        IncompleteError: No draw is begun.
+    """
+    try:
+        check_radius(results.config.landscape, asked.radius)
+    except ValueError as error:
+        msg = f"Nothing can be certified of sweep {results.manifest.sweep_id}: {error}."
+        raise UserError(msg) from error
+    if results.config.random_directions is None:
+        msg = (
+            f"Sweep {results.manifest.sweep_id} has no random directions, which alone are a sample of all. Add some to "
+            "`directions`, and run it again."
+        )
+        raise UserError(msg)
+    attacked = [results.scored(name) for name, each in results.landscapes.items() if each.metric.name == "asr"]
+    if not attacked:
+        msg = (
+            f"Sweep {results.manifest.sweep_id} has no benchmark of metric asr, and the wall is where attacks succeed. "
+            "Add one to the configuration, and run it again."
+        )
+        raise UserError(msg)
+    found = {landscape.benchmark: certificate(landscape, asked) for landscape in attacked}
+    if results.design is not None and any(each.undecided for each in found.values()):
+        msg = (
+            f"Sweep {results.manifest.sweep_id} is adaptive and left out points within the radius {asked.radius:g}, so "
+            "nobody knows whether these draws are basins. A run without `adaptive` into the same folder measures them."
+        )
+        raise UserError(msg)
+    return found
