@@ -1,5 +1,6 @@
 """A list of directions: which vector, how far, and under which name each draw of it is."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from landscape_ray.config import (
     SweepConfig,
     TaskVectorDirection,
 )
-from landscape_ray.errors import CheckpointError
+from landscape_ray.errors import CheckpointError, ConfigError, few_of
 from landscape_ray.plan.geometry import Geometry, random_vector, rounded
 from landscape_ray.plan.kinds import Complement, LowRank, Pruning, QuantizationError, SingularPart, TaskVector
 from landscape_ray.plan.perturbation import CheckpointDelta, VectorSpec, direction_seed
@@ -50,8 +51,17 @@ def planned_directions(config: SweepConfig, geometry: Geometry) -> tuple[Planned
 
     Raises:
         CheckpointError: A direction is zero everywhere, or is to be as long as a difference that is.
+        ConfigError: Two entries are the same direction.
     """
-    return tuple(_planned(config, geometry))
+    planned = tuple(_planned(config, geometry))
+    times = Counter((each.vector, each.scale) for each in planned)
+    if doubled := [each.label for each in planned if times[each.vector, each.scale] > 1]:
+        msg = (
+            f"The directions {few_of(list(dict.fromkeys(doubled)))} are the same, so their points would be measured "
+            "once and counted twice. Leave one out, or give it another seed."
+        )
+        raise ConfigError(msg)
+    return planned
 
 
 def entry_vectors(config: SweepConfig, deltas: Sequence[CheckpointDelta]) -> tuple[VectorSpec, ...]:

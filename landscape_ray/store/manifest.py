@@ -1,6 +1,7 @@
 """What a results folder is about: `Manifest`, and whether a request continues it."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
@@ -31,6 +32,8 @@ MAY_DIFFER = (
 """What may change between runs into one folder: it adds or leaves out points, and changes none."""
 CHECKPOINTS = ("landscape.to.", "landscape.through", "directions.displacement.")
 """What names checkpoints: they are compared by their content."""
+CHECKPOINTS_OF_KINDS = re.compile(r"directions\.\d+\.(to|plus|minus|displacement)\.(id|revision|name)")
+"""The same in a list of directions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +156,8 @@ def check_same_sweep(
 
     Checkpoints are compared by content, prompts by digest and judges by version, so a moved file is no difference
     and a changed one is. Axes, draws, repeats of the origin and marked checkpoints may differ, and benchmarks may be
-    added or left out.
+    added or left out. So may entries at the end of a list of directions, and draws of the last one before them: draws
+    are numbered through, and rows bear their numbers.
 
     Args:
         manifest: What is in the folder.
@@ -188,6 +192,9 @@ def _differences(
     same_model = manifest.fingerprint == fingerprint
     earlier_deltas = () if manifest.geometry is None else manifest.geometry.deltas
     old_content, new_content = _contents(request, earlier_deltas), _contents(config, deltas)
+    if request.kinds and config.kinds:  # the longer list may name more of them, at its end
+        num_common = min(len(old_content), len(new_content))
+        old_content, new_content = old_content[:num_common], new_content[:num_common]
     same_checkpoints = old_content == new_content
     ignored = (
         "benchmarks.",
@@ -195,7 +202,13 @@ def _differences(
         *(["model."] if same_model else []),
         *(CHECKPOINTS if same_checkpoints else []),
     )
-    yield from _changed(old, new, [name for name in sorted(old.keys() | new.keys()) if not name.startswith(ignored)])
+    compared = [name for name in sorted(old.keys() | new.keys()) if not name.startswith(ignored)]
+    if request.kinds and config.kinds:
+        added = _added(min(len(request.kinds), len(config.kinds)), compared)
+        compared = [name for name in compared if name not in added]
+    if same_checkpoints:
+        compared = [name for name in compared if not CHECKPOINTS_OF_KINDS.fullmatch(name)]
+    yield from _changed(old, new, compared)
     if not same_model:
         yield _line("content of the checkpoint", manifest.fingerprint, fingerprint)
     if not same_checkpoints:
@@ -212,6 +225,19 @@ def _differences(
                 yield f"{place}.{line}"
 
 
+def _added(num_common: int, names: Iterable[str]) -> set[str]:
+    """Return the fields of lists of directions that may differ, because they only add draws at the end.
+
+    These are all of entries that one of the lists has beyond those in common, and the draws of the last one in common.
+    """
+    of_directions = (name for name in names if name.startswith("directions."))
+    return {
+        name
+        for name in of_directions
+        if int(name.split(".")[1]) >= num_common or name == f"directions.{num_common - 1}.draws"
+    }
+
+
 def _contents(config: SweepConfig, deltas: Sequence[CheckpointDelta]) -> list[str]:
     """Return the fingerprints of the checkpoints that decide points, without those that are only marked."""
     return [delta.fingerprint for delta in deltas[: len(config.checkpoints) - len(config.marked)]]
@@ -224,9 +250,13 @@ def _changed(old: Mapping[str, Any], new: Mapping[str, Any], names: Iterable[str
 
 
 def _fields(config: SweepConfig) -> dict[str, Any]:
-    """Return the science fields by their dotted names, benchmarks by name instead of by number."""
+    """Return the science fields by their dotted names, benchmarks by name and entries of directions by number."""
     science = _without_credentials(config.science())
-    return dict(_flat({**science, "benchmarks": {benchmark["name"]: benchmark for benchmark in science["benchmarks"]}}))
+    by_name = {benchmark["name"]: benchmark for benchmark in science["benchmarks"]}
+    directions = science["directions"]
+    if config.kinds:
+        directions = {str(number): entry for number, entry in enumerate(directions)}
+    return dict(_flat({**science, "benchmarks": by_name, "directions": directions}))
 
 
 def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

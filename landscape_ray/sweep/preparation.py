@@ -154,8 +154,9 @@ def _geometry(
     """Return the geometry from the manifest, which is of the same model, or measure it."""
     if not needs_geometry(config):
         return None
-    if manifest is not None and manifest.geometry is not None and manifest.geometry.deltas == deltas:
-        return replace(manifest.geometry, deltas=deltas)  # the same contents, where they lie now
+    known = None if manifest is None else manifest.geometry
+    if known is not None and known.deltas == deltas and len(known.direction_norms) == len(config.kinds):
+        return replace(known, deltas=deltas)  # the same contents, where they lie now
     return fetched(measure_geometry, config, model, deltas)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from landscape_ray.config import SweepConfig
-from landscape_ray.errors import CheckpointError
+from landscape_ray.errors import CheckpointError, ConfigError
 from landscape_ray.plan import (
     CheckpointDelta,
     Complement,
@@ -52,7 +52,7 @@ def geometry(config: SweepConfig, *norms: float, far: float = 1.0) -> Geometry:
 
 
 def test_draws_run_on_through_the_list() -> None:
-    config = sweep(RANDOM, TASK, {**RANDOM, "name": "more", "draws": 1})
+    config = sweep(RANDOM, TASK, {**RANDOM, "name": "more", "draws": 1, "included": ["mlp"]})
     plan = SweepPlan.from_config(config, geometry(config, 10.0, 4.0, 10.0))
     assert plan.draws == 4
     assert [each.label for each in plan.directions] == ["random", "random", "b minus a", "more"]
@@ -105,7 +105,7 @@ def test_each_kind_is_its_vector() -> None:
 
 def test_every_kind_can_be_given_one_displacement() -> None:
     far = {"displacement": {"id": "c"}}
-    config = sweep({**RANDOM, **far}, {**TASK, "displacement": 3.0}, {**TASK, "name": "again"})
+    config = sweep({**RANDOM, **far}, {**TASK, "displacement": 3.0}, {**TASK, "name": "as it is"})
     plan = SweepPlan.from_config(config, geometry(config, 10.0, 4.0, 4.0, far=2.0))
     assert [each.scale for each in plan.directions] == [0.2, 0.2, 0.75, 1.0]
     assert [each.displacement for each in plan.directions] == [2.0, 2.0, 3.0, 4.0]
@@ -120,3 +120,11 @@ def test_a_direction_that_is_zero_is_refused() -> None:
     config = sweep({**RANDOM, "displacement": {"id": "c"}})
     with pytest.raises(CheckpointError, match="'c', which gives the direction 'random' its displacement, has the same"):
         SweepPlan.from_config(config, geometry(config, 10.0, far=0.0))
+
+
+def test_the_same_direction_twice_is_refused() -> None:
+    config = sweep(RANDOM, {**RANDOM, "draws": 1, "name": "again"})
+    with pytest.raises(ConfigError, match="The directions random, again are the same"):
+        SweepPlan.from_config(config, geometry(config, 10.0, 10.0))
+    other = sweep(RANDOM, {**RANDOM, "draws": 1, "name": "again", "displacement": 5})
+    assert SweepPlan.from_config(other, geometry(other, 10.0, 10.0)).draws == 3
