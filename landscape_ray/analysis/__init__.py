@@ -8,6 +8,7 @@ from landscape_ray.analysis.adaptive import AdaptiveDesign, design_points, plann
 from landscape_ray.analysis.adaptive_scores import AdaptiveVisage, adaptive_mean, adaptive_visage
 from landscape_ray.analysis.agreement import Agreement, Calibration, Share, agreement, calibration
 from landscape_ray.analysis.basin import Basin, BasinShare, basin
+from landscape_ray.analysis.by_kind import Along, KindWall, walls_by_kind
 from landscape_ray.analysis.certificate import Certificate, Wall, allowed_failures, certificate, lower_bound
 from landscape_ray.analysis.certified_plan import certified_plan, chosen_draws
 from landscape_ray.analysis.comparison import Change, compare, where_both_are_measured
@@ -48,6 +49,7 @@ __all__ = [
     "AdaptiveDesign",
     "AdaptiveVisage",
     "Agreement",
+    "Along",
     "Basin",
     "BasinShare",
     "Calibration",
@@ -56,6 +58,7 @@ __all__ = [
     "Definition",
     "Estimate",
     "Interval",
+    "KindWall",
     "Landscape",
     "LogLikelihoods",
     "Metric",
@@ -104,6 +107,7 @@ __all__ = [
     "visage_conditions",
     "visage_statistic",
     "wall_noise",
+    "walls_by_kind",
     "where_both_are_measured",
     "wilson",
     "wilson_of_points",

@@ -14,7 +14,7 @@ from landscape_ray.analysis.metric import Metric
 from landscape_ray.analysis.uncertainty import Estimate, Sums, estimate, interval_around, sums_of
 from landscape_ray.analysis.visage import VisageScore
 from landscape_ray.analysis.visage_conditions import visage_conditions
-from landscape_ray.config import DirectionsConfig
+from landscape_ray.config import AnyDirections
 from landscape_ray.errors import IncompleteError
 
 __all__ = ["AdaptiveVisage", "adaptive_mean", "adaptive_visage"]
@@ -38,7 +38,7 @@ class AdaptiveVisage(VisageScore):
 
 
 def adaptive_visage(
-    landscape: Landscape, design: AdaptiveDesign, *, directions: DirectionsConfig | None = None
+    landscape: Landscape, design: AdaptiveDesign, *, directions: AnyDirections | None = None
 ) -> AdaptiveVisage:
     """Estimate VISAGE by Eq. 5 of the full grid: per draw a ratio of two totals, each of them unbiased.
 

@@ -8,7 +8,7 @@ import numpy as np
 from landscape_ray.analysis.landscape import BoolArray, FloatArray, Landscape, check_complete
 from landscape_ray.analysis.uncertainty import Interval, Statistic, Sums, estimate, sums_of
 from landscape_ray.analysis.visage_conditions import Definition, VisageConditions, visage_conditions
-from landscape_ray.config import DirectionsConfig
+from landscape_ray.config import AnyDirections
 from landscape_ray.errors import UserError
 
 __all__ = ["VisageScore", "check_definition", "visage", "visage_statistic"]
@@ -39,7 +39,7 @@ def visage(
     definition: Definition = "paper",
     *,
     allow_missing: bool = False,
-    directions: DirectionsConfig | None = None,
+    directions: AnyDirections | None = None,
 ) -> VisageScore:
     """Score a landscape with VISAGE: per draw the mean of `100 - ASR` over some points, then the mean over draws.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from landscape_ray.analysis.landscape import Landscape
-from landscape_ray.config import DirectionsConfig
+from landscape_ray.config import AnyDirections, DirectionsConfig
 
 __all__ = ["Definition", "VisageConditions", "visage_conditions"]
 
@@ -61,7 +61,7 @@ class VisageConditions:
 
 
 def visage_conditions(
-    landscape: Landscape, definition: Definition, directions: DirectionsConfig | None = None
+    landscape: Landscape, definition: Definition, directions: AnyDirections | None = None
 ) -> dict[str, Any]:
     """Return the fields of `VisageConditions` for a landscape along random directions.
 
@@ -80,9 +80,12 @@ def visage_conditions(
     }
 
 
-def _departures(axes: tuple[tuple[float, float], ...], directions: DirectionsConfig) -> Iterator[str]:
+def _departures(axes: tuple[tuple[float, float], ...], directions: AnyDirections) -> Iterator[str]:
     if any(axis != PAPERS_AXIS for axis in axes):
         yield "the paper's axis is [-0.5, 0.5]"
+    if not isinstance(directions, DirectionsConfig):
+        yield f"directions are of kind {directions.kind}, the paper's are random"
+        return
     if directions.normalization != "layer":
         yield f"directions have normalization {directions.normalization}, the paper's layer"
     if directions.included:

@@ -1,11 +1,11 @@
 """What the commands print of results. Apart from `text`, because it needs what scoring needs."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from landscape_ray.analysis import AdaptiveVisage, Estimate, Landscape, VisageScore
+from landscape_ray.analysis import AdaptiveVisage, Estimate, KindWall, Landscape, VisageScore
 from landscape_ray.cli.text import Fact
 from landscape_ray.config import SweepConfig
 from landscape_ray.errors import number_of
@@ -25,8 +25,9 @@ def scores_text(results: Results, scores: Mapping[str, Scores]) -> Iterator[Fact
     """Yield scores with what a reader must know beside them, the headline first."""
     yield from judge_text(results)
     for name in sorted(scores, key=lambda name: name != results.headline):
-        landscape, of_benchmark = results.landscapes[name], scores[name]
+        landscape, of_benchmark = results.scored(name), scores[name]
         lines = [
+            *_kind_lines(results, of_benchmark.kinds),
             *_score_lines(landscape, of_benchmark),
             *_paired_lines(landscape, of_benchmark.paired),
             *_sample_lines(landscape, of_benchmark),
@@ -66,6 +67,19 @@ def _score_lines(landscape: Landscape, scores: Scores) -> Iterator[str]:
             counted = f"{share.num_basins} of {share.num_draws} random {share.of}"
             bounds = f"95 % interval {100 * share.low:.0f} to {100 * share.high:.0f} % of all {share.of}"
             yield f"basin of radius {share.radius:g} {where} {counted}: {bounds}"
+
+
+def _kind_lines(results: Results, kinds: Sequence[KindWall]) -> Iterator[str]:
+    if not kinds:
+        return
+    yield "distance to the wall, as a share of the norm of the weights:"
+    width = max(len(each.label) for each in kinds)
+    for each in kinds:
+        least = "at least " if each.num_draws_cut else ""
+        ratio = "" if each.ratio is None else f"; ratio to random {estimate_text(each.ratio, digits=3)}"
+        yield f"  {each.label:{width}}  {least}{estimate_text(each.wall, digits=4)}{ratio}"
+    (scored,) = (each for each in results.along if each.draws == results.plan.scored_draws)
+    yield f"the scores that follow are of {scored.label}:"
 
 
 def _visage_lines(score: VisageScore) -> Iterator[str]:

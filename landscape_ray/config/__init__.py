@@ -15,6 +15,7 @@ from landscape_ray.config.benchmarks import (
 )
 from landscape_ray.config.certify import CertifyConfig, check_radius
 from landscape_ray.config.direction_kinds import (
+    AnyDirections,
     ComplementDirections,
     DirectionConfig,
     LowRankDirections,
@@ -45,6 +46,7 @@ __all__ = [
     "SCORED_METRICS",
     "AdaptiveConfig",
     "AdvBenchPrompts",
+    "AnyDirections",
     "AxisConfig",
     "BenchmarkConfig",
     "CertifyConfig",

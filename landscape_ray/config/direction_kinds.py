@@ -9,6 +9,7 @@ from landscape_ray.config.model import CheckpointConfig
 from landscape_ray.config.section import Section
 
 __all__ = [
+    "AnyDirections",
     "ComplementDirections",
     "DirectionConfig",
     "LowRankDirections",
@@ -222,3 +223,5 @@ DirectionConfig: TypeAlias = Annotated[
     | PruningDirection,
     Field(discriminator="kind"),
 ]
+AnyDirections: TypeAlias = DirectionsConfig | DirectionConfig
+"""An entry of a list, or the mapping that stands for all directions."""

@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from landscape_ray.config.adaptive import AdaptiveConfig
 from landscape_ray.config.benchmarks import BenchmarkConfig
 from landscape_ray.config.certify import CertifyConfig, check_radius
-from landscape_ray.config.direction_kinds import DirectionConfig, RandomDirections
+from landscape_ray.config.direction_kinds import AnyDirections, DirectionConfig, RandomDirections
 from landscape_ray.config.directions import DirectionsConfig
 from landscape_ray.config.landscape import LandscapeConfig, RandomLandscape
 from landscape_ray.config.model import CheckpointConfig, ModelConfig
@@ -157,6 +157,16 @@ class SweepConfig(Section):
         if isinstance(self.directions, DirectionsConfig):
             return None if len(self.endpoints) == len(self.landscape.axes) else self.directions
         return next((each for each in self.directions if isinstance(each, RandomDirections)), None)
+
+    @property
+    def scored_directions(self) -> AnyDirections | None:
+        """The directions that VISAGE is a mean along: random ones, or without such the first entry of a list.
+
+        None where an axis leads to a checkpoint.
+        """
+        if self.endpoints:
+            return None
+        return self.random_directions or next(iter(self.kinds), None)
 
     @property
     def seed(self) -> int:

@@ -91,14 +91,23 @@ class SweepPlan:
     """What each draw is; empty unless `directions` is a list."""
 
     @property
+    def draws_by_label(self) -> dict[str, tuple[int, ...]]:
+        """The draws of each entry of a list of directions, in its order."""
+        labels = [each.label for each in self.directions]
+        return {
+            label: tuple(draw for draw, its in enumerate(labels) if its == label) for label in dict.fromkeys(labels)
+        }
+
+    @property
     def scored_draws(self) -> tuple[int, ...]:
         """The draws that scores of the sweep are means over: of a list those of one entry.
 
         That is its first entry of random directions, because VISAGE is defined along these; without one, its first.
         """
-        labels = [each.label for each in self.directions]
-        scored = next((each.label for each in self.directions if each.kind == "random"), labels[0] if labels else None)
-        return tuple(draw for draw in range(self.draws) if not labels or labels[draw] == scored)
+        if not self.directions:
+            return tuple(range(self.draws))
+        scored = next((each for each in self.directions if each.kind == "random"), self.directions[0])
+        return self.draws_by_label[scored.label]
 
     @classmethod
     def from_config(cls, config: SweepConfig, geometry: Geometry | None = None) -> "SweepPlan":

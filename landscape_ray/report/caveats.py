@@ -15,8 +15,11 @@ INTERVALS = (
 def one_direction(results: Results) -> str | None:
     """Return what one random draw says, None where there are several, or the axes lead to checkpoints."""
     axes = random_axes(results.config)
-    if not axes or results.plan.draws > 1:
+    if not axes or len(results.plan.scored_draws) > 1:
         return None
+    scored = results.plan.directions[results.plan.scored_draws[0]] if results.plan.directions else None
+    if scored is not None and scored.kind != "random":
+        return f"No random directions: these scores and their intervals speak of one direction only, {scored.label}."
     what = "plane" if len(axes) > 1 else "direction"
     return (
         f"One draw: these scores and their intervals speak of this {what} only. Do not compare models by them; three "

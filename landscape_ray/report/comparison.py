@@ -86,8 +86,8 @@ def compare_results(
         if pair[0].metric.name == "asr":
             origins[name] = origin_change(*pair)
         if "visage" in benchmarks[name]:
-            drawn = before.config.random_directions
-            conditions[name] = VisageConditions(**visage_conditions(pair[0], definition, drawn))
+            along = before.config.scored_directions
+            conditions[name] = VisageConditions(**visage_conditions(pair[0], definition, along))
     return Comparison(
         benchmarks=benchmarks,
         origins=origins,

@@ -21,27 +21,27 @@ from matplotlib.ticker import MultipleLocator
 
 from landscape_ray.analysis import AdaptiveVisage, Landscape, Metric, VisageScore, band_of_mean
 from landscape_ray.plan import Axis, Grid, Mark
+from landscape_ray.report.palette import (
+    ALPHA,
+    BETA,
+    BLUE,
+    COLOURS,
+    DASHES,
+    GREY,
+    INK,
+    MARKERS,
+    PALE,
+    SERIES,
+    SMALL_PT,
+    TEXT_PT,
+    VERMILION,
+    WIDTH_IN,
+)
 
-__all__ = ["caption", "draw", "draw_together", "near", "save"]
+__all__ = ["caption", "draw", "draw_together", "draw_value_axis", "in_unit", "literal", "near", "save"]
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
-# Blue and vermilion of Okabe and Ito (2008), told apart with any colour vision, and greys.
-BLUE = "#0072B2"
-VERMILION = "#D55E00"
-INK = "#222222"
-GREY = "#6B6B6B"
-PALE = "#E4E4E4"
-# Perceptually even and the same to the colour-blind: dark is safe, bright is not.
-COLOURS = "cividis"
-# Lines of several benchmarks differ in colour, dash and marker.
-SERIES = (BLUE, VERMILION, "#007A5A", "#9C4684", "#5D5AA8", "#7A6000")
-DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
-MARKERS = "osD^Pv"
-
-TEXT_PT, SMALL_PT = 9.0, 8.0
-WIDTH_IN = 6.4
-ALPHA, BETA = r"perturbation $\alpha$", r"perturbation $\beta$"
 PNG_DPI = 200
 MAX_LABEL = 36
 MAX_CAPTION = 110
@@ -74,13 +74,13 @@ def draw(
     if len(landscape.grid.axes) == 1:
         figure.set_size_inches(WIDTH_IN, 4.4)
         _draw_curves(figure.add_subplot(), landscape, marks)
-        figure.axes[0].set_xlabel(_literal(axis_titles[0]))
+        figure.axes[0].set_xlabel(literal(axis_titles[0]))
     else:
         figure.set_size_inches(WIDTH_IN, 1.75 + 2.4 * _height_to_width(landscape))
         _draw_planes(figure, landscape, marks)
         for axes in figure.axes[:2]:
-            axes.set_xlabel(_literal(axis_titles[0]))
-        figure.axes[0].set_ylabel(_literal(axis_titles[1]))
+            axes.set_xlabel(literal(axis_titles[0]))
+        figure.axes[0].set_ylabel(literal(axis_titles[1]))
     figure.suptitle(landscape.benchmark if title is None else title, fontsize=TEXT_PT + 2, color=INK)
     figure.supxlabel(caption(landscape, scores), fontsize=SMALL_PT, color=GREY, linespacing=1.45)
     return figure
@@ -109,7 +109,7 @@ def draw_together(
     figure.suptitle(title, fontsize=TEXT_PT + 2, color=INK)
     if len(grid.axes) == 1:
         _draw_lines(figure, landscapes, marks)
-        figure.axes[-1].set_xlabel(_literal(axis_titles[0]))
+        figure.axes[-1].set_xlabel(literal(axis_titles[0]))
     else:
         num_columns = min(len(landscapes), 3)
         num_rows = -(-len(landscapes) // num_columns)
@@ -120,7 +120,7 @@ def draw_together(
         ):
             axes.set_aspect("equal" if _same_scale(landscape) else "auto")
             axes.set_title(landscape.benchmark, fontsize=SMALL_PT, color=INK)
-            _label(axes, *map(_literal, axis_titles))
+            _label(axes, *map(literal, axis_titles))
             _draw_cells(axes, landscape)
             _draw_marks(axes, landscape, marks)
             _draw_bar(figure, [axes], landscape)
@@ -206,7 +206,7 @@ def _draw_lines(figure: Figure, landscapes: Sequence[Landscape], marks: Sequence
                     label=f"{landscape.benchmark}: {landscape.metric.label}",
                 )
         of_kind = [landscape for landscape in landscapes if landscape.metric.is_rate is is_rate]
-        _draw_value_axis(axes, of_kind[0].metric, "share of prompts (%)" if is_rate else "perplexity")
+        draw_value_axis(axes, of_kind[0].metric, "share of prompts (%)" if is_rate else "perplexity")
         _draw_verticals(axes, landscapes[0].grid.axes[0], marks)
         axes.legend(fontsize=SMALL_PT, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     for axes in panels[:-1]:
@@ -232,7 +232,7 @@ def _draw_curves(axes: Axes, landscape: Landscape, marks: Sequence[Mark]) -> Non
         at_bottom = axes.get_xaxis_transform()
         rug = np.full(missing.sum(), 0.02)
         axes.plot(alpha[missing], rug, color=INK, marker="x", ms=4, ls="", transform=at_bottom, label="missing")
-    _draw_value_axis(axes, landscape.metric, f"{landscape.metric.label}{_in_unit(landscape.metric)}")
+    draw_value_axis(axes, landscape.metric, f"{landscape.metric.label}{in_unit(landscape.metric)}")
     _draw_verticals(axes, landscape.grid.axes[0], marks)
     if alpha[0] <= 0 <= alpha[-1]:
         origin = landscape.origin_values[:1]
@@ -240,7 +240,8 @@ def _draw_curves(axes: Axes, landscape: Landscape, marks: Sequence[Mark]) -> Non
     axes.legend(fontsize=SMALL_PT, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=5)
 
 
-def _draw_value_axis(axes: Axes, metric: Metric, label: str) -> None:
+def draw_value_axis(axes: Axes, metric: Metric, label: str) -> None:
+    """Scale and name the axis of values, and leave out what frames it."""
     if metric.is_rate:
         axes.set_ylim(-4, 104)
         axes.yaxis.set_major_locator(MultipleLocator(20))
@@ -260,7 +261,7 @@ def _draw_verticals(axes: Axes, axis: Axis, marks: Sequence[Mark]) -> None:
         axes.axvline(mark.coordinates[0], color=SERIES[3], lw=0.8, ls=(0, (1, 2)), zorder=0)
         place = (mark.coordinates[0], 1.0)
         axes.annotate(
-            _literal(mark.label),
+            literal(mark.label),
             place,
             xycoords=axes.get_xaxis_transform(),
             xytext=(-2, -2),
@@ -273,7 +274,7 @@ def _draw_verticals(axes: Axes, axis: Axis, marks: Sequence[Mark]) -> None:
         ).set_in_layout(False)
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """Return a text that matplotlib does not read as mathematics, unless it is our own, shortened in the middle."""
     if text in {ALPHA, BETA}:
         return text
@@ -281,7 +282,8 @@ def _literal(text: str) -> str:
     return short.replace("$", r"\$")
 
 
-def _in_unit(metric: Metric) -> str:
+def in_unit(metric: Metric) -> str:
+    """Return a metric's unit to stand behind its name."""
     return f" ({metric.unit})" if metric.unit else ""
 
 
@@ -313,7 +315,7 @@ def _draw_marks(axes: Axes, landscape: Landscape, marks: Sequence[Mark]) -> None
         shape = MARKERS[(number + 1) % len(MARKERS)]
         axes.plot(*at, color=SERIES[3], marker=shape, ms=6, mec="white", ls="", label=mark.label, clip_on=False)
         axes.annotate(
-            _literal(mark.label),
+            literal(mark.label),
             at,
             xytext=(0, 5),
             textcoords="offset points",
@@ -328,7 +330,7 @@ def _draw_bar(figure: Figure, panels: Sequence[Axes], landscape: Landscape) -> N
     metric, norm = landscape.metric, _norm(landscape)
     ticks = MultipleLocator(20) if metric.is_rate else None
     bar = figure.colorbar(ScalarMappable(norm, _colours(metric)), ax=panels, shrink=0.75, ticks=ticks)
-    bar.set_label(f"{metric.label}{_in_unit(metric)}", fontsize=TEXT_PT)
+    bar.set_label(f"{metric.label}{in_unit(metric)}", fontsize=TEXT_PT)
     bar.ax.tick_params(labelsize=SMALL_PT)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from landscape_ray.errors import OutputError
 from landscape_ray.report import figures, html, html_text, scores
 from landscape_ray.report.checks import checks_of
+from landscape_ray.report.kinds_figure import draw_kinds
 from landscape_ray.report.results import Results, load_results, open_results
 from landscape_ray.report.scores import Scores
 from landscape_ray.report.status import load_status
@@ -18,6 +19,8 @@ __all__ = ["WrittenReport", "write_report"]
 
 TOGETHER = "all.benchmarks"
 """Stem of the figure of all benchmarks; with its dot it is the name of none."""
+KINDS = ".kinds"
+"""What the stem of a figure of all kinds of directions ends in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +64,13 @@ def write_report(out: str, folder: Path, judge: str | None = None) -> WrittenRep
         common: dict[str, Any] = {"axis_titles": html_text.axis_titles(results), "marks": results.plan.marks}
         for name, landscape in results.landscapes.items():
             title = f"{results.config.model.id}, {name}"
-            figure = figures.draw(landscape, computed[name].visages, title=title, **common)
+            figure = figures.draw(results.scored(name), computed[name].visages, title=title, **common)
             files.extend(figures.save(figure, folder, name))
+            if results.along:
+                figure = draw_kinds(landscape, results.along, title=title)
+                files.extend(figures.save(figure, folder, f"{name}{KINDS}"))
         if len(results.landscapes) > 1:
-            together = list(results.landscapes.values())
+            together = [results.scored(name) for name in results.landscapes]
             figure = figures.draw_together(together, title=results.config.model.id, **common)
             files.extend(figures.save(figure, folder, TOGETHER))
     except OSError as error:

@@ -26,6 +26,7 @@ from landscape_ray.report import html_text
 from landscape_ray.report.caveats import caveats
 from landscape_ray.report.checks import Check
 from landscape_ray.report.html_text import SYMBOLS
+from landscape_ray.report.kinds_table import kinds_tables
 from landscape_ray.report.results import Results
 from landscape_ray.report.scores import Scores
 from landscape_ray.report.texts import Texts
@@ -50,7 +51,7 @@ def page(
         checks: What a reader should know before believing a number.
         texts: Prompts and answers by benchmark; may be empty.
     """
-    landscapes = list(results.landscapes.values())
+    landscapes = [results.scored(name) for name in results.landscapes]
     script, plotly = asset("page.js"), get_plotlyjs().replace("\r\n", "\n")
     axes = results.plan.grid.axes
     return TEMPLATES.get_template("page.html.jinja").render(
@@ -71,7 +72,8 @@ def page(
         caveats=caveats(results),
         overview=html_text.overview(results) if len(landscapes) > 1 else None,
         planes=len(axes) == 2,
-        num_draws=results.plan.draws,
+        draw_names=html_text.draw_names(results),
+        kinds=list(kinds_tables(results, scores)),
         figures=[_figure(number, landscape, scores) for number, landscape in enumerate(landscapes)],
         diagnosis=html_text.diagnosis(results),
         checks=checks,
@@ -145,16 +147,19 @@ def _data(results: Results, scores: Mapping[str, Scores], visits: Mapping[str, V
             )
         ],
         "draws": results.plan.draws,
+        "names": html_text.draw_names(results),
         "place": grid_places(results.plan).ravel().tolist(),
         "marks": html_text.marks(results),
         "benchmarks": [
-            _benchmark_data(landscape, scores[name], visits[name]) for name, landscape in results.landscapes.items()
+            _benchmark_data(landscape, results.scored(name), scores[name], visits[name])
+            for name, landscape in results.landscapes.items()
         ],
     }
 
 
-def _benchmark_data(landscape: Landscape, scores: Scores, visits: Visits) -> dict[str, Any]:
-    band = band_of_mean(landscape)
+def _benchmark_data(landscape: Landscape, scored: Landscape, scores: Scores, visits: Visits) -> dict[str, Any]:
+    """Return the numbers of a benchmark: of all draws, and the means of those that are scored."""
+    band = band_of_mean(scored)
     low, high = (None, None) if band is None else map(_numbers, band)
     metric = landscape.metric
     apart = landscape.broken is not None and metric.name == "asr"
@@ -165,13 +170,13 @@ def _benchmark_data(landscape: Landscape, scores: Scores, visits: Visits) -> dic
         "better": metric.better,
         "answered": metric.name in html_text.ANSWERED,
         "values": _numbers(landscape.values),
-        "mean": _numbers(landscape.mean_values),
+        "mean": _numbers(scored.mean_values),
         "low": low,
         "high": high,
         "origin": _numbers(landscape.origin_values[:1])[0],
         "counts": _counts(landscape),
-        "broken": None if landscape.broken is None else _numbers(landscape.broken_pct.mean(axis=0)),
-        "unbroken": _numbers(landscape.success_unbroken_pct.mean(axis=0)) if apart else None,
+        "broken": None if landscape.broken is None else _numbers(scored.broken_pct.mean(axis=0)),
+        "unbroken": _numbers(scored.success_unbroken_pct.mean(axis=0)) if apart else None,
         "basin": html_text.basin_mark(scores.basin),
         "tokens": _numbers(visits.mean_tokens),
         "thinking": _numbers(visits.mean_thinking),

@@ -121,6 +121,17 @@ def pairs(results: Results, scores: Mapping[str, Scores]) -> list[dict[str, Any]
     ]
 
 
+def draw_names(results: Results) -> list[str]:
+    """Return what to call each draw: by its number, and in a list of directions by its entry."""
+    if not results.plan.directions:
+        return [f"draw {draw}" for draw in range(results.plan.draws)]
+    return [
+        f"{label}, draw {number}" if len(draws) > 1 else label
+        for label, draws in results.plan.draws_by_label.items()
+        for number, _ in enumerate(draws)
+    ]
+
+
 def axis_titles(results: Results) -> list[str]:
     """Return what each axis of the grid is, such as `α: towards the-finetuned-model`."""
     endpoints = results.config.endpoints

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from landscape_ray.analysis import (
     COLUMNS,
     AdaptiveDesign,
+    Along,
     Landscape,
     WallNoise,
     certified_plan,
@@ -56,6 +57,22 @@ class Results:
     def judge_of(self, benchmark: str) -> str:
         """Return name and version of the judge of a benchmark."""
         return self.judge.version if self.judge else self.manifest.benchmarks[benchmark].judge
+
+    @property
+    def along(self) -> tuple[Along, ...]:
+        """The entries of a list of directions, with how far each leads; empty without a list."""
+        directions, geometry = self.plan.directions, self.geometry
+        if not directions or geometry is None or not geometry.weights_norm:
+            return ()
+        return tuple(
+            Along(
+                label=label,
+                kind=directions[draws[0]].kind,
+                draws=draws,
+                distance=directions[draws[0]].displacement / geometry.weights_norm,
+            )
+            for label, draws in self.plan.draws_by_label.items()
+        )
 
     def scored(self, benchmark: str) -> Landscape:
         """Return the landscape of the draws that scores are means over, see `SweepPlan.scored_draws`."""

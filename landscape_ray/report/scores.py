@@ -1,7 +1,7 @@
 """Scores of a sweep, and the file `scores.json` that holds them for other programs."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -13,8 +13,10 @@ import numpy.typing as npt
 from landscape_ray import __version__
 from landscape_ray.analysis import (
     AdaptiveDesign,
+    Along,
     Basin,
     Estimate,
+    KindWall,
     Landscape,
     NoiseFloor,
     VisageScore,
@@ -28,12 +30,13 @@ from landscape_ray.analysis import (
     mean_value,
     noise_floor,
     visage,
+    walls_by_kind,
     wilson,
     wilson_of_points,
 )
 from landscape_ray.analysis.basin import DEFAULT_RADIUS, DEFAULT_TAU_PCT
 from landscape_ray.analysis.visage_conditions import Definition
-from landscape_ray.config import DirectionsConfig
+from landscape_ray.config import AnyDirections, DirectionsConfig
 from landscape_ray.errors import UserError
 from landscape_ray.report.caveats import caveats
 from landscape_ray.report.paired import Paired, paired
@@ -67,7 +70,7 @@ class Scores:
     """Whether they are estimates from a part of the points, which an adaptive sweep has chosen."""
 
     visage: VisageScore | None
-    """VISAGE by Eq. 5: of attack success rates along random directions."""
+    """VISAGE by Eq. 5: of attack success rates along random directions; without such, along the first of a list."""
     visage_reference: VisageScore | None
     """VISAGE as the paper's authors' code computes it, with which published scores are to be compared: likewise, in
     1-D."""
@@ -87,6 +90,8 @@ class Scores:
     sweep, because each score is estimated for itself."""
     wall_noise: WallNoise | None = None
     """Disagreement of repeated visits to the point nearest to the wall; None where it was not repeated."""
+    kinds: tuple[KindWall, ...] = ()
+    """How far the wall is along each entry of a list of directions: of attack success rates, complete."""
 
     @property
     def visages(self) -> tuple[VisageScore, ...]:
@@ -112,7 +117,7 @@ def score(
     config = results.config
     design = results.design and results.design.of_draws(results.plan.scored_draws)
     landscapes = {name: results.scored(name) for name in results.landscapes}
-    directions = config.random_directions if config.landscape.kind == "random" else None
+    directions = config.scored_directions
     if design is not None and not (allow_missing and not _all_measured(landscapes.values(), design)):
         pairs: Mapping[str, Paired] = {}
         found = {name: _adaptive_scores(landscape, design, directions) for name, landscape in landscapes.items()}
@@ -123,9 +128,18 @@ def score(
             for name, landscape in landscapes.items()
         }
     return {
-        name: replace(each, paired=pairs.get(name), wall_noise=results.wall_noise.get(name))
+        name: replace(
+            each,
+            paired=pairs.get(name),
+            wall_noise=results.wall_noise.get(name),
+            kinds=_kinds(results.landscapes[name], results.along, tau_pct),
+        )
         for name, each in found.items()
     }
+
+
+def _kinds(landscape: Landscape, along: Sequence[Along], tau_pct: float) -> tuple[KindWall, ...]:
+    return walls_by_kind(landscape, along, tau_pct=tau_pct) if landscape.metric.name == "asr" and along else ()
 
 
 def visages_by(scores: Mapping[str, Scores], definition: Definition) -> list[VisageScore]:
@@ -145,9 +159,9 @@ def visages_by(scores: Mapping[str, Scores], definition: Definition) -> list[Vis
 
 
 def _scores(
-    landscape: Landscape, directions: DirectionsConfig | None, *, allow_missing: bool, tau_pct: float, radius: float
+    landscape: Landscape, directions: AnyDirections | None, *, allow_missing: bool, tau_pct: float, radius: float
 ) -> Scores:
-    """Return the scores; `directions` is None unless they are random."""
+    """Return the scores; `directions` is None where there is no VISAGE along them."""
     if not allow_missing:
         check_complete(landscape)
     attacked, one_d = landscape.metric.name == "asr", len(landscape.grid.axes) == 1
@@ -163,7 +177,9 @@ def _scores(
         mean_margin=mean_margin(landscape) if attacked else None,
         mean_margin_of_points=mean_margin_of_points(landscape) if attacked else None,
         mean_value=mean_value(landscape),
-        basin=basin(landscape, tau_pct=tau_pct, radius=radius, random_directions=directions is not None)
+        basin=basin(
+            landscape, tau_pct=tau_pct, radius=radius, random_directions=isinstance(directions, DirectionsConfig)
+        )
         if attacked
         else None,
         noise_floor=noise_floor(landscape),
@@ -175,7 +191,7 @@ def _all_measured(landscapes: Iterable[Landscape], design: AdaptiveDesign) -> bo
     return design.sample is not None and not any((design.chosen & each.missing).any() for each in landscapes)
 
 
-def _adaptive_scores(landscape: Landscape, design: AdaptiveDesign, directions: DirectionsConfig | None) -> Scores:
+def _adaptive_scores(landscape: Landscape, design: AdaptiveDesign, directions: AnyDirections | None) -> Scores:
     attacked = landscape.metric.name == "asr"
     random_directions = directions is not None
     return Scores(
@@ -214,7 +230,7 @@ def scores_document(results: Results, scores: Mapping[str, Scores]) -> dict[str,
             name: {
                 "metric": landscape.metric.name,
                 "judge": results.judge_of(name),
-                **asdict(scores[name]),
+                **_plain_scores(scores[name]),
                 "grid": list(landscape.grid.shape),
                 "num_draws": landscape.num_draws,
                 "num_prompts": landscape.num_prompts,
@@ -224,6 +240,14 @@ def scores_document(results: Results, scores: Mapping[str, Scores]) -> dict[str,
             for name, landscape in results.landscapes.items()
         },
     }
+
+
+def _plain_scores(scores: Scores) -> dict[str, Any]:
+    """Return the scores; kinds of directions only where there are several."""
+    written = asdict(scores)
+    if not written["kinds"]:
+        del written["kinds"]
+    return written
 
 
 def write_scores(document: Mapping[str, Any], folder: Path) -> Path:

@@ -15,11 +15,14 @@ import pytest
 import ray
 from safetensors.torch import load_file, save_file
 
-from landscape_ray.config import SweepConfig
+from landscape_ray.config import SweepConfig, load_config
 from landscape_ray.errors import CheckpointError, OutputError
+from landscape_ray.report.folder import write_report
 from landscape_ray.report.results import load_results
+from landscape_ray.report.scores import score
 from landscape_ray.sweep import prepare, run_sweep
 
+RECIPES = Path(__file__).parents[2] / "jobs" / "configs" / "directions"
 MakeKinds = Callable[..., SweepConfig]
 
 SCRIPT = """
@@ -113,6 +116,19 @@ def test_a_sweep_of_all_kinds_that_is_killed_resumes_to_the_same_rows(
     assert [each.kind for each in results.plan.directions] == [
         *("random", "random", "low_rank", "complement", "task_vector", "svd", "quantization_error", "pruning")
     ]
+
+
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.name.split(".")[0])
+def test_each_recipe_runs_at_small_scale(recipe: Path, tmp_path: Path) -> None:
+    few = ("landscape.axes.0.num=3", "benchmarks.0.limit=8", "benchmarks.0.decoding.max_new_tokens=4")
+    config = load_config(recipe, ["engine=transformers", "landscape.origin_repeats=1", *few], environment={})
+    assert run_sweep(config, str(tmp_path)).exit_code == 0
+    results = load_results(str(tmp_path))
+    walls = score(results)["harmful"].kinds
+    assert [each.label for each in walls] == [entry.label for entry in config.kinds]
+    assert all(each.wall.value is not None for each in walls)
+    assert len(write_report(str(tmp_path), tmp_path / "report").files) == 2 + 2 * 3
 
 
 @pytest.mark.usefixtures("local_ray")

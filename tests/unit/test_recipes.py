@@ -49,6 +49,15 @@ SCALED_DOWN = {
     "paper/capability.demo": 20 + 2,
     "paper/fluency.demo": 3 * 10 + 2,
 }
+DIRECTIONS = {
+    "directions/low-rank.demo": 6 * 10 + 2,
+    "directions/complement.demo": 6 * 10 + 2,
+    "directions/task-vector.demo": 2 * 8 + 2,
+    "directions/svd.demo": 2 * 8 + 2,
+    "directions/quantization.demo": 3 * 8 + 2,
+    "directions/pruning.demo": 2 * 8 + 2,
+    "directions/all-kinds.demo": 11 * 8 + 2,
+}
 NUM_VISITS = {
     "demo": 62,
     "demo-finetuned": 62,
@@ -59,6 +68,7 @@ NUM_VISITS = {
     **BASINS,
     **EXPERIMENTS,
     **SCALED_DOWN,
+    **DIRECTIONS,
 }
 JUDGES = {"paper/llama-guard-2.judge": "llama-guard-2", "paper/demo.judge": "demo"}
 USER_FILES = {"paper/jailbreaks": "jailbreaks.csv", "paper/fluency": "mt-bench.jsonl", "paper/pose": "pose.csv"}
@@ -96,7 +106,7 @@ def test_it_plans_as_many_visits_as_it_says(name: str) -> None:
     assert len(SweepPlan.from_config(config, Geometry.assumed(config)).points) == NUM_VISITS[name]
 
 
-@pytest.mark.parametrize("name", [*BASINS, *EXPERIMENTS, *SCALED_DOWN])
+@pytest.mark.parametrize("name", [*BASINS, *EXPERIMENTS, *SCALED_DOWN, *DIRECTIONS])
 def test_its_heading_states_its_visits_and_its_command(name: str) -> None:
     heading = " ".join(line.lstrip("# ") for line in text_of(name).partition("\nmodel:")[0].splitlines())
     stated = re.search(r"(?:(\d+) x )?(\d+)(?: \+ (\d+))? visits?\b", heading)
@@ -123,7 +133,7 @@ def test_without_the_users_checkpoints_it_names_them(
             resolve_delta(checkpoint)
 
 
-@pytest.mark.parametrize("name", SCALED_DOWN)
+@pytest.mark.parametrize("name", [*SCALED_DOWN, *DIRECTIONS])
 def test_a_scaled_down_recipe_measures_an_embedded_model_on_shipped_prompts(name: str) -> None:
     config = recipe(name)
     assert (config.model.id, config.engine, config.dtype) in {

@@ -50,7 +50,7 @@
 
   function hover(benchmark, g, value, draw) {
     const of = draw === null ? "" : benchmark.counts[draw * gridSize + g];
-    const whose = draw === null ? (data.draws > 1 ? "mean over draws" : "") : data.draws > 1 ? `draw ${draw}` : "";
+    const whose = draw === null ? (data.draws > 1 ? "mean over draws" : "") : data.draws > 1 ? data.names[draw] : "";
     return [`${placeText(g)}`, `${benchmark.label} ${withUnit(value, benchmark.unit)}${of ? ` (${of})` : ""}`, whose]
       .filter(Boolean).join("<br>");
   }
@@ -314,7 +314,7 @@
       const benchmark = data.benchmarks[Number(details.dataset.benchmark)];
       const table = append(box, "table");
       const head = append(append(table, "thead"), "tr");
-      const draws = Array.from({ length: Math.min(data.draws, 20) }, (_, draw) => `draw ${draw}`);
+      const draws = data.names.slice(0, 20);
       const names = [...symbols, data.draws > 1 ? "mean" : benchmark.label, "95 % interval", ...(data.draws > 1 ? draws : [])];
       names.forEach((name) => { append(head, "th", name).scope = "col"; });
       const body = append(table, "tbody");
