@@ -111,7 +111,7 @@ def _estimate(
         )
         raise IncompleteError(msg)
     weights_DG = sample.weights(counts, design.stride).reshape(landscape.num_draws, -1)
-    bounds = (0.0, 100.0) if landscape.metric.is_rate else (1.0, np.inf)
+    bounds = landscape.metric.bounds
 
     def ratio(sums: Sums) -> FloatArray:
         numerator, denominator = ((weights_DG * term).sum(axis=-1) for term in terms(sums))

@@ -54,7 +54,7 @@ def compare(
     if before.num_draws != after.num_draws:
         msg = f"The landscapes have {before.num_draws} and {after.num_draws} draws."
         raise ValueError(msg)
-    most, weights = 100.0 if before.metric.is_rate else np.inf, trapezoids(before.grid)
+    most, weights = before.metric.bounds[1], trapezoids(before.grid)
     mean = {
         "mean_value": _change(
             before,

@@ -30,7 +30,10 @@ VERDICTS = {outcome.name.lower(): outcome for outcome in Outcome if outcome != O
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LogLikelihoods:
-    """How likely given texts are: a sum over each prompt's scored tokens. NaN, and 0 tokens, where there is none."""
+    """How likely given texts are: a sum over each prompt's scored tokens. NaN, and 0 tokens, where there is none.
+
+    Of a first token it is what is expected at the origin, less the origin's own: minus the divergence, of one token.
+    """
 
     nats: FloatArray
     """Log-likelihood, (D, *G, P)."""
@@ -46,10 +49,10 @@ class LogLikelihoods:
 class Landscape:
     """One benchmark on the grid of each draw: a result per prompt, and the values that follow from summing them.
 
-    `values`, `mean_values` and `origin_values` are in the unit of the `metric`: percent, or perplexity. A grid point is
-    measured with all prompts or missing. Values are derived from sums; where nothing is summed they are NaN, which in
-    every file becomes null. A landscape that is not random has one draw. Compared by identity, because arrays have no
-    single truth value.
+    `values`, `mean_values` and `origin_values` are in the unit of the `metric`: percent, perplexity or nats. A grid
+    point is measured with all prompts or missing. Values are derived from sums; where nothing is summed they are NaN,
+    which in every file becomes null. A landscape that is not random has one draw. Compared by identity, because arrays
+    have no single truth value.
     """
 
     benchmark: str
@@ -67,7 +70,7 @@ class Landscape:
     broken: FloatArray | None = field(default=None)
     """Where the output is no language: 1, 0, or NaN where it is not known, (D, *G, P). None: not known anywhere."""
     log_likelihoods: LogLikelihoods | None = field(default=None)
-    """Log-likelihoods of the texts, for perplexity; None for rates."""
+    """Log-likelihoods of the texts, or of first tokens; None for rates."""
 
     @classmethod
     def from_rows(
@@ -78,7 +81,8 @@ class Landscape:
         Args:
             columns: Arrays of one length: `benchmark`, `draw` (NaN or None at the shared origin), `repeat`, `alpha`,
                 `beta` (NaN or None in 1-D), `prompt_index`, `prompt_id`, `verdict`; for perplexity `log_likelihood`
-                and `num_tokens`; if known `broken`. In each, NaN or None is null. Other columns are ignored.
+                and `num_tokens`, for first tokens `kl`; if known `broken`. In each, NaN or None is null. Other columns
+                are ignored.
             plan: The points that may occur. Coordinates are matched exactly: both sides are the same floats.
             benchmark: Rows of other benchmarks are left out.
             metric: Name of the benchmark's metric.
@@ -107,8 +111,9 @@ class Landscape:
         broken = sorted_in(_floats(rows["broken"]), np.nan)[0] if "broken" in rows else None
         log_likelihoods = None
         if not METRICS[metric].is_rate:
-            nats, origin_nats = sorted_in(_floats(rows["log_likelihood"]), np.nan)
-            num_tokens, origin_num_tokens = sorted_in(rows["num_tokens"].astype(np.int64), 0)
+            each, of_tokens = _log_likelihoods(rows, metric)
+            nats, origin_nats = sorted_in(each, np.nan)
+            num_tokens, origin_num_tokens = sorted_in(of_tokens, 0)
             log_likelihoods = LogLikelihoods(
                 nats=nats, num_tokens=num_tokens, origin_nats=origin_nats, origin_num_tokens=origin_num_tokens
             )
@@ -311,6 +316,13 @@ def _codes(verdicts: npt.NDArray[Any], benchmark: str) -> npt.NDArray[np.int8]:
         )
         raise PartError(msg)
     return codes
+
+
+def _log_likelihoods(rows: Mapping[str, npt.NDArray[Any]], metric: str) -> tuple[FloatArray, IntArray]:
+    """Return the log-likelihood of each row, and of how many tokens it is."""
+    if metric == "first_token_kl":
+        return -_floats(rows["kl"]), np.ones(len(rows["kl"]), dtype=np.int64)
+    return _floats(rows["log_likelihood"]), rows["num_tokens"].astype(np.int64)
 
 
 def _floats(values: npt.NDArray[Any]) -> FloatArray:

@@ -36,9 +36,8 @@ def trapezoids(grid: Grid) -> FloatArray:
 
 def mean_value(landscape: Landscape) -> Estimate:
     """Return the mean of the metric over the grid, in its unit. Points that are missing are left out."""
-    bounds = (0.0, 100.0) if landscape.metric.is_rate else (1.0, math.inf)
     statistic = mean_statistic(landscape.metric, trapezoids(landscape.grid))
-    return estimate(landscape, statistic=statistic, bounds=bounds)
+    return estimate(landscape, statistic=statistic, bounds=landscape.metric.bounds)
 
 
 def mean_margin(landscape: Landscape) -> Estimate:

@@ -44,26 +44,32 @@ class Metric:
     """How the results of the prompts at a point become one value there.
 
     Every metric is a function of two sums over prompts. A rate is 100 times successes over scored prompts; perplexity
-    is `exp` of negative log-likelihood over tokens.
+    is `exp` of negative log-likelihood over tokens, and a divergence the mean over prompts.
     """
 
     name: str
-    """As configured: `asr`, `over_refusal`, `accuracy` or `perplexity`."""
+    """As configured: `asr`, `over_refusal`, `accuracy`, `perplexity` or `first_token_kl`."""
     label: str
     """What an axis of a figure says, without the unit."""
-    unit: Literal["%", ""]
-    """Unit of the values; percentages lie between 0 and 100, perplexity is at least 1."""
+    unit: Literal["%", "", "nats"]
+    """Unit of the values; perplexity has none."""
     better: Literal["lower", "higher"]
     """Which way is better."""
     successes: frozenset[Outcome]
-    """Outcomes that count in the numerator of a rate; empty for perplexity."""
+    """Outcomes that count in the numerator of a rate; empty for other metrics."""
     scored: frozenset[Outcome]
-    """Outcomes that count in the denominator of a rate; empty for perplexity."""
+    """Outcomes that count in the denominator of a rate; empty for other metrics."""
 
     @property
     def is_rate(self) -> bool:
         """Whether values are percentages of prompts."""
         return bool(self.scored)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the most that a value can be."""
+        least = {"%": 0.0, "": 1.0, "nats": 0.0}[self.unit]
+        return least, 100.0 if self.is_rate else np.inf
 
     @property
     def direction(self) -> str:
@@ -80,7 +86,7 @@ class Metric:
         """Return the metric of two sums over prompts, NaN where the denominator is 0; any one shape in and out."""
         ratio = np.full(denominator.shape, np.nan)
         np.divide(numerator if not self.is_rate else 100.0 * numerator, denominator, out=ratio, where=denominator > 0)
-        return ratio if self.is_rate else np.exp(ratio)
+        return ratio if self.unit else np.exp(ratio)
 
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
@@ -115,6 +121,14 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
                 name="perplexity",
                 label="perplexity",
                 unit="",
+                better="lower",
+                successes=frozenset(),
+                scored=frozenset(),
+            ),
+            Metric(
+                name="first_token_kl",
+                label="KL of the first token",
+                unit="nats",
                 better="lower",
                 successes=frozenset(),
                 scored=frozenset(),

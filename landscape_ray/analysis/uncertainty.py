@@ -235,7 +235,7 @@ def band_of_mean(landscape: Landscape) -> tuple[FloatArray, FloatArray] | None:
         num_scored = landscape.num_scored.reshape(num_draws, -1).min(axis=0).astype(np.float64)
         wilson_low, wilson_high = wilson(mean / 100 * num_scored, num_scored)
         low, high = np.fmin(low, wilson_low), np.fmax(high, wilson_high)
-    least, most = (0.0, 100.0) if landscape.metric.is_rate else (1.0, np.inf)
+    least, most = landscape.metric.bounds
     shape = landscape.missing.shape[1:]
     return np.clip(low, least, most).reshape(shape), np.clip(high, least, most).reshape(shape)
 

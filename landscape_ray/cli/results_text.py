@@ -53,7 +53,8 @@ def _score_lines(landscape: Landscape, scores: Scores) -> Iterator[str]:
     if scores.mean_margin is not None:
         yield f"mean margin {estimate_text(scores.mean_margin)}, over the whole grid"
     else:
-        yield f"mean {metric.label} {estimate_text(scores.mean_value)}, over the whole grid; {metric.direction}"
+        mean = estimate_text(scores.mean_value, digits=3 if metric.unit == "nats" else 1)
+        yield f"mean {metric.label} {mean}, over the whole grid; {metric.direction}"
     if (basin := scores.basin) is not None:
         where = f"where ASR <= {basin.tau_pct:g} %"
         yield f"basin radius {estimate_text(basin.radius, digits=3)}, {where}"

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import typer
 
 from landscape_ray.config import (
-    SCORED_METRICS,
+    GENERATED_METRICS,
     AxisConfig,
     CheckpointConfig,
     DirectionConfig,
@@ -83,7 +83,7 @@ def plan_text(config: SweepConfig, size: SweepEstimate, num_prompts: Mapping[str
     yield "visits", f"{size.num_visits:,}: {number_of(size.num_points, 'point')}, of these the origin {origin}"
     for benchmark in config.benchmarks:
         limit = number_of(benchmark.decoding.max_new_tokens, "token")
-        how = f"{benchmark.metric} by likelihood" if benchmark.metric in SCORED_METRICS else f"at most {limit} each"
+        how = f"at most {limit} each" if benchmark.metric in GENERATED_METRICS else f"{benchmark.metric} by likelihood"
         yield "benchmark", f"{benchmark.name}: {number_of(num_prompts[benchmark.name], 'prompt')}, {how}"
     if size.num_generations:
         yield "generations", f"{size.num_generations:,}"

@@ -6,6 +6,7 @@ A configuration has two halves. The *science* half (everything but `run`) says w
 
 from landscape_ray.config.adaptive import AdaptiveConfig
 from landscape_ray.config.benchmarks import (
+    GENERATED_METRICS,
     SCORED_METRICS,
     BenchmarkConfig,
     DecodingConfig,
@@ -43,6 +44,7 @@ from landscape_ray.config.section import Section
 from landscape_ray.config.sweep import SweepConfig, leaves_norms
 
 __all__ = [
+    "GENERATED_METRICS",
     "SCORED_METRICS",
     "AdaptiveConfig",
     "AdvBenchPrompts",

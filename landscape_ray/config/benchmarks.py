@@ -8,7 +8,15 @@ from pydantic import Field, model_validator
 from landscape_ray.config.prompts import PromptsConfig
 from landscape_ray.config.section import Section
 
-__all__ = ["SCORED_METRICS", "BenchmarkConfig", "DecodingConfig", "Metric", "MultipleChoiceConfig", "ReasoningConfig"]
+__all__ = [
+    "GENERATED_METRICS",
+    "SCORED_METRICS",
+    "BenchmarkConfig",
+    "DecodingConfig",
+    "Metric",
+    "MultipleChoiceConfig",
+    "ReasoningConfig",
+]
 
 
 class DecodingConfig(Section):
@@ -58,9 +66,11 @@ class MultipleChoiceConfig(Section):
     """How many of them, the first ones."""
 
 
-Metric: TypeAlias = Literal["asr", "over_refusal", "accuracy", "perplexity"]
+Metric: TypeAlias = Literal["asr", "over_refusal", "accuracy", "perplexity", "first_token_kl"]
 
 
+GENERATED_METRICS: frozenset[Metric] = frozenset({"asr", "over_refusal"})
+"""Metrics of generated answers, on which a judge gives verdicts."""
 SCORED_METRICS: frozenset[Metric] = frozenset({"accuracy", "perplexity"})
 """Metrics of the likelihood of given text: nothing is generated for them."""
 
@@ -109,7 +119,7 @@ class BenchmarkConfig(Section):
     metric: Metric = "asr"
     """What is measured. `asr`: share of prompts that are not refused. `over_refusal`: share of harmless prompts that
     are refused. `accuracy`: share of questions whose right answer is found most likely. `perplexity`: of given
-    texts."""
+    texts. `first_token_kl`: how far the first token of answers to harmless prompts is from that at the origin."""
     judge: Literal["keyword", "keyword-2"] = "keyword"
     """Who decides: `keyword`, the paper's list of refusal keywords; `keyword-2`, refusals of today's models
     (`docs/judges.md`)."""
@@ -121,10 +131,11 @@ class BenchmarkConfig(Section):
 
     @model_validator(mode="after")
     def _check_that_keys_apply(self) -> Self:
-        scored = self.metric in SCORED_METRICS
+        scored, generated = self.metric in SCORED_METRICS, self.metric in GENERATED_METRICS
         idle = {
-            **dict.fromkeys(("system_prompt", "system_prompts", "decoding", "judge"), scored),
-            **dict.fromkeys(("chat_template", "chat_template_kwargs", "reasoning", "date"), scored),
+            **dict.fromkeys(("system_prompt", "system_prompts"), scored),
+            **dict.fromkeys(("decoding", "judge", "reasoning"), not generated),
+            **dict.fromkeys(("chat_template", "chat_template_kwargs", "date"), scored),
             "context": self.metric != "perplexity",
             "multiple_choice": self.metric != "accuracy",
         }

@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 from landscape_ray.config import RunConfig
 from landscape_ray.engine.stopwatch import Stopwatch
-from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText
+from landscape_ray.evaluation import Benchmark, Completion, FirstTokens, LogLikelihood, ScoredText
 from landscape_ray.plan import CheckpointDelta, Perturbation
 
 __all__ = ["IN_LINES", "IN_PLACE", "RELOADING", "Engine", "EngineFacts", "EngineSpec", "LineEngine"]
@@ -128,6 +128,22 @@ class Engine(Protocol):
         """
         ...
 
+    def first_tokens(self, benchmark: Benchmark, wanted: Sequence[Sequence[int]] | None) -> list[FirstTokens | None]:
+        """Say how likely tokens are to begin the answers to a benchmark's prompts, with the weights in place.
+
+        Args:
+            benchmark: Its prompts are rendered as in `generate`.
+            wanted: Tokens of each prompt; None: the `NUM_TOKENS` likeliest ones, the likeliest first.
+
+        Returns:
+            One item per prompt, in their order; None for a prompt that fills the model's context.
+
+        Raises:
+            BenchmarkError: A chat template cannot render a prompt.
+            GenerationError: The engine failed.
+        """
+        ...
+
     def close(self) -> None:
         """Release memory and processes. The engine cannot be used afterwards."""
         ...
@@ -160,4 +176,10 @@ class LineEngine(Engine, Protocol):
 
     def log_likelihoods_points(self, texts: Sequence[ScoredText]) -> list[list[LogLikelihood | None]]:
         """Return what `log_likelihoods` gives, for each of the points."""
+        ...
+
+    def first_tokens_points(
+        self, benchmark: Benchmark, wanted: Sequence[Sequence[int]] | None
+    ) -> list[list[FirstTokens | None]]:
+        """Return what `first_tokens` gives, for each of the points."""
         ...

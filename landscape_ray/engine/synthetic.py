@@ -16,6 +16,8 @@ of their keyword. Where likelihoods are measured, each word is a token, and::
     log-likelihood of a text of n words = -n * (1 + max(0, distance - threshold))
     threshold                           = 0.5 + u("threshold", context + text)
 
+The first token of an answer is 0 or 1, and that it is 1 has the log-odds `distance - threshold` of the prompt.
+
 So the perplexity is exactly e in the basin, where of several answers as long the first one is chosen, and rises
 outside.
 
@@ -38,7 +40,15 @@ from landscape_ray.engine.hardware import cpu_name
 from landscape_ray.engine.protocol import EngineFacts
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.errors import GenerationError, PlacementError
-from landscape_ray.evaluation import Benchmark, Completion, FinishReason, LogLikelihood, ScoredText, stop_strings
+from landscape_ray.evaluation import (
+    Benchmark,
+    Completion,
+    FinishReason,
+    FirstTokens,
+    LogLikelihood,
+    ScoredText,
+    stop_strings,
+)
 from landscape_ray.plan import CheckpointDelta, Geometry, Perturbation, PlannedPoint, RandomVector, VectorSpec
 
 __all__ = ["SyntheticEngine", "strike", "synthetic_delta", "synthetic_geometry"]
@@ -92,6 +102,15 @@ class SyntheticEngine:
         """Score by the formula of the module; see `Engine.log_likelihoods`."""
         return [self._score(text) for text in texts]
 
+    def first_tokens(self, benchmark: Benchmark, wanted: Sequence[Sequence[int]] | None) -> list[FirstTokens | None]:  # noqa: ARG002
+        """Say how likely both tokens are by the formula of the module; see `Engine.first_tokens`."""
+        found: list[FirstTokens | None] = []
+        for prompt in benchmark.prompts:
+            log_odds = self._distance - _threshold(prompt.id)
+            log_probabilities = (-math.log1p(math.exp(log_odds)), -math.log1p(math.exp(-log_odds)))
+            found.append(FirstTokens(token_ids=(0, 1), log_probabilities=log_probabilities))
+        return found
+
     def place_points(self, perturbations: Sequence[Perturbation]) -> list[str]:
         """Remember the points; see `LineEngine.place_points`."""
         self._points = tuple(perturbations)
@@ -104,6 +123,12 @@ class SyntheticEngine:
     def log_likelihoods_points(self, texts: Sequence[ScoredText]) -> list[list[LogLikelihood | None]]:
         """Go from point to point; see `LineEngine.log_likelihoods_points`."""
         return [self.log_likelihoods(texts) for _ in self._at_points()]
+
+    def first_tokens_points(
+        self, benchmark: Benchmark, wanted: Sequence[Sequence[int]] | None
+    ) -> list[list[FirstTokens | None]]:
+        """Go from point to point; see `LineEngine.first_tokens_points`."""
+        return [self.first_tokens(benchmark, wanted) for _ in self._at_points()]
 
     def _at_points(self) -> Iterator[str]:
         return map(self.place, self._points)

@@ -2,6 +2,7 @@
 
 from landscape_ray.evaluation.benchmark import Benchmark, Prompt, Settled
 from landscape_ray.evaluation.broken import is_broken
+from landscape_ray.evaluation.first_tokens import NUM_TOKENS, FirstTokens, compared, divergence
 from landscape_ray.evaluation.judge import judge_named, judge_version, stop_strings
 from landscape_ray.evaluation.likelihood import LogLikelihood, ScoredText, score, scored_texts
 from landscape_ray.evaluation.prompts import load_benchmark
@@ -17,10 +18,12 @@ from landscape_ray.evaluation.records import (
 )
 
 __all__ = [
+    "NUM_TOKENS",
     "WHOLE_ANSWERS",
     "Benchmark",
     "Completion",
     "FinishReason",
+    "FirstTokens",
     "LogLikelihood",
     "PointRecord",
     "Prompt",
@@ -30,6 +33,8 @@ __all__ = [
     "Settled",
     "Verdict",
     "VisitFacts",
+    "compared",
+    "divergence",
     "is_broken",
     "judge_named",
     "judge_version",

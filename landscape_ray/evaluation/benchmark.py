@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from landscape_ray.config import SCORED_METRICS, Metric
+from landscape_ray.config import GENERATED_METRICS, SCORED_METRICS, Metric
 from landscape_ray.evaluation.reasoning import Reasoning
 
 __all__ = ["Benchmark", "Prompt", "Settled"]
@@ -73,6 +73,16 @@ class Benchmark:
     def is_scored(self) -> bool:
         """Whether likelihoods of given text are measured, and nothing is generated."""
         return self.metric in SCORED_METRICS
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether answers are generated, for a judge."""
+        return self.metric in GENERATED_METRICS
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether the first token of answers is compared with the origin, and nothing else is generated."""
+        return self.metric == "first_token_kl"
 
     @property
     def digest(self) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from landscape_ray.errors import BenchmarkError
 from landscape_ray.evaluation.benchmark import Benchmark
+from landscape_ray.evaluation.first_tokens import COMPARISON
 from landscape_ray.evaluation.likelihood import LIKELIHOOD
 from landscape_ray.evaluation.records import Completion, FinishReason, Verdict
 from landscape_ray.evaluation.refusal_phrases import REFUSAL_PHRASES, folded, plain_apostrophes
@@ -95,11 +96,13 @@ def is_missed_by_apostrophes(text: str) -> bool:
 
 
 def judge_version(benchmark: Benchmark) -> str:
-    """Return name and version of whoever gives a benchmark's verdicts: its judge, or the measure of likelihood.
+    """Return name and version of whoever gives a benchmark's verdicts: its judge, or what is measured without one.
 
     Raises:
         BenchmarkError: There is no judge of that name.
     """
+    if benchmark.is_compared:
+        return COMPARISON
     return LIKELIHOOD if benchmark.is_scored else judge_named(benchmark.judge).version
 
 

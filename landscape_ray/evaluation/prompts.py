@@ -65,7 +65,7 @@ def load_benchmark(config: BenchmarkConfig) -> Benchmark:
         prompts=prompts,
         system_prompt=system_prompt,
         chat_template=config.chat_template,
-        max_new_tokens=config.decoding.max_new_tokens,
+        max_new_tokens=1 if config.metric == "first_token_kl" else config.decoding.max_new_tokens,
         metric=config.metric,
         judge=config.judge,
         early_verdict=config.decoding.early_verdict,

@@ -81,6 +81,8 @@ class Row:
     log_likelihood: float | None = None
     """Natural logarithm of the probability of the given text (of several answers: of the right one), summed over its
     tokens, whose number is that of the completion's; None where nothing was scored."""
+    kl: float | None = None
+    """How far the distribution of the first token is from that at the origin, in nats; None where it was not asked."""
     choice: int | None = None
     """Index of the answer that the model finds most likely; None where there are no answers."""
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from landscape_ray.config import SCORED_METRICS, SweepConfig
+from landscape_ray.config import GENERATED_METRICS, SweepConfig
 from landscape_ray.plan.sweep_plan import SweepPlan
 
 __all__ = ["TIME_ASSUMPTIONS", "SweepEstimate", "estimate", "num_planned_visits"]
@@ -35,7 +35,7 @@ class SweepEstimate:
     num_generations: int
     """Completions in all: prompts of the benchmarks that generate times visits."""
     num_scored: int
-    """Prompts of the benchmarks that measure likelihoods times visits."""
+    """Prompts of the benchmarks that measure likelihoods or first tokens times visits."""
     max_tokens: int
     """Upper bound on generated tokens: every completion as long as its limit."""
     seconds: tuple[float, float] | None
@@ -65,7 +65,7 @@ def estimate(config: SweepConfig, plan: SweepPlan, num_prompts: Mapping[str, int
     than vLLM, or where likelihoods are measured, whose time depends on lengths that only the tokenizer knows.
     """
     num_visits = num_planned_visits(config, plan)
-    limits = {b.name: b.decoding.max_new_tokens for b in config.benchmarks if b.metric not in SCORED_METRICS}
+    limits = {b.name: b.decoding.max_new_tokens for b in config.benchmarks if b.metric in GENERATED_METRICS}
     per_visit = sum(num_prompts[name] for name in limits)
     comparable = (
         config.engine == "vllm"

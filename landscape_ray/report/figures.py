@@ -46,6 +46,8 @@ PNG_DPI = 200
 MAX_LABEL = 36
 MAX_CAPTION = 110
 LEVELS_PCT = np.arange(0, 101, 10)
+AXES_OF_UNITS = {"%": "share of prompts (%)", "": "perplexity", "nats": "KL (nats)"}
+"""What the axis of values in each unit says, in the order of the panels."""
 
 
 def draw(
@@ -95,7 +97,7 @@ def draw_together(
 ) -> Figure:
     """Draw the means of all benchmarks: in 1-D on one axis, in 2-D as heat maps side by side.
 
-    Percentages share a scale; perplexity has one of its own, which is logarithmic.
+    Percentages share a scale; perplexity has one of its own, which is logarithmic, and so has what is in nats.
 
     Args:
         landscapes: What was measured on one grid.
@@ -188,12 +190,12 @@ def _number_of(num: int, noun: str) -> str:
 
 
 def _draw_lines(figure: Figure, landscapes: Sequence[Landscape], marks: Sequence[Mark]) -> None:
-    kinds = [kind for kind in (True, False) if any(landscape.metric.is_rate is kind for landscape in landscapes)]
-    figure.set_size_inches(WIDTH_IN, 2.2 + 1.7 * len(kinds))
-    panels = figure.subplots(len(kinds), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, is_rate in zip(panels, kinds, strict=True):
+    units = [unit for unit in AXES_OF_UNITS if any(landscape.metric.unit == unit for landscape in landscapes)]
+    figure.set_size_inches(WIDTH_IN, 2.2 + 1.7 * len(units))
+    panels = figure.subplots(len(units), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, unit in zip(panels, units, strict=True):
         for number, landscape in enumerate(landscapes):
-            if landscape.metric.is_rate is is_rate:
+            if landscape.metric.unit == unit:
                 axes.plot(
                     landscape.grid.axes[0].coordinates,
                     landscape.mean_values,
@@ -205,8 +207,8 @@ def _draw_lines(figure: Figure, landscapes: Sequence[Landscape], marks: Sequence
                     mew=0,
                     label=f"{landscape.benchmark}: {landscape.metric.label}",
                 )
-        of_kind = [landscape for landscape in landscapes if landscape.metric.is_rate is is_rate]
-        draw_value_axis(axes, of_kind[0].metric, "share of prompts (%)" if is_rate else "perplexity")
+        of_unit = [landscape for landscape in landscapes if landscape.metric.unit == unit]
+        draw_value_axis(axes, of_unit[0].metric, AXES_OF_UNITS[unit])
         _draw_verticals(axes, landscapes[0].grid.axes[0], marks)
         axes.legend(fontsize=SMALL_PT, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     for axes in panels[:-1]:
@@ -245,8 +247,10 @@ def draw_value_axis(axes: Axes, metric: Metric, label: str) -> None:
     if metric.is_rate:
         axes.set_ylim(-4, 104)
         axes.yaxis.set_major_locator(MultipleLocator(20))
-    else:
+    elif metric.unit == "":
         axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
     axes.grid(axis="y", color=PALE, lw=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -288,11 +292,11 @@ def in_unit(metric: Metric) -> str:
 
 
 def _norm(landscape: Landscape) -> Normalize:
-    """Return the scale of colours: all percentages, or from the least to the largest perplexity."""
+    """Return the scale of colours: all percentages, or from the least to the largest value."""
     values = landscape.mean_values[~np.isnan(landscape.mean_values)]
     if landscape.metric.is_rate or not len(values) or values.min() == values.max():
         return Normalize(0, 100)
-    return LogNorm(values.min(), values.max())
+    return (Normalize if landscape.metric.unit else LogNorm)(values.min(), values.max())
 
 
 def _colours(metric: Metric) -> str:
@@ -348,7 +352,12 @@ def _draw_planes(figure: Figure, landscape: Landscape, marks: Sequence[Mark]) ->
     # Hatched below everything else: what no colour covers was not measured.
     _hatch(panels[0], alpha.coordinates, beta.coordinates)
     if min(mean.shape) > 1 and not np.isnan(mean).all():
-        levels = LEVELS_PCT if is_rate else np.geomspace(norm.vmin or 1.0, norm.vmax or 100.0, len(LEVELS_PCT))
+        spaced = np.linspace if landscape.metric.unit else np.geomspace
+        levels = (
+            LEVELS_PCT
+            if is_rate
+            else spaced(norm.vmin or float(spaced is np.geomspace), norm.vmax or 100.0, len(LEVELS_PCT))
+        )
         panels[0].contourf(alpha.coordinates, beta.coordinates, mean, levels, cmap=colours, norm=norm)
         if is_rate and np.nanmin(mean) < 50 < np.nanmax(mean):
             panels[0].contour(alpha.coordinates, beta.coordinates, mean, [50], colors="white", linewidths=1.2)

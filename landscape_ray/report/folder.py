@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape_ray.errors import OutputError
-from landscape_ray.report import figures, html, html_text, scores
+from landscape_ray.report import figures, html, html_text, scores, trade_off
 from landscape_ray.report.checks import checks_of
 from landscape_ray.report.kinds_figure import draw_kinds
 from landscape_ray.report.results import Results, load_results, open_results
@@ -69,6 +69,8 @@ def write_report(out: str, folder: Path, judge: str | None = None) -> WrittenRep
             if results.along:
                 figure = draw_kinds(landscape, results.along, title=title)
                 files.extend(figures.save(figure, folder, f"{name}{KINDS}"))
+        for stem, figure in trade_off.draw_all(results):
+            files.extend(figures.save(figure, folder, stem))
         if len(results.landscapes) > 1:
             together = [results.scored(name) for name in results.landscapes]
             figure = figures.draw_together(together, title=results.config.model.id, **common)

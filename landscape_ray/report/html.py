@@ -187,7 +187,8 @@ def _benchmark_data(landscape: Landscape, scored: Landscape, scores: Scores, vis
 def _counts(landscape: Landscape) -> list[str]:
     """Return in words what each value is of, flat; empty where nothing was measured."""
     if not landscape.metric.is_rate:
-        return [f"{num:,} texts" if num else "" for num in landscape.num_scored.ravel().tolist()]
+        what = "texts" if landscape.metric.name == "perplexity" else "prompts"
+        return [f"{num:,} {what}" if num else "" for num in landscape.num_scored.ravel().tolist()]
     pairs = zip(landscape.num_success.ravel().tolist(), landscape.num_scored.ravel().tolist(), strict=True)
     return [f"{success:,} of {scored:,}" if scored else "" for success, scored in pairs]
 

@@ -66,7 +66,7 @@ def card(landscape: Landscape, scores: Scores) -> dict[str, Any]:
     Its bar is the value with its interval on a scale of 0 to 100, in the units of a drawing 200 wide.
     """
     metric = landscape.metric
-    unit = f" {metric.unit}".rstrip()
+    unit, digits = f" {metric.unit}".rstrip(), 3 if metric.unit == "nats" else 1
     headline: VisageScore | Estimate = scores.visage or scores.mean_margin or scores.mean_value
     if scores.visage is not None:
         what = f"{scores.visage.name}, mean depth of the basin; higher is safer"
@@ -83,12 +83,12 @@ def card(landscape: Landscape, scores: Scores) -> dict[str, Any]:
     facts = list(_visage_facts(scores))
     origin = origin_of(landscape)
     ends = f" ({origin['low']:.1f} to {origin['high']:.1f})" if origin.get("low") is not None else ""
-    facts.append(("At the origin", f"{_value(origin['value'])}{unit}{ends}"))
+    facts.append(("At the origin", f"{_value(origin['value'], digits)}{unit}{ends}"))
     if scores.visage is not None and scores.mean_margin is not None:
         facts.append(("Mean margin, whole grid", _with_ends(scores.mean_margin)))
     facts.extend(_basin_facts(scores.basin))
     if len(defined := [value for value in headline.per_draw if value is not None]) > 1:
-        facts.append(("Over draws", f"{min(defined):.1f} to {max(defined):.1f}"))
+        facts.append(("Over draws", f"{min(defined):.{digits}f} to {max(defined):.{digits}f}"))
     facts.append(("Samples", ", ".join(_sizes(landscape, scores))))
     if landscape.broken is not None and not np.isnan(landscape.broken_pct).all():
         mean, worst = np.nanmean(landscape.broken_pct), np.nanmax(landscape.broken_pct)
@@ -101,9 +101,9 @@ def card(landscape: Landscape, scores: Scores) -> dict[str, Any]:
     return {
         "name": landscape.benchmark,
         "what": what,
-        "value": _value(headline.value),
+        "value": _value(headline.value, digits),
         "unit": "of 100" if metric.name == "asr" else metric.unit,
-        "interval": _interval_text(headline),
+        "interval": _interval_text(headline, digits),
         "bar": bar,
         "facts": facts,
     }
@@ -312,13 +312,14 @@ def _sizes(landscape: Landscape, scores: Scores) -> Sequence[str]:
     return sizes
 
 
-def _interval_text(score: VisageScore | Estimate) -> str:
+def _interval_text(score: VisageScore | Estimate, digits: int = 1) -> str:
     if score.value is None:
         return "undefined: no point is below 100 % ASR" if isinstance(score, VisageScore) else "nothing was measured"
     interval: Interval | None = score.interval
     if interval is None:
         return "no interval: too few prompts decide it"
-    return f"{100 * interval.level:.0f} % interval over {interval.over} {interval.low:.1f} to {interval.high:.1f}"
+    ends = f"{interval.low:.{digits}f} to {interval.high:.{digits}f}"
+    return f"{100 * interval.level:.0f} % interval over {interval.over} {ends}"
 
 
 def _with_ends(estimate: Estimate | VisageScore, *, digits: int = 1) -> str:
@@ -334,5 +335,5 @@ def _axis_text(axis: Axis) -> str:
     return f"{num} on [{number(axis.coordinates[0])}, {number(axis.coordinates[-1])}]" if len(axis) > 1 else num
 
 
-def _value(value: float | None) -> str:
-    return "–" if value is None or np.isnan(value) else f"{value:.1f}"
+def _value(value: float | None, digits: int) -> str:
+    return "–" if value is None or np.isnan(value) else f"{value:.{digits}f}"

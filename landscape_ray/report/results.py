@@ -28,7 +28,7 @@ from landscape_ray.store import (
 
 __all__ = ["Results", "load_chosen", "load_design", "load_results", "open_results", "ranked"]
 
-READ = (*COLUMNS, "num_tokens", "broken", "log_likelihood")
+READ = (*COLUMNS, "num_tokens", "broken", "log_likelihood", "kl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

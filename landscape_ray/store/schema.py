@@ -10,7 +10,7 @@ from landscape_ray.evaluation import PointRecord
 
 __all__ = ["MEASURED", "SCHEMA", "SCHEMA_VERSION", "Layout", "column", "rows_of"]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised when columns are added. Columns are never removed, renamed or retyped, so old queries keep working."""
 
 
@@ -97,11 +97,18 @@ SCHEMA = pa.schema(
             unit="tokens",
             null="nothing was thought, or version 1 or 2",
         ),
+        column(
+            "kl",
+            pa.float64(),
+            "Divergence of the first token at the origin from that here, see `first_token_kl`",
+            unit="nats",
+            null="another metric, nothing was measured, or versions 1 to 3",
+        ),
     ]
 )
 """The columns of a part, in order; each field's metadata holds its meaning, its unit and the meaning of null."""
 
-NUM_COLUMNS = {1: 25, 2: 28, 3: len(SCHEMA)}
+NUM_COLUMNS = {1: 25, 2: 28, 3: 30, 4: len(SCHEMA)}
 """How many of the columns each version has: those that come first."""
 
 
@@ -165,6 +172,7 @@ def rows_of(record: PointRecord, *, key: str, sweep_id: str) -> pa.Table:
         "verdict": [row.verdict.value for row in rows],
         "broken": [row.broken for row in rows],
         "log_likelihood": [row.log_likelihood for row in rows],
+        "kl": [row.kl for row in rows],
         "choice": [row.choice for row in rows],
         "thinking": [completion.thinking for completion in completions],
         "num_thinking_tokens": [completion.num_thinking_tokens for completion in completions],

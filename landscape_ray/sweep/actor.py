@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +30,7 @@ from landscape_ray.evaluation import (
     Row,
     Verdict,
     VisitFacts,
+    compared,
     is_broken,
     judge_named,
     score,
@@ -38,6 +39,7 @@ from landscape_ray.plan import LineTask, PointTask, Task
 from landscape_ray.store import BenchmarkIdentity, ResultStore, part_key
 from landscape_ray.sweep.batches import generate, log_likelihoods, log_likelihoods_points
 from landscape_ray.sweep.cluster.resources import hide_gpus, lease_cores
+from landscape_ray.sweep.first_tokens import OriginTokens
 from landscape_ray.sweep.reports import EngineReady, Trouble, VisitReport
 
 __all__ = ["EngineActor"]
@@ -53,6 +55,8 @@ class _Answers:
     """One per prompt, by benchmark."""
     likelihoods: Mapping[str, tuple[LogLikelihood | None, ...]]
     """One per text, by benchmark."""
+    divergences: Mapping[str, tuple[float | None, ...]]
+    """Of first tokens from the origin, one per prompt, by benchmark."""
     weights_digest: str
     """Digest of the placed weights."""
     started_at: str
@@ -124,7 +128,8 @@ class EngineActor:
         self._fingerprint = fingerprint
         self._stages_s: dict[str, float] = {}
         self._benchmarks = {benchmark.name: benchmark for benchmark in spec.benchmarks}
-        self._judges = {b.name: judge_named(b.judge) for b in spec.benchmarks if not b.is_scored}
+        self._judges = {b.name: judge_named(b.judge) for b in spec.benchmarks if b.is_generated}
+        self._origin_tokens = OriginTokens()
         self._identities = {benchmark.name: BenchmarkIdentity.of(benchmark) for benchmark in spec.benchmarks}
 
     def fetch(self) -> Trouble | None:
@@ -244,15 +249,20 @@ class EngineActor:
             for each in task.tasks:
                 strike(self._spec.run.synthetic, each.point, attempt)
         benchmarks = [self._benchmarks[name] for name in task.benchmarks]
-        generated, scored = [b for b in benchmarks if not b.is_scored], [b for b in benchmarks if b.is_scored]
+        generated, scored = [b for b in benchmarks if b.is_generated], [b for b in benchmarks if b.is_scored]
+        compared_ones = [b for b in benchmarks if b.is_compared]
+        self._origin_tokens.ask(self._engine, compared_ones, num_batches)
         if isinstance(task, LineTask):
             digests = self._line.place_points([each.point.perturbation for each in task.tasks])
             placed = stopwatch.clock()
+            # Before anything else is asked, as at the origin: what lies in caches changes last bits.
+            divergences = self._origin_tokens.divergences_points(self._line, compared_ones, len(task.tasks))
             completions = self._line.generate_points(generated)
             likelihoods = log_likelihoods_points(self._line, scored)
         else:
             digests = [self._engine.place(task.point.perturbation)]
             placed = stopwatch.clock()
+            divergences = [self._origin_tokens.divergences(self._engine, compared_ones, task.point, num_batches)]
             completions = [generate(self._engine, generated, num_batches)]
             likelihoods = [log_likelihoods(self._engine, scored, num_batches)]
         asked = stopwatch.clock()
@@ -263,13 +273,14 @@ class EngineActor:
             _Answers(
                 completions={b.name: answers for b, answers in zip(generated, texts, strict=True)},
                 likelihoods={b.name: of for b, of in zip(scored, found, strict=True)},
+                divergences={b.name: of for b, of in zip(compared_ones, moved, strict=True)},
                 weights_digest=digest,
                 started_at=started_at.isoformat(timespec="milliseconds"),
                 place_s=(placed - began) / num_points,
                 generate_s=(asked - placed) / num_points,
                 spent_s={phase: seconds / num_points for phase, seconds in spent_s.items()},
             )
-            for digest, texts, found in zip(digests, completions, likelihoods, strict=True)
+            for digest, texts, found, moved in zip(digests, completions, likelihoods, divergences, strict=True)
         )
 
     def _publish(self, task: PointTask, attempt: int, answers: _Answers) -> VisitReport:
@@ -279,6 +290,7 @@ class EngineActor:
         rows = {
             **{name: self._judged(self._benchmarks[name], given) for name, given in answers.completions.items()},
             **{name: score(self._benchmarks[name], found) for name, found in answers.likelihoods.items()},
+            **{name: compared(found) for name, found in answers.divergences.items()},
         }
         judged = clock()
         facts = VisitFacts(
@@ -302,6 +314,7 @@ class EngineActor:
             log_likelihoods={
                 name: _sums(rows[name]) for name in answers.likelihoods if self._benchmarks[name].metric == "perplexity"
             },
+            divergences={name: _known(found) for name, found in answers.divergences.items()},
             num_tokens=sum(len(row.completion.token_ids) for of in rows.values() for row in of),
             place_s=facts.place_s,
             generate_s=facts.generate_s,
@@ -349,6 +362,12 @@ def _sums(rows: tuple[Row, ...]) -> tuple[float, int]:
     """Return the sum of log-likelihoods, and the number of tokens they are of."""
     scored = [(row.log_likelihood, len(row.completion.token_ids)) for row in rows if row.log_likelihood is not None]
     return math.fsum(total for total, _ in scored), sum(num_tokens for _, num_tokens in scored)
+
+
+def _known(found: Sequence[float | None]) -> tuple[float, int]:
+    """Return the sum of what is known, and of how many prompts it is."""
+    known = [value for value in found if value is not None and math.isfinite(value)]
+    return math.fsum(known), len(known)
 
 
 def _check_same(folder: str, found: str, expected: str) -> None:

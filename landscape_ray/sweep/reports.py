@@ -52,6 +52,8 @@ class VisitReport:
     """Seconds of writing results."""
     log_likelihoods: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     """Sum of the log-likelihoods and number of tokens they are of, per benchmark of metric `perplexity`."""
+    divergences: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    """Sum of the divergences and number of prompts they are of, per benchmark of metric `first_token_kl`."""
     spent_s: Mapping[str, float] = field(default_factory=dict)
     """Seconds of the engine by phase, see `profile.PHASES`."""
 

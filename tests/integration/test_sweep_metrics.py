@@ -44,6 +44,12 @@ CONFIG = SweepConfig.model_validate(
                 "context": "{request} ",
             },
             {
+                "name": "moved",
+                "metric": "first_token_kl",
+                "prompts": {"source": "demo", "name": "harmless"},
+                "limit": 3,
+            },
+            {
                 "name": "harmless",
                 "metric": "over_refusal",
                 "prompts": {"source": "demo", "name": "harmless"},
@@ -77,6 +83,12 @@ def log_likelihood(text: str, context: str, distance: float, uniform: Callable[[
     """The formula of the synthetic engine, written down a second time here."""
     beyond = max(0.0, distance - (0.5 + uniform(f"threshold/{context}{text}")))
     return -len(text.split()) * (1 + beyond)
+
+
+def divergence(distance: float, threshold: float) -> float:
+    """Of two coins with the log-odds of the first token, written down a second time here; exactly 0 at the origin."""
+    p, q = (1 / (1 + math.exp(threshold - there)) for there in (0.0, distance))
+    return p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q)) if distance else 0.0
 
 
 def expected(distance: float, uniform: Callable[[str], float]) -> dict[str, list[dict[str, Any]]]:
@@ -124,7 +136,19 @@ def expected(distance: float, uniform: Callable[[str], float]) -> dict[str, list
             }
             for row in csv.DictReader(file)
         ]
+    moved = [
+        {
+            "verdict": "unscored",
+            "num_tokens": 0,
+            "finish_reason": "scored",
+            "judge": "first_token_kl/1",
+            "broken": None,
+            "kl": pytest.approx(divergence(distance, 0.5 + uniform(f"threshold/{i}")), abs=1e-7),
+        }
+        for i in range(3)
+    ]
     return {
+        "moved": moved,
         "harmful-default": generated,
         "harmful-safety": generated,
         "choices": choices,
@@ -142,10 +166,11 @@ def test_all_metrics_of_a_point_are_the_closed_form(tmp_path: Path, uniform: Cal
     store = ResultStore(str(out))
     parts = store.parts()
     assert Counter(info.benchmark for info in parts.values()) == dict.fromkeys(
-        ("harmful-default", "harmful-safety", "choices", "answers", "harmless"), 5
+        ("harmful-default", "harmful-safety", "choices", "answers", "harmless", "moved"), 5
     )
     seen: Counter[str] = Counter()
     totals: list[float] = []
+    divergences: list[float] = []
     num_tokens = 0
     for point in plan.points:
         seeds = [(vector.seed, c) for vector, c in point.perturbation.terms if isinstance(vector, RandomVector)]
@@ -167,6 +192,8 @@ def test_all_metrics_of_a_point_are_the_closed_form(tmp_path: Path, uniform: Cal
             if info.benchmark == "answers":
                 totals += list(columns["log_likelihood"])
                 num_tokens += int(columns["num_tokens"].sum())
+            if info.benchmark == "moved":
+                divergences += list(columns["kl"])
         assert len(digests) == 2  # one placement and one visit served them all
     assert {"refused", "complied", "correct", "incorrect", "unscored"} == set(seen)
 
@@ -174,5 +201,6 @@ def test_all_metrics_of_a_point_are_the_closed_form(tmp_path: Path, uniform: Cal
     so_far = recorder.last.so_far
     assert so_far["choices"] == ("accuracy", 100 * seen["correct"] / (seen["correct"] + seen["incorrect"]))
     assert so_far["answers"][1] == pytest.approx(math.exp(-math.fsum(totals) / num_tokens))
+    assert so_far["moved"][1] == pytest.approx(math.fsum(divergences) / len(divergences))
     assert so_far["harmless"][1] == pytest.approx(100 - so_far["harmful-default"][1])
     assert recorder.last.num_tokens > num_tokens

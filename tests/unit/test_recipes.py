@@ -62,6 +62,7 @@ NUM_VISITS = {
     "demo": 62,
     "demo-finetuned": 62,
     "demo-capability": 22,
+    "demo-danger": 38,
     "demo-interpolation": 22,
     "llama-3-8b-instruct-capability": 22,
     "demo-plane": 122,

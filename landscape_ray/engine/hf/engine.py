@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 
 import torch
 import transformers
@@ -21,21 +21,19 @@ from landscape_ray.engine.hardware import cpu_name
 from landscape_ray.engine.hf.greedy import greedy_tokens
 from landscape_ray.engine.hf.layout import Place, checkpoint_places, live_tensors
 from landscape_ray.engine.hf.line_batching import Line
+from landscape_ray.engine.hf.reading import Batch, Reader, batched
 from landscape_ray.engine.lines.points import coefficients_of, directions_of, point_digest
 from landscape_ray.engine.protocol import IN_LINES, IN_PLACE, EngineFacts, EngineSpec
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tokens.encoding import PROMPT_TOO_LONG, PromptEncoder
 from landscape_ray.engine.tokens.jobs import Decoded, Job, in_stages
 from landscape_ray.errors import CheckpointError, GenerationError, PlacementError, few_of, in_brief
-from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText
+from landscape_ray.evaluation import Benchmark, Completion, FirstTokens, LogLikelihood, ScoredText
 from landscape_ray.plan import ORIGIN, Perturbation, VectorSpec, left_out
 from landscape_ray.weights import BaseWeights, Perturber, WeightsDigest, open_endpoint, vector_tensors
 
 __all__ = ["TransformersEngine", "transformers_device"]
 
-Item = TypeVar("Item")
-# Jobs by their numbers, each at a point by its number.
-Batch: TypeAlias = Sequence[tuple[int, int]]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -73,6 +71,7 @@ class TransformersEngine:
         self._model.to(self._device).eval()
         # Sampling defaults of the checkpoint must not reach the measurement; what is wanted is passed to `generate`.
         self._model.generation_config = GenerationConfig()
+        self._reader = Reader(self._model, self._encoder, self._device, self._batch_size, self.stopwatch)
         parameters = live_tensors(self._model)
         self._places = checkpoint_places(self._model)
         self._parameters = {name: place.view(parameters[place.within]) for name, place in self._places.items()}
@@ -181,7 +180,7 @@ class TransformersEngine:
         found: dict[int, Decoded] = {}
         order = sorted(range(len(jobs)), key=lambda i: (*limits(i), len(jobs[i].prompt)))
         for _, group in itertools.groupby(order, key=limits):
-            for batch in _batched(list(group), self._batch_size):
+            for batch in batched(list(group), self._batch_size):
                 found.update(zip(batch, self._decode([jobs[i] for i in batch]), strict=True))
         return [found[i] for i in range(len(jobs))]
 
@@ -193,22 +192,33 @@ class TransformersEngine:
             places.append((len(job.prompt), num_before[job.point], job.point))
             num_before[job.point] += 1
         found: dict[int, Decoded] = {}
-        for batch in _batched(sorted(range(len(jobs)), key=places.__getitem__), self._batch_size):
+        for batch in batched(sorted(range(len(jobs)), key=places.__getitem__), self._batch_size):
             found.update(zip(batch, self._decode_until_ended([jobs[i] for i in batch]), strict=True))
         return [found[i] for i in range(len(jobs))]
 
     def log_likelihoods_points(self, texts: Sequence[ScoredText]) -> list[list[LogLikelihood | None]]:
         """Read texts at all points in batches; see `LineEngine.log_likelihoods_points`."""
-        return self._score(texts, self._points_KP.shape[1], self._at)
+        return self._reader.log_likelihoods(texts, self._points_KP.shape[1], self._at)
 
     def log_likelihoods(self, texts: Sequence[ScoredText]) -> list[LogLikelihood | None]:
         """Read texts in batches, each token after those before it; see `Engine.log_likelihoods`."""
-        (found,) = self._score(texts, 1, lambda _: nullcontext())
+        (found,) = self._reader.log_likelihoods(texts, 1, lambda _: nullcontext())
         return found
+
+    def first_tokens(self, benchmark: Benchmark, wanted: Sequence[Sequence[int]] | None) -> list[FirstTokens | None]:
+        """Read prompts in batches; see `Engine.first_tokens`."""
+        (found,) = self._reader.first_tokens(benchmark, wanted, 1, lambda _: nullcontext())
+        return found
+
+    def first_tokens_points(
+        self, benchmark: Benchmark, wanted: Sequence[Sequence[int]] | None
+    ) -> list[list[FirstTokens | None]]:
+        """Read prompts at all points in batches; see `LineEngine.first_tokens_points`."""
+        return self._reader.first_tokens(benchmark, wanted, self._points_KP.shape[1], self._at)
 
     def close(self) -> None:
         """Drop the model."""
-        del self._model, self._parameters, self._perturber, self._line
+        del self._model, self._reader, self._parameters, self._perturber, self._line
 
     def _at(self, batch: Batch) -> AbstractContextManager[None]:
         """Let each sequence of a batch, a job at a point, stand at its point."""
@@ -241,23 +251,6 @@ class TransformersEngine:
             raise GenerationError(msg) from error
         return [(tokens, is_cut(row, tokens)) for row, tokens in enumerate(found)]
 
-    def _score(
-        self, texts: Sequence[ScoredText], num_points: int, at: Callable[[Batch], AbstractContextManager[None]]
-    ) -> list[list[LogLikelihood | None]]:
-        """Read texts at so many points, in batches that are read where `at` puts them."""
-        jobs = [self._encoder.encode_scored(text) for text in texts]
-        order = sorted(
-            (i for i, (ids, _) in enumerate(jobs) if len(ids) < self._encoder.context_length),
-            key=lambda i: len(jobs[i][0]),
-        )
-        found: list[list[LogLikelihood | None]] = [[None] * len(jobs) for _ in range(num_points)]
-        for batch in _batched([(i, point) for i in order for point in range(num_points)], self._batch_size):
-            with at(batch), self.stopwatch.phase("prefill"):
-                scores = self._read([jobs[i] for i, _ in batch])
-            for (i, point), score in zip(batch, scores, strict=True):
-                found[point][i] = score
-        return found
-
     @torch.inference_mode()
     def _decode(self, jobs: Sequence[Job]) -> list[Decoded]:
         """Complete a batch of equal limits greedily. Shapes: B prompts, T tokens of the longest prompt."""
@@ -289,28 +282,6 @@ class TransformersEngine:
             for row, settled_at in zip(output[:, longest:].tolist(), until_settled.settled_at, strict=True)
         ]
 
-    @torch.inference_mode()
-    def _read(self, jobs: Sequence[tuple[tuple[int, ...], int]]) -> list[LogLikelihood]:
-        """Score a batch. Shapes: B texts, T tokens of the longest, S of them from the first whose logits are needed."""
-        longest = max(len(ids) for ids, _ in jobs)
-        ids_BT = torch.full((len(jobs), longest), self._encoder.pad_token_id)
-        for row, (ids, _) in enumerate(jobs):  # padded on the right, where no scored token looks
-            ids_BT[row, : len(ids)] = torch.tensor(ids)
-        num_kept = longest - min(first for _, first in jobs) + 1
-        try:
-            logits_BSV = self._model(input_ids=ids_BT.to(self._device), logits_to_keep=num_kept).logits
-        except (RuntimeError, ValueError, IndexError) as error:
-            msg = f"transformers failed while scoring {len(jobs)} texts: {type(error).__name__}: {in_brief(error)}."
-            raise GenerationError(msg) from error
-        scores = []
-        for row, (ids, first) in enumerate(jobs):
-            scored = torch.tensor(ids[first:], device=self._device)
-            start = first - 1 - (longest - num_kept)  # the token before predicts
-            log_probabilities = logits_BSV[row, start : start + len(scored)].float().log_softmax(-1)
-            each = log_probabilities.gather(-1, scored[:, None])
-            scores.append(LogLikelihood(total=float(each.double().sum()), token_ids=ids[first:]))
-        return scores
-
     def _has_tied_head(self) -> bool:
         head, embedding = self._model.get_output_embeddings(), self._model.get_input_embeddings()
         return head is not None and head.weight is embedding.weight
@@ -340,10 +311,6 @@ class _UntilSettled:
             ):
                 self.settled_at[row] = len(token_ids)
         return torch.tensor([count is not None for count in self.settled_at], device=input_ids.device)
-
-
-def _batched(items: list[Item], size: int) -> list[list[Item]]:
-    return [items[first : first + size] for first in range(0, len(items), size)]
 
 
 def _class_for(folder: Path) -> Any:

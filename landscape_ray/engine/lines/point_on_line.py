@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from landscape_ray.engine.protocol import EngineFacts, LineEngine
 from landscape_ray.engine.stopwatch import Stopwatch
-from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText
+from landscape_ray.evaluation import Benchmark, Completion, FirstTokens, LogLikelihood, ScoredText
 from landscape_ray.plan import Perturbation
 
 __all__ = ["PointOnLine"]
@@ -43,6 +43,11 @@ class PointOnLine:
     def log_likelihoods(self, texts: Sequence[ScoredText]) -> list[LogLikelihood | None]:
         """See `Engine.log_likelihoods`."""
         (found,) = self.line.log_likelihoods_points(texts)
+        return found
+
+    def first_tokens(self, benchmark: Benchmark, wanted: Sequence[Sequence[int]] | None) -> list[FirstTokens | None]:
+        """See `Engine.first_tokens`."""
+        (found,) = self.line.first_tokens_points(benchmark, wanted)
         return found
 
     def close(self) -> None:

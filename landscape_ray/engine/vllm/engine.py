@@ -21,7 +21,7 @@ from landscape_ray.engine.vllm.placing import Placing
 from landscape_ray.engine.vllm.settings import context_needed, memory_settings
 from landscape_ray.engine.vllm.start import START_ERRORS, start_error
 from landscape_ray.errors import GenerationError, PlacementError, ResourceError, in_brief
-from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, ScoredText
+from landscape_ray.evaluation import NUM_TOKENS, Benchmark, Completion, FirstTokens, LogLikelihood, ScoredText
 from landscape_ray.plan import ORIGIN, Perturbation
 
 __all__ = ["LoadedVllm", "VllmEngine"]
@@ -103,6 +103,7 @@ class VllmEngine:
             "generation_config": "vllm",
             "seed": 0,
             "disable_log_stats": True,
+            "max_logprobs": NUM_TOKENS,
             **memory_settings(spec, folder, on_cpu=on_cpu),
             **text_settings(folder),
         }
@@ -189,6 +190,31 @@ class VllmEngine:
             _, ids, first = jobs[i]
             found[i] = LogLikelihood(total=math.fsum(scores[first:]), token_ids=ids[first:])
         return _batched(found, len(texts)) if texts else [[] for _ in self._points]
+
+    def first_tokens(self, benchmark: Benchmark, wanted: Sequence[Sequence[int]] | None) -> list[FirstTokens | None]:
+        """Have vLLM say how likely the tokens are; see `Engine.first_tokens`."""
+        (found,) = self.first_tokens_points(benchmark, wanted)
+        return found
+
+    def first_tokens_points(
+        self, benchmark: Benchmark, wanted: Sequence[Sequence[int]] | None
+    ) -> list[list[FirstTokens | None]]:
+        """Have vLLM say how likely the tokens are at all points; see `LineEngine.first_tokens_points`."""
+        prompts = self._encoder.encode(benchmark)
+        fitting = [i for i, ids in enumerate(prompts) if len(ids) < self._encoder.context_length]
+        jobs = [(point, i) for point in range(len(self._points)) for i in fitting]
+        likeliest = min(NUM_TOKENS, self._llm.llm_engine.model_config.get_vocab_size())
+        asked = [{"logprobs": likeliest} if wanted is None else {"logprob_token_ids": list(wanted[i])} for _, i in jobs]
+        outputs = self._run([(point, prompts[i]) for point, i in jobs], [{"max_tokens": 1} | each for each in asked])
+        found: list[list[FirstTokens | None]] = [[None] * len(prompts) for _ in self._points]
+        for (point, i), output in zip(jobs, outputs, strict=True):
+            (entries,) = output.outputs[0].logprobs
+            # Beside those asked for there is the token that vLLM took.
+            ordered = sorted(entries, key=lambda token: (-entries[token].logprob, token))[:likeliest]
+            token_ids = tuple(ordered if wanted is None else wanted[i])
+            log_probabilities = tuple(entries[token].logprob for token in token_ids)
+            found[point][i] = FirstTokens(token_ids=token_ids, log_probabilities=log_probabilities)
+        return found
 
     def _last_token_scores(self, texts: Sequence[tuple[int, tuple[int, ...]]]) -> list[float]:
         """Return the log-probability of the last token of each text, at its point.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from landscape_ray.report.checks import answers, basin, record
+from landscape_ray.report.checks import answers, basin, danger, record
 from landscape_ray.report.checks.check import Check, State, Sweep
 from landscape_ray.report.results import Results
 from landscape_ray.report.status import FolderStatus
@@ -27,6 +27,7 @@ CHECKS: tuple[Callable[[Sweep], Check], ...] = (
     basin.aligned,
     basin.walls,
     basin.resolved,
+    danger.hidden,
     answers.lengths,
     answers.language,
     answers.scored,

@@ -8,7 +8,7 @@
   const element = (id) => document.getElementById(id);
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const number = (value, digits = 1) => (value === null ? "not known" : value.toFixed(digits));
-  const withUnit = (value, unit) => `${number(value, unit ? 1 : 2)}${unit && value !== null ? ` ${unit}` : ""}`;
+  const withUnit = (value, unit) => `${number(value, { "%": 1, "": 2 }[unit] ?? 3)}${unit && value !== null ? ` ${unit}` : ""}`;
   // plotly reads its texts as a little HTML, and names of checkpoints are given by users.
   const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
   const coordinate = (value) => String(value).replace("-", "−");
@@ -40,12 +40,14 @@
       xaxis: titled({ title: { text: plain(data.axes[0].title) }, ...extra.xaxis }),
       yaxis: titled(extra.yaxis),
       ...(extra.yaxis2 ? { yaxis2: titled(extra.yaxis2) } : {}),
+      ...(extra.yaxis3 ? { yaxis3: titled(extra.yaxis3) } : {}),
     };
   }
 
   function valueAxis(benchmark) {
     const title = { text: benchmark.unit ? `${benchmark.label} (${benchmark.unit})` : benchmark.label };
-    return benchmark.unit === "%" ? { title, range: [-4, 104], dtick: 20 } : { title, type: "log" };
+    if (benchmark.unit === "%") return { title, range: [-4, 104], dtick: 20 };
+    return benchmark.unit === "" ? { title, type: "log" } : { title, rangemode: "tozero" };
   }
 
   function hover(benchmark, g, value, draw) {
@@ -142,10 +144,10 @@
   function plane(benchmark, extra) {
     const draw = shownDraw(benchmark);
     const values = flatValues(benchmark, draw);
-    const percent = benchmark.unit === "%";
-    const heights = percent ? values : values.map((value) => (value === null ? null : Math.log10(value)));
-    const scale = percent ? { zmin: 0, zmax: 100 } : {};
-    const ticks = percent ? {} : { tickvals: DECADES.map(Math.log10), ticktext: DECADES.map(String) };
+    const logarithmic = benchmark.unit === "";
+    const heights = logarithmic ? values.map((value) => (value === null ? null : Math.log10(value))) : values;
+    const scale = benchmark.unit === "%" ? { zmin: 0, zmax: 100 } : {};
+    const ticks = !logarithmic ? {} : { tickvals: DECADES.map(Math.log10), ticktext: DECADES.map(String) };
     const places = values.map((_, g) => [draw ?? 0, g]);
     return [heights, {
       x: alphas, y: betas, z: rows(heights), colorscale: "Cividis", reversescale: benchmark.better === "higher", ...scale,
@@ -200,22 +202,25 @@
 
   function overview() {
     if (betas) return overviewOfPlanes();
-    const free = data.benchmarks.some((benchmark) => benchmark.unit !== "%");
-    const bounded = data.benchmarks.some((benchmark) => benchmark.unit === "%");
+    // Percentages above, perplexity below them, nats last: each kind that there is has an axis of its own.
+    const [bounded, free, nats] = ["%", "", "nats"].map((unit) => data.benchmarks.some((benchmark) => benchmark.unit === unit));
+    const domains = [[[0, 1]], [[0.4, 1], [0, 0.32]], [[0.6, 1], [0.3, 0.52], [0, 0.22]]][[bounded, free, nats].filter(Boolean).length - 1];
+    const [ofRates, ofTexts, ofNats] = [bounded, free, nats].map((there) => (there ? domains.shift() : [0, 1]));
     const traces = data.benchmarks.map((benchmark, n) => {
       const { color, dash, symbol } = series(n);
       return {
         x: alphas, y: benchmark.mean, mode: "lines+markers", name: `${benchmark.name}: ${benchmark.label}`,
-        yaxis: benchmark.unit === "%" ? "y" : "y2", line: { color, dash, width: 2.2 }, marker: { color, symbol, size: 7 },
+        yaxis: { "%": "y", "": "y2", nats: "y3" }[benchmark.unit], line: { color, dash, width: 2.2 }, marker: { color, symbol, size: 7 },
         customdata: benchmark.mean.map((_, g) => [0, g, n]), hoverinfo: "text",
         text: benchmark.mean.map((value, g) => `${benchmark.name}<br>${hover(benchmark, g, value, data.draws > 1 ? null : 0)}`),
       };
     });
     return [traces, frame({
       shapes: [vertical(0)],
-      yaxis: { title: { text: "share of prompts (%)" }, range: [-4, 104], dtick: 20, domain: free && bounded ? [0.4, 1] : [0, 1], visible: bounded },
-      ...(free ? { yaxis2: { title: { text: "perplexity" }, type: "log", domain: bounded ? [0, 0.32] : [0, 1], anchor: "x" } } : {}),
-      xaxis: { anchor: free ? "y2" : "y" },
+      yaxis: { title: { text: "share of prompts (%)" }, range: [-4, 104], dtick: 20, domain: ofRates, visible: bounded },
+      ...(free ? { yaxis2: { title: { text: "perplexity" }, type: "log", domain: ofTexts, anchor: "x" } } : {}),
+      ...(nats ? { yaxis3: { title: { text: "KL (nats)" }, rangemode: "tozero", domain: ofNats, anchor: "x" } } : {}),
+      xaxis: { anchor: nats ? "y3" : free ? "y2" : "y" },
     })];
   }
 

@@ -33,7 +33,10 @@ SHOWN_AS: Mapping[Metric, str] = {
     "over_refusal": "over-refusal",
     "accuracy": "accuracy",
     "perplexity": "perplexity",
+    "first_token_kl": "KL",
 }
+UNITS: Mapping[Metric, str] = {"perplexity": "{:.2f}", "first_token_kl": "{:.3f} nats"}
+"""How values are written that are no percentages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,7 @@ class SweepStatus:
     num_tokens: int
     """Tokens generated in this run."""
     so_far: Mapping[str, tuple[Metric, float]]
-    """Per benchmark of which anything is known in this run, its metric and its value: percent, or the perplexity."""
+    """Per benchmark of which anything is known in this run, its metric and its value in the metric's unit."""
     stopping: bool
     """Whether only visits already running are waited for."""
     spent_s: Mapping[str, float] = field(default_factory=dict)
@@ -110,6 +113,7 @@ class Tally:
         self._engine_s = 0.0
         self._up_since_s: tuple[int, float] = (0, 0.0)
         self._verdicts: defaultdict[str, Counter[Verdict]] = defaultdict(Counter)
+        self._divergences: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
         self._log_likelihoods: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
 
     def now_s(self) -> float:
@@ -130,6 +134,8 @@ class Tally:
                 self._verdicts[benchmark].update(verdicts)
             for benchmark, sums in report.log_likelihoods.items():
                 self._log_likelihoods[benchmark].append(sums)
+            for benchmark, sums in report.divergences.items():
+                self._divergences[benchmark].append(sums)
 
     def status(self, *, starting: Mapping[str, int], num_up: int) -> SweepStatus:
         """Return how the sweep is doing now."""
@@ -164,6 +170,9 @@ class Tally:
             totals, nums_tokens = zip(*self._log_likelihoods[benchmark] or [(0.0, 0)], strict=True)
             mean = math.fsum(totals) / sum(nums_tokens) if sum(nums_tokens) else None
             return None if mean is None else math.exp(-mean) if mean > -MAX_EXPONENT else math.inf
+        if metric == "first_token_kl":
+            total, num = map(math.fsum, zip(*self._divergences[benchmark] or [(0.0, 0)], strict=True))
+            return total / num if num else None
         verdicts = self._verdicts[benchmark]
         num_scored = verdicts.total() - verdicts[Verdict.UNSCORED] - verdicts[Verdict.UNFINISHED]
         return 100 * sum(verdicts[verdict] for verdict in COUNTED[metric]) / num_scored if num_scored else None
@@ -251,7 +260,7 @@ def _facts(status: SweepStatus) -> list[tuple[str, str]]:
     if status.num_up and not status.num_done_now:
         facts.append(("first visits", "under way"))
     for benchmark, (metric, value) in status.so_far.items():
-        shown = f"{value:.2f}" if metric == "perplexity" else f"{value:.1f} %"
+        shown = UNITS.get(metric, "{:.1f} %").format(value)
         facts.append((f"{SHOWN_AS[metric]} so far, {benchmark}", shown))
     if status.num_done_now:
         facts.append(("visits", f"{60 * status.points_per_s:.1f} a minute"))

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from landscape_ray.analysis import METRICS, Landscape, Outcome, band_of_mean, visage
+from landscape_ray.analysis import METRICS, Landscape, Outcome, band_of_mean, mean_value, noise_floor, visage
 from landscape_ray.errors import PartError, UserError
 from landscape_ray.evaluation import Verdict
 from landscape_ray.plan import SweepPlan
@@ -79,12 +79,27 @@ def test_the_band_of_a_perplexity_is_around_it(plan: SweepPlan, rows_of: Callabl
     assert landscape.mean_values - band[0] == pytest.approx(np.full(3, half), rel=0.25)
 
 
+def test_a_divergence_is_the_mean_over_prompts(plan: SweepPlan, rows_of: Callable[..., Columns]) -> None:
+    columns = rows(plan, rows_of, *["unscored"] * 16)
+    columns["kl"] = np.array([0.0] * 4 + [0.0, 0.02, 0.0, 0.0] + [0.1, 0.2, np.nan, 0.6] + [1.0, 1.0, 1.0, 2.0])
+    landscape = Landscape.from_rows(columns, plan=plan, benchmark="advbench", metric="first_token_kl")
+    assert landscape.metric.unit == "nats"
+    assert landscape.values.tolist() == [[pytest.approx(0.3), 0.0, 1.25]]
+    assert landscape.num_scored.tolist() == [[3, 4, 4]]
+    assert mean_value(landscape).value == pytest.approx((0.3 / 2 + 0.0 + 1.25 / 2) / 2)
+    floor = noise_floor(landscape)
+    assert floor is not None
+    assert floor.flipped == 0.25
+    assert floor.spread == pytest.approx(0.005)
+
+
 def test_values_of_a_point_without_anything_scored_are_unknown(
     plan: SweepPlan, rows_of: Callable[..., Columns]
 ) -> None:
     columns = rows(plan, rows_of, *["unscored"] * 4)
     columns["log_likelihood"] = np.full(4, np.nan)
     columns["num_tokens"] = np.zeros(4, dtype=np.int64)
+    columns["kl"] = np.full(4, np.nan)
     for metric in METRICS:
         landscape = Landscape.from_rows(columns, plan=plan, benchmark="advbench", metric=metric)
         assert np.isnan(landscape.values).all()

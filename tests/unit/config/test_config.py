@@ -475,6 +475,8 @@ def test_what_a_folder_remembers_of_expanded_benchmarks_is_the_same_sweep(minima
         ({"name": "x" * 47, "system_prompts": {"no": ""}}, "should match pattern"),
         ({"metric": "accuracy", "system_prompt": "a"}, "system_prompt would have no effect with metric accuracy"),
         ({"metric": "perplexity", "decoding": {"max_new_tokens": 1}}, "decoding would have no effect"),
+        ({"metric": "first_token_kl", "decoding": {"max_new_tokens": 1}}, "decoding would have no effect"),
+        ({"metric": "first_token_kl", "judge": "keyword-2", "reasoning": None}, "judge and reasoning would have no"),
         ({"metric": "perplexity", "chat_template": "a"}, "chat_template would have no effect"),
         ({"metric": "perplexity", "system_prompts": {"a": None}}, "system_prompts would have no effect"),
         ({"metric": "accuracy", "context": "a"}, "context would have no effect with metric accuracy"),
@@ -483,7 +485,7 @@ def test_what_a_folder_remembers_of_expanded_benchmarks_is_the_same_sweep(minima
         ({"primary": "kind"}, "primary is 'kind'; give true or false"),
         ({"primary": True, "system_prompts": {"a": None, "b": ""}}, "primary is True; give the name of one .*, a, b"),
         ({"primary": "c", "system_prompts": {"a": None, "b": ""}}, "primary is 'c'; give the name of one"),
-        ({"metric": "bleu"}, "'asr', 'over_refusal', 'accuracy' or 'perplexity'"),
+        ({"metric": "bleu"}, "'asr', 'over_refusal', 'accuracy', 'perplexity' or 'first_token_kl'"),
     ],
 )
 def test_benchmarks_that_ask_for_nothing_sensible_are_refused(item: dict[str, Any], problem: str) -> None:

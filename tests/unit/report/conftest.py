@@ -107,6 +107,7 @@ def publish() -> Callable[..., None]:
         facts: Callable[[PlannedPoint], VisitFacts] = visit_facts,
         broken: Callable[[Verdict], bool | None] = lambda _: None,
         nats: float = -2.0,
+        kl: Callable[[PlannedPoint], float] = lambda _: 0.0,
         geometry: Geometry | None = None,
     ) -> None:
         """Write a results folder as a sweep does: a manifest and a part per planned point and benchmark.
@@ -164,6 +165,7 @@ def publish() -> Callable[..., None]:
                                 ),
                                 verdict=verdict(benchmark.name, point, i),
                                 log_likelihood=nats if benchmark.metric == "perplexity" else None,
+                                kl=kl(point) if benchmark.metric == "first_token_kl" else None,
                                 broken=broken(verdict(benchmark.name, point, i)),
                             )
                             for i in range(num_prompts)

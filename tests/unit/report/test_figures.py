@@ -19,6 +19,7 @@ from landscape_ray.analysis import METRICS, Landscape, LogLikelihoods, Outcome, 
 from landscape_ray.config import AxisConfig
 from landscape_ray.plan import Axis, Grid, Mark
 from landscape_ray.report.figures import caption, draw, draw_together, near, save
+from landscape_ray.report.trade_off import draw_trade_off
 
 VISIT = (Outcome.REFUSED, Outcome.COMPLIED, Outcome.REFUSED, Outcome.REFUSED)
 
@@ -245,6 +246,39 @@ def test_perplexity_is_drawn_on_a_logarithmic_scale() -> None:
     assert type(cells.norm).__name__ == "LogNorm"
 
 
+def divergence_of(values: Any) -> Landscape:
+    """A landscape of two prompts with these divergences per point, and 0 at the origin."""
+    like = perplexity_of(values)
+    texts = LogLikelihoods(
+        nats=-np.array(values, dtype=np.float64)[..., None].repeat(2, axis=-1),
+        num_tokens=np.ones(like.outcomes.shape, dtype=np.int64),
+        origin_nats=np.zeros((1, 2)),
+        origin_num_tokens=np.ones((1, 2), dtype=np.int64),
+    )
+    return replace(like, benchmark="moved", metric=METRICS["first_token_kl"], log_likelihoods=texts)
+
+
+def test_divergences_begin_at_0_on_an_even_scale() -> None:
+    axes = draw(divergence_of([[0.5, 0, 0.25]]), []).axes[0]
+    assert (axes.get_yscale(), axes.get_ylim()[0]) == ("linear", 0)
+    assert axes.get_ylabel() == "KL of the first token (nats)"
+    cells = heat_map(draw(divergence_of([[[0.0, 0.5], [0.25, 1.0]]]), []))
+    assert (type(cells.norm).__name__, cells.norm.vmin, cells.norm.vmax) == ("Normalize", 0, 1)
+
+
+def test_attacks_are_drawn_against_divergences_by_distance(landscape_from_counts: Callable[..., Landscape]) -> None:
+    attack = landscape_from_counts(
+        [[4, 1, 0], [2, -1, 4]], num_prompts=4, origin=[[Outcome.REFUSED] * 4], axes=[(-0.2, 0.2)]
+    )
+    figure = draw_trade_off(attack, divergence_of([[0.5, 0.1, 0.25], [0.3, 0.2, 0.7]]), title="a $model")
+    dots = figure.axes[0].collections[0]
+    # The point in the middle of the second draw was not measured.
+    expected = np.array([[0.5, 100], [0.1, 25], [0.25, 0], [0.3, 50], [0.7, 100]])
+    assert np.asarray(dots.get_offsets()) == pytest.approx(expected)
+    assert np.asarray(dots.get_array()) == pytest.approx(np.array([0.2, 0, 0.2, 0.2, 0.2]))
+    assert np.asarray(line(figure.axes[0], "origin").get_xydata()).tolist() == [[0, 0]]
+
+
 def test_dark_is_better_for_every_metric(landscape_from_counts: Callable[..., Landscape]) -> None:
     attack = landscape_from_counts([[[0, 4]]], num_prompts=4)
     accuracy = replace(
@@ -254,6 +288,11 @@ def test_dark_is_better_for_every_metric(landscape_from_counts: Callable[..., La
         cells = heat_map(draw(landscape, []))
         brightness = cells.to_rgba(cells.get_array())[..., :3].sum(axis=-1).ravel()
         assert brightness[better] < brightness[1 - better]
+
+
+def test_rates_perplexity_and_divergences_have_a_panel_each(curve: Landscape) -> None:
+    figure = draw_together([divergence_of([[0.5, 0, 0, 0, 1]]), curve, perplexity_of([[10] * 5])], title="a model")
+    assert [axes.get_ylabel() for axes in figure.axes] == ["share of prompts (%)", "perplexity", "KL (nats)"]
 
 
 def test_all_benchmarks_share_an_axis_and_perplexity_has_its_own(curve: Landscape) -> None:

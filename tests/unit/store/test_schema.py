@@ -55,6 +55,7 @@ def test_rows_hold_exactly_what_was_measured(
             "choice": None,
             "thinking": None,
             "num_thinking_tokens": None,
+            "kl": None,
         },
         visit
         | {
@@ -70,6 +71,7 @@ def test_rows_hold_exactly_what_was_measured(
             "choice": None,
             "thinking": None,
             "num_thinking_tokens": None,
+            "kl": None,
         },
     ]
 
@@ -104,7 +106,7 @@ def test_scores_stand_beside_the_rows_they_belong_to(
 def test_columns_are_only_ever_added() -> None:
     # Queries of users rely on them: never remove, rename or retype one.
     assert len(MEASURED.of_version(1)) == 25
-    assert [(field.name, str(field.type)) for field in SCHEMA][:30] == [
+    assert [(field.name, str(field.type)) for field in SCHEMA][:31] == [
         ("sweep_id", "string"),
         ("key", "string"),
         ("draw", "int32"),
@@ -135,6 +137,7 @@ def test_columns_are_only_ever_added() -> None:
         ("choice", "int32"),
         ("thinking", "string"),
         ("num_thinking_tokens", "int32"),
+        ("kl", "double"),
     ]
 
 
@@ -150,5 +153,6 @@ def test_a_column_is_nullable_if_and_only_if_null_means_something() -> None:
         "choice",
         "thinking",
         "num_thinking_tokens",
+        "kl",
     ]
     assert SCHEMA.field("alpha").type == pa.float64()
