@@ -5,7 +5,8 @@ compare, whatever is at their coordinate 1.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -55,7 +56,10 @@ class KindWall:
     num_draws_cut: int
     """Draws along which it crosses nowhere on the axis: the wall is at least so far as the nearer end."""
     ratio: Estimate | None
-    """The distance as a multiple of that along the random directions; None without these, or if theirs is 0."""
+    """The distance as a multiple of that along the random directions; None without these, if theirs is 0, or if along
+    neither every draw has a wall."""
+    ratio_is: Literal["at least", "at most"] | None = None
+    """Which bound the ratio is, where one of both distances is only known to be at least so far."""
 
 
 def walls_by_kind(
@@ -72,22 +76,33 @@ def walls_by_kind(
         return ()
     parts = {each.label: landscape.of_draws(each.draws) for each in entries}
     random = next((each for each in entries if each.kind == "random"), None)
-    found = []
+    walls = {each.label: _wall(parts[each.label], each, tau_pct) for each in entries}
+    if random is None:
+        return tuple(walls.values())
+    far = walls[random.label].num_draws_cut > 0
     for each in entries:
-        statistic, most = _scaled(parts[each.label], each, tau_pct)
-        wall = estimate(parts[each.label], statistic=statistic, bounds=(0.0, most))
-        found.append(
-            KindWall(
-                label=each.label,
-                kind=each.kind,
-                num_draws=len(each.draws),
-                distance=each.distance,
-                wall=wall,
-                num_draws_cut=sum(value is not None and value >= most * (1 - 1e-9) for value in wall.per_draw),
-                ratio=None if random is None or random is each else _ratio(parts, random, each, tau_pct),
+        own_far = walls[each.label].num_draws_cut > 0
+        if each is not random and not (far and own_far):
+            walls[each.label] = replace(
+                walls[each.label],
+                ratio=_ratio(parts, random, each, tau_pct),
+                ratio_is="at most" if far else "at least" if own_far else None,
             )
-        )
-    return tuple(found)
+    return tuple(walls.values())
+
+
+def _wall(landscape: Landscape, along: Along, tau_pct: float) -> KindWall:
+    statistic, most = _scaled(landscape, along, tau_pct)
+    wall = estimate(landscape, statistic=statistic, bounds=(0.0, most))
+    return KindWall(
+        label=along.label,
+        kind=along.kind,
+        num_draws=len(along.draws),
+        distance=along.distance,
+        wall=wall,
+        num_draws_cut=sum(value is not None and value >= most * (1 - 1e-9) for value in wall.per_draw),
+        ratio=None,
+    )
 
 
 def _scaled(landscape: Landscape, along: Along, tau_pct: float) -> tuple[Statistic, float]:

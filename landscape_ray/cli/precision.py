@@ -64,10 +64,10 @@ def precision_by_benchmark(
         UserError: There is no such benchmark, here or in the results; or the results say nothing of the variance.
         IncompleteError: The results are not complete.
     """
-    if not config.deciding_benchmarks or config.landscape.kind != "random":
+    if not config.deciding_benchmarks or config.landscape.kind != "random" or config.kinds:
         msg = (
-            "--target-interval plans intervals of VISAGE, which needs a landscape along random directions and a "
-            "benchmark of metric asr. The configuration lacks one of these."
+            "--target-interval plans intervals of VISAGE, which needs a landscape along random directions, with no "
+            "other kinds beside them, and a benchmark of metric asr. The configuration lacks one of these."
         )
         raise UserError(msg)
     components = {} if measured is None else _measured(measured)

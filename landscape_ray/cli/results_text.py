@@ -77,7 +77,8 @@ def _kind_lines(results: Results, kinds: Sequence[KindWall]) -> Iterator[str]:
     width = max(len(each.label) for each in kinds)
     for each in kinds:
         least = "at least " if each.num_draws_cut else ""
-        ratio = "" if each.ratio is None else f"; ratio to random {estimate_text(each.ratio, digits=3)}"
+        bound = f"{each.ratio_is} " if each.ratio_is else ""
+        ratio = "" if each.ratio is None else f"; ratio to random {bound}{estimate_text(each.ratio, digits=3)}"
         yield f"  {each.label:{width}}  {least}{estimate_text(each.wall, digits=4)}{ratio}"
     (scored,) = (each for each in results.along if each.draws == results.plan.scored_draws)
     yield f"the scores that follow are of {scored.label}:"

@@ -36,7 +36,8 @@ def kinds_tables(results: Results, scores: Mapping[str, Scores]) -> Iterator[dic
 
 def _row(wall: KindWall) -> tuple[str, ...]:
     least = "≥ " if wall.num_draws_cut else ""
-    ratio = "" if wall.ratio is None else _text(wall.ratio)
+    bound = {"at least": "≥ ", "at most": "≤ ", None: ""}[wall.ratio_is]
+    ratio = "" if wall.ratio is None else f"{bound}{_text(wall.ratio)}"
     return wall.label, str(wall.num_draws), f"{wall.distance:.3g}", f"{least}{_text(wall.wall)}", ratio
 
 

@@ -38,6 +38,7 @@ from landscape_ray.analysis.basin import DEFAULT_RADIUS, DEFAULT_TAU_PCT
 from landscape_ray.analysis.visage_conditions import Definition
 from landscape_ray.config import AnyDirections, DirectionsConfig
 from landscape_ray.errors import UserError
+from landscape_ray.plan import PlannedDirection
 from landscape_ray.report.caveats import caveats
 from landscape_ray.report.paired import Paired, paired
 from landscape_ray.report.results import Results
@@ -226,6 +227,7 @@ def scores_document(results: Results, scores: Mapping[str, Scores]) -> dict[str,
         "definitions": dict(VERSIONS),
         "caveats": caveats(results),
         "headline": results.headline,
+        **({"directions": [_direction(each) for each in results.plan.directions]} if results.plan.directions else {}),
         "benchmarks": {
             name: {
                 "metric": landscape.metric.name,
@@ -239,6 +241,16 @@ def scores_document(results: Results, scores: Mapping[str, Scores]) -> dict[str,
             }
             for name, landscape in results.landscapes.items()
         },
+    }
+
+
+def _direction(direction: PlannedDirection) -> dict[str, Any]:
+    """Return what a draw of a list of directions is."""
+    return {
+        "kind": direction.kind,
+        "label": direction.label,
+        "displacement": direction.displacement,
+        "vector": direction.vector.identity,
     }
 
 

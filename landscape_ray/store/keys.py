@@ -43,13 +43,13 @@ def part_key(
     """Return the key of the part that holds one benchmark at one point: 32 hexadecimal digits.
 
     Equal keys mean rows that may stand in for each other: a wider axis, another draw or another benchmark finds the
-    parts that are already there, and rows of different science never mix. Floats enter by their exact bits. The draw
-    does not enter, because the seeds in the perturbation tell draws apart; so the origin, which has no terms, is
-    shared by all draws. Only where a later draw has nothing random in it, on the line from the model to a checkpoint,
-    it does: its rows bear its number. `repeat` enters, because repeated visits to the origin are separate
-    measurements. So do the coordinates: a 2-D row at beta = 0 differs from a 1-D row in its `beta`. And so does the
-    benchmark's name: a second benchmark with the same prompts would otherwise count as done while no row bears its
-    name.
+    parts that are already there, and rows of different science never mix. Floats enter by their exact bits. The
+    draw does not enter, because the seeds in the perturbation tell draws apart; so the origin, which has no terms,
+    is shared by all draws. Only where a later draw has no such vector in it, on the line from the model to a
+    checkpoint or along a computed direction, it does: its rows bear its number. `repeat` enters, because repeated
+    visits to the origin are separate measurements. So do the coordinates: a 2-D row at beta = 0 differs from a 1-D
+    row in its `beta`. And so does the benchmark's name: a second benchmark with the same prompts would otherwise
+    count as done while no row bears its name.
 
     Args:
         fingerprint: Content of the base checkpoint.

@@ -1,6 +1,7 @@
 """Walls along several kinds of directions, on landscapes small enough to work out by hand."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ def test_distances_and_ratios_by_hand(landscape_from_counts: LandscapeFromCounts
     assert task.ratio is not None
     assert task.ratio.value == pytest.approx(0.01 / 0.25)
     assert [each.num_draws_cut for each in (random, pruned, task)] == [0, 0, 1]
+    assert [each.ratio_is for each in (random, pruned, task)] == [None, None, "at least"]
     assert [each.num_draws for each in (random, pruned, task)] == [2, 1, 1]
     assert task.wall.interval is not None
     assert task.wall.interval.high == 0.01  # no more than the axis shows
@@ -44,6 +46,11 @@ def test_an_axis_that_begins_at_the_origin_cuts_at_its_far_end_only(landscape_fr
     along = [Along(label=kind, kind=kind, draws=(i,), distance=1.0) for i, kind in enumerate(("random", "pruning"))]
     walls = walls_by_kind(one_sided, along)
     assert [(each.wall.value, each.num_draws_cut) for each in walls] == [(0.75, 0), (1.0, 1)]
+    # Where the wall along the random direction is not seen, a ratio is at most; where neither is, there is none.
+    other = [replace(along[0], kind="pruning"), replace(along[1], kind="random")]
+    assert [each.ratio_is for each in walls_by_kind(one_sided, other)] == ["at most", None]
+    open_ = landscape_from_counts([[0, 0, 0]] * 2, num_prompts=16, axes=[(0.0, 1.0)])
+    assert [each.ratio for each in walls_by_kind(open_, along)] == [None, None]
 
 
 def test_the_interval_of_a_ratio_holds_how_random_draws_differ(landscape_from_counts: LandscapeFromCounts) -> None:

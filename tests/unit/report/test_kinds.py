@@ -66,6 +66,10 @@ def test_scores_are_of_the_random_draws_and_walls_of_all(folder: Path) -> None:
     assert scores.kinds[1].ratio.value == pytest.approx(0.375 / 0.4375)
     document = scores_document(results, {"harmful": scores, "other": scores})
     assert document["benchmarks"]["harmful"]["kinds"][2]["label"] == "int4 by channel"
+    assert [(each["kind"], each["displacement"]) for each in document["directions"]] == [
+        *(("random", 1.0), ("random", 1.0), ("pruning", 1.0), ("quantization_error", 0.25))
+    ]
+    assert document["directions"][2]["vector"]["share"] == 0.5
     text = "\n".join(value for _, value in scores_text(results, {"harmful": scores}))
     assert "distance to the wall, as a share of the norm of the weights:" in text
     assert "  random           at least 0.2188 (" in text
@@ -112,4 +116,6 @@ def test_a_mapping_has_no_kinds_in_its_document(
 ) -> None:
     publish(tmp_path, config, walls(0.3, 0.3), num_prompts=8)
     results = load_results(str(tmp_path))
-    assert "kinds" not in scores_document(results, score(results))["benchmarks"]["harmful"]
+    document = scores_document(results, score(results))
+    assert "directions" not in document
+    assert "kinds" not in document["benchmarks"]["harmful"]

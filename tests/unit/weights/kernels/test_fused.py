@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector
+from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, Pruning, RandomVector, TaskVector
 from landscape_ray.weights import (
     BaseWeights,
     FusedPass,
@@ -86,6 +86,7 @@ def test_differences_of_checkpoints_too(alphas: tuple[float, float], kernel: Ker
         endpoints={delta: weights(torch.bfloat16, seed=i + 1) for i, delta in enumerate(deltas)},
     )
     compare(perturber, kernel, Perturbation.of([*zip(deltas, alphas, strict=True), (vector(3), 0.1)]))
+    compare(perturber, kernel, Perturbation.of([(TaskVector(minus=deltas[0], plus=deltas[1]), 0.7), (vector(3), 0.1)]))
 
 
 def test_normals_and_so_scales_are_those_of_torch(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,6 +109,7 @@ def test_normals_and_so_scales_are_those_of_torch(kernel: Kernel, monkeypatch: p
     task=st.integers(1, 50),
     placed=st.sampled_from(TYPES),
     per_row=st.booleans(),
+    pruned=st.sampled_from((0.0, 0.5)),
 )
 def test_any_rectangle_is_part_of_the_whole(  # noqa: PLR0917  (drawn)
     shape: tuple[int, int],
@@ -116,6 +118,7 @@ def test_any_rectangle_is_part_of_the_whole(  # noqa: PLR0917  (drawn)
     task: int,
     placed: torch.dtype,
     per_row: bool,  # noqa: FBT001
+    pruned: float,
 ) -> None:
     """Row and column slices of any alignment, into memory with a gap between rows, leave their surroundings alone."""
     kernel = compiled_kernel()
@@ -124,7 +127,8 @@ def test_any_rectangle_is_part_of_the_whole(  # noqa: PLR0917  (drawn)
     row, column = min(corner[0], rows - 1), min(corner[1], columns - 1)
     part = slice(row, min(row + size[0], rows)), slice(column, min(column + size[1], columns))
     perturber = Perturber(BaseWeights(tensors={"w": torch.randn(shape)}), dtype=placed, device=CPU)
-    point = Perturbation.of([(vector(1, "filter" if per_row else "layer"), 0.5), (vector(2), -0.25)])
+    layer = vector(1, "filter" if per_row else "layer")
+    point = Perturbation.of([(layer, 0.5), (Pruning(share=0.5), pruned), (vector(2), -0.25)])
     ((_, whole),) = perturber.tensors(point)
     memory = torch.full((rows, columns + 3), 7.0, dtype=placed)
     expected = memory.clone()
