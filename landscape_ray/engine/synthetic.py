@@ -87,9 +87,7 @@ class SyntheticEngine:
         """Refuse or comply by the formula of the module; one token per word; see `Engine.generate`."""
         with self.stopwatch.phase("decode"):
             time.sleep(self._delay_s)
-        if poison := self._poison_prompts & {prompt.id for benchmark in benchmarks for prompt in benchmark.prompts}:
-            msg = f"Fails on demand, on prompt {min(poison)}."
-            raise GenerationError(msg)
+        self._refuse_poison(benchmarks)
         return [
             tuple(
                 self._complete(prompt.id, benchmark.max_new_tokens, stop_strings(benchmark))
@@ -98,12 +96,18 @@ class SyntheticEngine:
             for benchmark in benchmarks
         ]
 
+    def _refuse_poison(self, benchmarks: Sequence[Benchmark]) -> None:
+        if poison := self._poison_prompts & {prompt.id for benchmark in benchmarks for prompt in benchmark.prompts}:
+            msg = f"Fails on demand, on prompt {min(poison)}."
+            raise GenerationError(msg)
+
     def log_likelihoods(self, texts: Sequence[ScoredText]) -> list[LogLikelihood | None]:
         """Score by the formula of the module; see `Engine.log_likelihoods`."""
         return [self._score(text) for text in texts]
 
     def first_tokens(self, benchmark: Benchmark, wanted: Sequence[Sequence[int]] | None) -> list[FirstTokens | None]:  # noqa: ARG002
         """Say how likely both tokens are by the formula of the module; see `Engine.first_tokens`."""
+        self._refuse_poison([benchmark])
         found: list[FirstTokens | None] = []
         for prompt in benchmark.prompts:
             log_odds = self._distance - _threshold(prompt.id)

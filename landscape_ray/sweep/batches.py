@@ -10,14 +10,23 @@ from typing import TypeVar
 
 from landscape_ray.engine import Engine, LineEngine
 from landscape_ray.errors import GenerationError
-from landscape_ray.evaluation import Benchmark, Completion, FinishReason, LogLikelihood, scored_texts
+from landscape_ray.evaluation import (
+    Benchmark,
+    Completion,
+    FinishReason,
+    FirstTokens,
+    LogLikelihood,
+    Prompt,
+    scored_texts,
+)
 
-__all__ = ["generate", "is_out_of_memory", "log_likelihoods", "log_likelihoods_points"]
+__all__ = ["first_tokens", "generate", "is_out_of_memory", "log_likelihoods", "log_likelihoods_points"]
 
 logger = logging.getLogger(__name__)
 
 POISONED = Completion(text="", token_ids=(), finish_reason=FinishReason.FAILED)
 POISONED_TEXT = LogLikelihood(total=math.nan, token_ids=())
+POISONED_TOKENS = FirstTokens(token_ids=(), log_probabilities=())
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -86,6 +95,35 @@ def log_likelihoods_points(
     return [[tuple(itertools.islice(rest, len(own))) for own in texts] for rest in rests]
 
 
+def first_tokens(
+    engine: Engine, benchmark: Benchmark, wanted: Sequence[Sequence[int]] | None, num_batches: int
+) -> list[FirstTokens | None]:
+    """Ask for the first tokens of a benchmark's answers in so many batches; see `Engine.first_tokens`.
+
+    A prompt on which the engine fails, while it reads the others, has no tokens and fails nothing else.
+
+    Raises:
+        GenerationError: The engine failed, and no single prompt is to blame.
+    """
+
+    def ask(items: Sequence[tuple[Prompt, Sequence[int]]]) -> list[FirstTokens | None]:
+        share = replace(benchmark, prompts=tuple(prompt for prompt, _ in items))
+        return engine.first_tokens(share, None if wanted is None else [tokens for _, tokens in items])
+
+    together = tuple(zip(benchmark.prompts, wanted or [()] * len(benchmark.prompts), strict=True))
+    found: list[FirstTokens | None] = []
+    for batch in range(num_batches):
+        share = _share(together, batch, num_batches)
+        try:
+            found += ask(share)
+        except GenerationError as error:
+            if is_out_of_memory(error):
+                raise
+            logger.warning("A batch failed, is a single prompt to blame? %s", error)
+            found += _without_poison(ask, share, POISONED_TOKENS, _similar, error)
+    return found
+
+
 def is_out_of_memory(error: BaseException | None) -> bool:
     """Tell whether memory ran out, here or in a cause. torch's error is known by name: torch is not ours to import."""
     if error is None:
@@ -112,6 +150,13 @@ def _alike(first: LogLikelihood | None, second: LogLikelihood | None) -> bool:
     if first is None or second is None:
         return False
     return first.token_ids == second.token_ids and math.isclose(first.total, second.total, rel_tol=0.05, abs_tol=0.05)
+
+
+def _similar(first: FirstTokens | None, second: FirstTokens | None) -> bool:
+    """Tell whether two answers are of one prompt that fits; their last bits depend on what else is in a batch."""
+    if first is None or second is None:
+        return False
+    return math.isclose(first.log_probabilities[0], second.log_probabilities[0], rel_tol=0.05, abs_tol=0.05)
 
 
 def _without_poison(

@@ -2,13 +2,39 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from landscape_ray.engine import Engine, LineEngine
 from landscape_ray.evaluation import Benchmark, FirstTokens, divergence
 from landscape_ray.plan import ORIGIN, PlannedPoint
+from landscape_ray.sweep.batches import first_tokens
 
 __all__ = ["OriginTokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """What is known of the origin, per prompt: None does not fit the context, without tokens the engine failed."""
+
+    tokens: Sequence[FirstTokens | None]
+
+    def asked(self, benchmark: Benchmark) -> Benchmark:
+        """Return the benchmark with the prompts that can be compared only."""
+        pairs = zip(benchmark.prompts, self.tokens, strict=True)
+        return replace(benchmark, prompts=tuple(prompt for prompt, tokens in pairs if tokens and tokens.token_ids))
+
+    @property
+    def wanted(self) -> list[tuple[int, ...]]:
+        """The tokens to ask for, of these prompts."""
+        return [tokens.token_ids for tokens in self.tokens if tokens and tokens.token_ids]
+
+    def divergences(self, found: Sequence[FirstTokens | None]) -> tuple[float | None, ...]:
+        """Return the divergence of each prompt, NaN where the engine failed, from what is found of those asked."""
+        rest = iter(found)
+        return tuple(
+            None if then is None else _divergence(then, next(rest)) if then.token_ids else math.nan
+            for then in self.tokens
+        )
 
 
 class OriginTokens:
@@ -18,64 +44,53 @@ class OriginTokens:
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, list[FirstTokens | None]] = {}
+        self._known: dict[str, _Reference] = {}
 
     def ask(self, engine: Engine, benchmarks: Sequence[Benchmark], num_batches: int) -> None:
         """Go to the origin, where something is not known of it yet.
 
         Raises:
             PlacementError: The engine did not take the weights.
-            GenerationError: It failed.
+            GenerationError: It failed, and no single prompt is to blame.
         """
         unknown = [benchmark for benchmark in benchmarks if benchmark.name not in self._known]
         if unknown:
             engine.place(ORIGIN)
         for benchmark in unknown:
-            self._known[benchmark.name] = _ask(engine, benchmark, None, num_batches)
+            self._known[benchmark.name] = _Reference(first_tokens(engine, benchmark, None, num_batches))
 
     def divergences(
         self, engine: Engine, benchmarks: Sequence[Benchmark], point: PlannedPoint, num_batches: int
     ) -> list[tuple[float | None, ...]]:
-        """Return what `divergence` gives for each prompt where the engine is; None for prompts that do not fit.
+        """Return the divergences of each benchmark's prompts where the engine is; None where a prompt does not fit.
 
         The first visit to the origin is what others are compared with, so it is 0 there; repeats are measured.
         """
         found = []
         for benchmark in benchmarks:
-            then = self._known[benchmark.name]
-            is_origin = point.perturbation == ORIGIN and not point.repeat
-            found.append(_compared(then, then if is_origin else _ask(engine, benchmark, then, num_batches)))
+            known = self._known[benchmark.name]
+            if point.perturbation == ORIGIN and not point.repeat:
+                now: Sequence[FirstTokens | None] = [tokens for tokens in known.tokens if tokens and tokens.token_ids]
+            else:
+                now = first_tokens(engine, known.asked(benchmark), known.wanted, num_batches)
+            found.append(known.divergences(now))
         return found
 
     def divergences_points(
         self, engine: LineEngine, benchmarks: Sequence[Benchmark], num_points: int
     ) -> list[list[tuple[float | None, ...]]]:
-        """Return the same at all points that the engine is at, the origin not among them."""
+        """Return the same at all points that the engine is at, the origin not among them.
+
+        Raises:
+            GenerationError: The engine failed.
+        """
         by_benchmark = []
         for benchmark in benchmarks:
-            then = self._known[benchmark.name]
-            by_benchmark.append([_compared(then, now) for now in engine.first_tokens_points(benchmark, _wanted(then))])
+            known = self._known[benchmark.name]
+            at_points = engine.first_tokens_points(known.asked(benchmark), known.wanted)
+            by_benchmark.append([known.divergences(now) for now in at_points])
         return [[of[point] for of in by_benchmark] for point in range(num_points)]
 
 
-def _ask(
-    engine: Engine, benchmark: Benchmark, then: list[FirstTokens | None] | None, num_batches: int
-) -> list[FirstTokens | None]:
-    """Ask in so many batches; of the tokens known from the origin, or of the likeliest ones."""
-    size = math.ceil(len(benchmark.prompts) / num_batches)
-    found: list[FirstTokens | None] = []
-    for first in range(0, len(benchmark.prompts), size):
-        share = replace(benchmark, prompts=benchmark.prompts[first : first + size])
-        found += engine.first_tokens(share, None if then is None else _wanted(then[first : first + size]))
-    return found
-
-
-def _wanted(then: Sequence[FirstTokens | None]) -> list[tuple[int, ...]]:
-    return [() if tokens is None else tokens.token_ids for tokens in then]
-
-
-def _compared(then: Sequence[FirstTokens | None], now: Sequence[FirstTokens | None]) -> tuple[float | None, ...]:
-    return tuple(
-        None if before is None or after is None else divergence(before, after)
-        for before, after in zip(then, now, strict=True)
-    )
+def _divergence(then: FirstTokens, now: FirstTokens | None) -> float:
+    return divergence(then, now) if now and now.token_ids else math.nan

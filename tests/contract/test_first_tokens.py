@@ -10,7 +10,9 @@ import torch
 from scipy.special import rel_entr
 from transformers import AutoModelForCausalLM
 
-from landscape_ray.engine import Engine
+from landscape_ray.config import RunConfig
+from landscape_ray.engine import Engine, EngineSpec
+from landscape_ray.engine.factory import create_engine
 from landscape_ray.engine.tokens.encoding import PromptEncoder
 from landscape_ray.evaluation import Benchmark, Prompt, divergence
 from landscape_ray.plan import ORIGIN, Perturbation, RandomVector
@@ -21,6 +23,8 @@ MakeEngine: TypeAlias = Callable[..., Engine]
 VLLM = pytest.param("vllm", marks=pytest.mark.slow)
 # Of divergences in nats, in float32 from float64: an answer that begins one token later is off by more than 0.1.
 TOLERANCE = 1e-5
+# Weights and directions apart are rounded in another order.
+IN_LINES = 1e-4
 FAR = Perturbation.of([(RandomVector(seed=1, normalization="layer", excluded=("norm",)), 0.25)])
 PROMPTS = ("Hello", "Why?", "x" * 100, "One", "Tell:a", "Tell:b", "M" * 300, "y" * 450)
 BENCHMARK = Benchmark(
@@ -98,3 +102,33 @@ def test_the_likeliest_token_is_the_one_that_is_generated(
         if each is not None:
             assert completion.token_ids == each.token_ids[:1]
             assert math.fsum(map(math.exp, each.log_probabilities)) == pytest.approx(1, abs=1e-5)
+
+
+# The last one: closing a vLLM engine takes away the groups of workers of all others.
+@pytest.mark.parametrize("name", ["transformers", VLLM])
+def test_points_of_a_line_are_those_of_cast_weights_but_for_rounding(name: Any, tied_checkpoint: Path) -> None:
+    engine: Any = create_engine(
+        EngineSpec(
+            engine=name,
+            model=str(tied_checkpoint),
+            revision=None,
+            dtype="float32",
+            run=RunConfig(kv_cache_gib=0.0625, max_num_seqs=16),
+            batching="line",
+            num_directions=1,
+        )
+    )
+    try:
+        engine.place_points([ORIGIN])
+        ((*then, _),) = engine.first_tokens_points(BENCHMARK, None)
+        whole = distributions(tied_checkpoint, ORIGIN)
+        points = [Perturbation.of([(vector, step)]) for vector, _ in FAR.terms for step in (0.25, -0.1)]
+        engine.place_points(points)
+        wanted = [*(each.token_ids for each in then), ()]
+        for point, (*now, last) in zip(points, engine.first_tokens_points(BENCHMARK, wanted), strict=True):
+            pairs = zip(whole, distributions(tied_checkpoint, point), strict=True)
+            expected = [float(rel_entr(p, q).sum()) for p, q in pairs]
+            assert [divergence(a, b) for a, b in zip(then, now, strict=True)] == pytest.approx(expected, abs=IN_LINES)
+            assert last is None
+    finally:
+        engine.close()

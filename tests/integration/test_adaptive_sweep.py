@@ -131,8 +131,13 @@ def test_a_sweep_killed_while_it_certifies_ends_with_the_same_draws(tmp_path: Pa
     assert 50 <= len(parts(disturbed)) < outcome.num_done
     assert run_sweep(certifying(), str(disturbed)) == outcome
     assert parts(disturbed).keys() == parts(undisturbed).keys()
-    one, other = (certificates(load_results(str(out)), CERTIFIED)["harmful"] for out in (undisturbed, disturbed))
-    assert one == other
+    lines, in_lines = certifying(points_per_visit=4).model_dump(mode="json"), tmp_path / "lines"
+    lines["batching"], lines["benchmarks"][0]["decoding"]["early_verdict"] = "line", True
+    assert run_sweep(SweepConfig.model_validate(lines), str(in_lines)) == outcome
+    one, *others = (
+        certificates(load_results(str(out)), CERTIFIED)["harmful"] for out in (undisturbed, disturbed, in_lines)
+    )
+    assert others == [one, one]
     assert not one.certified
     assert sum(wall.draw < 8 for wall in one.walls) < 7 <= len(one.walls)
     assert (one.num_draws, log_lines(undisturbed, "tasks_added")) == (16, 2)

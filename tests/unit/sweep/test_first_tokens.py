@@ -8,6 +8,7 @@ import pytest
 
 from landscape_ray.config import SyntheticFaults
 from landscape_ray.engine.synthetic import SyntheticEngine
+from landscape_ray.errors import GenerationError
 from landscape_ray.evaluation import Benchmark, FirstTokens, Prompt
 from landscape_ray.plan import ORIGIN, Perturbation, PlannedPoint, RandomVector
 from landscape_ray.sweep.first_tokens import OriginTokens
@@ -61,12 +62,13 @@ class Watched(SyntheticEngine):
 @pytest.mark.parametrize("num_batches", [1, 3, 7, 20])
 def test_it_is_the_closed_form_in_any_number_of_batches(num_batches: int) -> None:
     engine, tokens = Watched(), OriginTokens()
+    engine.place(point_at(0.4).perturbation)  # earlier visits asked for nothing of the kind
     for coordinate in (0.3, -0.1):
         tokens.ask(engine, [BENCHMARK], num_batches)
         engine.place(point_at(coordinate).perturbation)
         (found,) = tokens.divergences(engine, [BENCHMARK], point_at(coordinate), num_batches)
         assert found == pytest.approx([expected(f"p{i}", coordinate) for i in range(7)], abs=1e-7)
-    assert engine.num_asked_for_likeliest == min(num_batches, 7)  # the origin once, and not again
+    assert engine.num_asked_for_likeliest == num_batches  # the origin once, and not again
 
 
 def test_the_first_visit_to_the_origin_is_0_and_repeats_show_noise() -> None:
@@ -86,6 +88,41 @@ def test_points_of_a_line_are_as_points_alone() -> None:
     engine.place_points([point_at(c).perturbation for c in (0.1, 0.2)])
     for coordinate, (found,) in zip((0.1, 0.2), tokens.divergences_points(engine, [BENCHMARK], 2), strict=True):
         assert found == pytest.approx([expected(f"p{i}", coordinate) for i in range(7)], abs=1e-7)
+
+
+@pytest.mark.parametrize("num_batches", [1, 3])
+def test_a_prompt_on_which_the_engine_fails_fails_nothing_else(num_batches: int) -> None:
+    engine, tokens = SyntheticEngine(SyntheticFaults(poison_prompts=("p1", "p4"))), OriginTokens()
+    tokens.ask(engine, [BENCHMARK], num_batches)
+    for coordinate in (0.0, 0.3):
+        engine.place(point_at(coordinate).perturbation)
+        (found,) = tokens.divergences(engine, [BENCHMARK], point_at(coordinate), num_batches)
+        assert [i for i, value in enumerate(found) if value is not None and math.isnan(value)] == [1, 4]
+        others = [expected(f"p{i}", coordinate) for i in (0, 2, 3)]
+        assert [found[i] for i in (0, 2, 3)] == pytest.approx(others, abs=1e-7)
+
+
+def test_a_prompt_that_begins_to_fail_away_from_the_origin_is_left_out_there() -> None:
+    class Fails(SyntheticEngine):
+        def first_tokens(
+            self, benchmark: Benchmark, wanted: Sequence[Sequence[int]] | None
+        ) -> list[FirstTokens | None]:
+            if wanted is not None and "p3" in {prompt.id for prompt in benchmark.prompts}:
+                msg = "Fails on demand."
+                raise GenerationError(msg)
+            return super().first_tokens(benchmark, wanted)
+
+    engine, tokens = Fails(SyntheticFaults()), OriginTokens()
+    tokens.ask(engine, [BENCHMARK], 1)
+    engine.place(point_at(0.3).perturbation)
+    (found,) = tokens.divergences(engine, [BENCHMARK], point_at(0.3), 1)
+    assert [i for i, value in enumerate(found) if value is not None and math.isnan(value)] == [3]
+
+
+def test_an_engine_that_fails_on_all_fails() -> None:
+    engine, tokens = SyntheticEngine(SyntheticFaults(poison_prompts=tuple(f"p{i}" for i in range(7)))), OriginTokens()
+    with pytest.raises(GenerationError, match="Fails on demand"):
+        tokens.ask(engine, [BENCHMARK], 1)
 
 
 def test_a_prompt_that_does_not_fit_has_none() -> None:
