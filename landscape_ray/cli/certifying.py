@@ -12,7 +12,7 @@ from landscape_ray.errors import few_of, number_of
 
 if TYPE_CHECKING:
     from landscape_ray.analysis import Certificate
-    from landscape_ray.config import CertifyConfig
+    from landscape_ray.config import SweepConfig
     from landscape_ray.report.folder import WrittenReport
     from landscape_ray.sweep import SweepOutcome
 
@@ -45,6 +45,10 @@ def certify(
     landscape-ray certify results/my --radius 0.1
     ```
 
+    ```
+    landscape-ray run my.yaml --out results/my --until-certified 0.1 --set directions.draws=59
+    ```
+
     A draw is a basin if no measured point within the radius has an ASR above 50 %. Exits with 0 if the share is
     certified in every benchmark of attacks, with 5 if it is not. The bound holds for a number of draws that was fixed
     beforehand, and for sweeps of `run --until-certified`; not if draws are added until it is reached.
@@ -66,16 +70,16 @@ def certify(
         raise typer.Exit(5)
 
 
-def plan_text(asked: "CertifyConfig", num_draws: int) -> str:
-    """Return when a sweep that certifies ends."""
+def plan_text(config: "SweepConfig", num_draws: int) -> Iterator[text.Fact]:
+    """Yield when a sweep ends that certifies; nothing of any other."""
+    if (asked := config.certify) is None:
+        return
     from landscape_ray.analysis import allowed_failures  # noqa: PLC0415
 
     may_fail = allowed_failures(asked, num_draws)
-    return (
-        f"at least {100 * asked.share:g} % of directions as basins of radius {asked.radius:g}, with a confidence of "
-        f"{100 * asked.confidence:g} %: {may_fail} of {number_of(num_draws, 'draw')} may fail; ends as soon as it is "
-        "settled, so sizes here are upper bounds"
-    )
+    wanted = f"at least {100 * asked.share:g} % of directions as basins of radius {asked.radius:g}"
+    how = f"with a confidence of {100 * asked.confidence:g} %: {may_fail} of {number_of(num_draws, 'draw')} may fail"
+    yield "certify", f"{wanted}, {how}; ends as soon as it is settled, so sizes here are upper bounds"
 
 
 def certificates_of_run(outcome: "SweepOutcome", report: "WrittenReport") -> dict[str, "Certificate"]:

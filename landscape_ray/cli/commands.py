@@ -80,11 +80,9 @@ def plan(
     size = estimate(sweep, planned, num_prompts)
     document = {"sweep_id": sweep.sweep_id, "num_prompts": num_prompts, **asdict(size)}
     document |= {"problems": [str(problem) for problem in problems], "not_checked": not_checked}
-    facts = [*text.plan_text(sweep, size, num_prompts)]
+    facts = [*text.plan_text(sweep, size, num_prompts), *certifying.plan_text(sweep, planned.draws)]
     if not_checked:
         facts.append(("not checked", not_checked))
-    if sweep.certify is not None:
-        facts.append(("certify", certifying.plan_text(sweep.certify, planned.draws)))
     if target_interval is not None:
         from landscape_ray.cli import precision  # noqa: PLC0415
 
@@ -159,12 +157,8 @@ def run(
     landscape-ray run my.yaml --out results/my --set directions.draws=5
     ```
 
-    With --adaptive a 2-D landscape takes less than half of the visits; without it, the same command later measures the
-    rest. With --until-certified a 1-D sweep ends with the draw that settles it:
-
-    ```
-    landscape-ray run my.yaml --until-certified 0.1 --set directions.draws=59
-    ```
+    With --adaptive a 2-D landscape takes less than half of the visits; the same command without it measures the rest.
+    With --until-certified a 1-D sweep ends when it is settled, see `certify`.
 
     Ctrl-C ends after the visits under way; a second one at once.
     """
@@ -178,8 +172,7 @@ def run(
     with text.failure_told(as_json=json_):
         if json_:
             print_json(_start_of_run(sweep, folder))
-        progress = progress_for(sys.stderr)
-        shown = ProfiledProgress(progress, sys.stderr) if profile else progress
+        shown = ProfiledProgress(progress_for(sys.stderr), sys.stderr) if profile else progress_for(sys.stderr)
         outcome = run_sweep(sweep, folder, progress=shown, retry_failed=retry_failed)
         # Only now, because engines should not wait for what draws figures.
         from landscape_ray.report.folder import write_report  # noqa: PLC0415
