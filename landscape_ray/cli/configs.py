@@ -48,27 +48,26 @@ def _keys(schema: Schema, definitions: Schema, prefix: str) -> Iterator[tuple[st
         if "const" in key:  # what kind of section this is; its name says it
             continue
         types = list(_types(key))
-        choices = [choice for each in types for choice in each.get("enum", ())]
+        choices = [choice for each, _ in types for choice in each.get("enum", ())]
         meaning = [
             *key.get("description", "").split(),
             *([f"One of {', '.join(map(str, choices))}."] if choices else []),
         ]
         has_plain = "default" in key and not isinstance(key["default"], dict)
         yield f"{prefix}{name}", f"  (default: {json.dumps(key['default'])})" if has_plain else "", " ".join(meaning)
-        sections = [definitions[each["$ref"].rpartition("/")[2]] for each in types if "$ref" in each]
-        item = ".N" if any(each.get("type") == "array" for each in types) else ""
-        for section in sections:
+        sections = [(definitions[each["$ref"].rpartition("/")[2]], item) for each, item in types if "$ref" in each]
+        for section, item in sections:
             kinds = [field["const"] for field in section["properties"].values() if "const" in field]
             kind = f"[{kinds[0]}]" if kinds else ""
             yield from _keys(section, definitions, f"{prefix}{name}{item}{kind}.")
 
 
-def _types(key: Schema) -> Iterator[Schema]:
-    """Yield the types that a key may have, those of its items included."""
+def _types(key: Schema, item: str = "") -> Iterator[tuple[Schema, str]]:
+    """Yield the types that a key may have, and those that items may have of the lists among them, with `.N`."""
     for of in (key, *key.get("anyOf", ()), *key.get("oneOf", ())):
-        yield of
+        yield of, item
         for items in (*([of["items"]] if "items" in of else []), *of.get("prefixItems", ())[:1]):
-            yield from _types(items)
+            yield from _types(items, ".N")
 
 
 @config_app.command("schema")

@@ -48,7 +48,8 @@ def vector_tensors(
             yield name, direction(vector, name, weights, normals)
         elif isinstance(vector, ComputedVector):
             step = computed.tensor(vector, name, weights)
-            yield name, torch.zeros_like(weights, dtype=torch.float32) if step is None else step.to(device, copy=True)
+            zeros = torch.zeros_like(weights, dtype=torch.float32)
+            yield name, zeros if step is None else zeros.copy_(step)
         else:
             end = computed.endpoints[vector].tensor(name).to(device=device, dtype=torch.float32)
             yield name, end - weights.to(torch.float32)

@@ -67,7 +67,7 @@ class TensorSum:
     others: tuple[tuple[torch.Tensor, float], ...]
     """Further checkpoints, of the same shape, with their weights."""
     steps: tuple[tuple[torch.Tensor, float], ...]
-    """Computed vectors, float32 in host memory, of the same shape, with their coefficients."""
+    """Computed vectors, in host memory, of the same shape, with their coefficients."""
     terms: tuple[Term, ...]
     """Random vectors, last of all."""
     starts_from_base: bool
@@ -96,7 +96,7 @@ class TensorSum:
             other_BC = other_RC[first:last].to(device=device, dtype=torch.float32)
             sum_BC += (other_BC - anchor_BC).mul_(weight)
         for step_RC, coefficient in self.steps:
-            sum_BC += step_RC[first:last].to(device) * coefficient
+            sum_BC += step_RC[first:last].to(device=device, dtype=torch.float32) * coefficient
         return sum_BC
 
 

@@ -132,13 +132,21 @@ def test_greedy_tokens_are_those_of_placed_weights(
 
 
 def test_digests_are_those_of_the_other_engine(
-    engine: Any, make_engine: Callable[..., Any], tied_checkpoint: Path
+    engine: Any,
+    make_engine: Callable[..., Any],
+    tied_checkpoint: Path,
+    delta: CheckpointDelta,
+    computed_vectors: Callable[..., dict[str, ComputedVector]],
 ) -> None:
     oracle = make_engine("transformers", tied_checkpoint)
     digests = engine.place_points([*LINE, *PLANE])
     assert len(set(digests)) == len({*LINE, *PLANE})
     assert digests[LINE.index(ORIGIN)] == engine.place(ORIGIN) == oracle.place(ORIGIN)
     assert digests == oracle.place_points([*LINE, *PLANE])
+    for vector in computed_vectors(delta, delta).values():
+        if not vector.checkpoints:  # which the oracle was not given
+            points = [Perturbation.of([(vector, share)]) for share in (0.5, 1.0)]
+            assert engine.place_points(points) == oracle.place_points(points)
 
 
 def test_directions_are_exchanged(engine: Any) -> None:

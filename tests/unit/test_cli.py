@@ -204,6 +204,8 @@ def test_config_keys_tells_the_meaning_of_every_key(cli: CLI) -> None:
         "landscape[plane].through.N.id",
         "benchmarks.N.prompts[hub].split",
     }
+    assert cli("config keys directions.draws").out.startswith("directions.draws  (default: 3)\n")  # a mapping
+    assert cli("config keys directions.N[pruning].share").out.startswith("directions.N[pruning].share\n")  # or a list
     assert cli("config keys run.max_attempts").out.startswith("run.max_attempts  (default: 3)\n    ")
 
 

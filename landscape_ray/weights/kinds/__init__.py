@@ -73,7 +73,11 @@ def computed(vector: ComputedVector, name: str, base: torch.Tensor, endpoints: E
 
 
 class ComputedTensors:
-    """Tensors of vectors, each computed when it is first asked for and kept in host memory: 4 bytes a weight."""
+    """Tensors of vectors, each computed when it is first asked for and kept in host memory.
+
+    They are kept in the checkpoint's type where that holds them exactly, which it does with differences of weights from
+    what these are rounded to, or from 0; else in float32.
+    """
 
     def __init__(self, endpoints: Endpoints) -> None:
         """Remember the checkpoints; nothing is computed."""
@@ -81,7 +85,11 @@ class ComputedTensors:
         self._kept: dict[tuple[ComputedVector, str], torch.Tensor | None] = {}
 
     def tensor(self, vector: ComputedVector, name: str, base: torch.Tensor) -> torch.Tensor | None:
-        """Return what `computed` does. Do not write to it."""
+        """Return what `computed` does, the same numbers in the type they are kept in. Do not write to it."""
         if (vector, name) not in self._kept:
-            self._kept[vector, name] = computed(vector, name, base, self.endpoints)
+            tensor = computed(vector, name, base, self.endpoints)
+            if tensor is None or not torch.equal(tensor.to(base.dtype).to(torch.float32), tensor):
+                self._kept[vector, name] = tensor
+            else:
+                self._kept[vector, name] = tensor.to(base.dtype)
         return self._kept[vector, name]

@@ -22,11 +22,12 @@ from landscape_ray.plan import (
     SingularPart,
 )
 from landscape_ray.weights import BaseWeights, Perturber, standard_normals, tensor_key
-from landscape_ray.weights.kinds import computed
+from landscape_ray.weights.kinds import ComputedTensors, computed
 from landscape_ray.weights.kinds.quantization_error import quantized
 
 CPU = torch.device("cpu")
 Format = Literal["int8", "int4", "nf4", "fp8"]
+LOW_RANK = LowRank(seed=0, rank=2)
 TO = CheckpointDelta(fingerprint="to", location="elsewhere", revision=None)
 
 
@@ -85,6 +86,18 @@ def test_coordinate_1_is_the_pruned_model_to_the_bit(share: float, num: int) -> 
     level = (weights.abs() == largest_gone).flatten()
     of_level = gone.flatten()[level]
     assert torch.equal(of_level, of_level.sort(descending=True, stable=True).values)  # the first ones of a level
+
+
+def test_what_the_checkpoints_type_holds_exactly_is_kept_in_it() -> None:
+    weights = torch.randn(20, 30, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16)
+    kept = ComputedTensors({})
+    int8 = QuantizationError(format="int8", by="channel", group_size=None)
+    for vector, dtype in ((Pruning(share=0.5), torch.bfloat16), (int8, torch.bfloat16), (LOW_RANK, torch.float32)):
+        found, expected = kept.tensor(vector, "w", weights), computed(vector, "w", weights, {})
+        assert found is not None
+        assert expected is not None
+        assert found.dtype == dtype
+        assert torch.equal(found.float(), expected)
 
 
 def test_vectors_stay_where_models_are_quantised_or_pruned() -> None:
