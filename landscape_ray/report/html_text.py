@@ -55,6 +55,8 @@ def lead(results: Results) -> str:
     spans = " by ".join(_axis_text(axis) for axis in axes)
     draws = f", {number_of(results.plan.draws, 'draw')}" if results.plan.draws > 1 else ""
     kind = results.config.landscape.kind.replace("-", " and ")
+    if num_kinds := len(results.config.kinds):
+        draws, kind = f", {number_of(results.plan.draws, 'direction')} of {number_of(num_kinds, 'kind')}", "line"
     judge = "" if results.judge is None else f" Judged by {results.judge.version}."
     engine = f"Measured with {results.config.engine} in {results.config.dtype}."
     return f"{len(axes)}-D {kind} landscape: {spans}{draws}. {engine}{judge}"

@@ -5,6 +5,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import pytest
@@ -65,17 +66,17 @@ def synthetic_config(tmp_path: Path) -> Callable[..., SweepConfig]:
 
 @pytest.fixture
 def letters_config(tmp_path: Path, tied_checkpoint: Path) -> Callable[..., SweepConfig]:
-    """Make the configuration of a sweep of one vLLM engine over 24 prompts; keywords are run fields."""
+    """Make the configuration of a sweep of one vLLM engine over 24 prompts; further keywords are run fields."""
     prompts = tmp_path / "prompts.csv"
     prompts.write_text("prompt\n" + "".join(f"Tell:{chr(ord('a') + i)}\n" for i in range(24)), encoding="utf-8")
 
-    def make(*, num: int, **run: Any) -> SweepConfig:
+    def make(*, num: int, directions: Any = MappingProxyType({"draws": 1}), **run: Any) -> SweepConfig:
         return SweepConfig.model_validate(
             {
                 "model": {"id": str(tied_checkpoint)},
                 "dtype": "float32",
                 "landscape": {"axes": [{"start": -0.3, "stop": 0.3, "num": num}], "origin_repeats": 1},
-                "directions": {"draws": 1},
+                "directions": directions,
                 "benchmarks": [
                     {
                         "name": "letters",

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -19,8 +20,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
 class Killer:
     """Progress that kills the engine's process during a visit, once a point has been done."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_points: int) -> None:
         self.killed: list[int] = []
+        self._num_points = num_points
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
 
@@ -38,25 +40,35 @@ class Killer:
                         self.killed.append(process.pid)
 
     def close(self, status: SweepStatus) -> None:
-        assert status.num_points == 7
+        assert status.num_points == self._num_points
         self._ended.set()
         assert self._thread is not None
         self._thread.join()
 
 
+@pytest.mark.parametrize(
+    ("directions", "num_points"),
+    [
+        ({"draws": 1}, 7),
+        ([{"kind": "low_rank", "rank": 4, "draws": 1}, {"kind": "quantization_error", "format": "int4"}], 13),
+    ],
+    ids=["random", "kinds"],
+)
 def test_an_engine_killed_in_mid_visit_changes_no_row(
+    directions: Any,
+    num_points: int,
     tmp_path: Path,
     letters_config: Callable[..., SweepConfig],
     measured: Callable[[Path], list[tuple[str, ...]]],
 ) -> None:
-    config = letters_config(num=7)
+    config = letters_config(num=7, directions=directions)
     assert run_sweep(config, str(tmp_path / "undisturbed")).exit_code == 0
-    killer = Killer()
+    killer = Killer(num_points)
     assert run_sweep(config, str(tmp_path / "disturbed"), progress=killer).exit_code == 0
     assert len(killer.killed) == 1
 
     expected = measured(tmp_path / "undisturbed")
-    assert len(expected) == 7 * 24
+    assert len(expected) == num_points * 24
     assert len({row[6] for row in expected}) > 100, "completions should differ between points, or nothing is compared"
     assert measured(tmp_path / "disturbed") == expected
     store = ResultStore(str(tmp_path / "disturbed"))

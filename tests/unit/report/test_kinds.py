@@ -86,6 +86,7 @@ def test_the_report_has_a_figure_and_a_table_of_all_kinds(folder: Path) -> None:
     assert again.document == written.document
     page = (folder / "report" / "report.html").read_text(encoding="utf-8")
     assert "harmful: the wall along each kind of direction" in page
+    assert "1-D line landscape: 5 points on [-0.5, 0.5], 4 directions of 3 kinds." in page.replace("−", "-")
     assert '<th scope="row">pruned by 50 %</th><td>1</td><td>0.5</td><td>0.188' in page
     assert '<option value="2">pruned by 50 %</option>' in page
     data = json.loads(page.split('<script type="application/json" id="data">')[1].split("</script>")[0])
