@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -61,7 +62,10 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with pytest.MonkeyPatch.context() as patch:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
+    ):
         patch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")  # jobs find `landscape-ray` where the cluster does
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_metrics_report_interval_ms", "500")
@@ -75,8 +79,12 @@ def cluster() -> Iterator[Cluster]:
                 # Any free port. Unless told, the agent takes a fixed one, and where that is taken, it takes no jobs.
                 "dashboard_port": 0,
                 "dashboard_agent_listen_port": 0,
+                "temp_dir": folder,
             },
         )
+        # A job joins the cluster that this file of the folder names; in Ray's common folder that is the latest one started
+        # on the machine, such as that of a test process beside this one.
+        (Path(folder) / "ray_current_cluster").write_text(head.address, encoding="utf-8")
         cluster = Cluster(f"http://{head.webui_url}", f"http://127.0.0.1:{head.head_node.metrics_export_port}/metrics")
         try:
             wait_for(cluster.metric_lines, "the agent that starts jobs and exports metrics is not up")
