@@ -237,7 +237,9 @@ class Fleet:
 
 
 def _loss(error: RayError) -> LandscapeError:
-    """Return what Ray says of a lost engine, without its page of advice."""
-    text = " ".join(str(error).split())[:MAX_LOSS_CHARS]
+    """Return what Ray says of a lost engine: of a page its beginning, and its end, where a traceback has the cause."""
+    text = " ".join(str(error).split())
     passes = isinstance(error, OutOfMemoryError) or NODE_DIED in text
+    if len(text) > MAX_LOSS_CHARS:
+        text = f"{text[: MAX_LOSS_CHARS // 2]} [...] {text[-MAX_LOSS_CHARS // 2 :]}"
     return (TransientError if passes else GenerationError)(f"The process of the engine was lost: {text}")

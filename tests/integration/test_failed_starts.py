@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 import ray
 from ray.core.generated.common_pb2 import ActorDiedErrorContext
-from ray.exceptions import ActorDiedError
+from ray.exceptions import ActorDiedError, RuntimeEnvSetupError
 
 from landscape_ray.engine import EngineFacts
 from landscape_ray.errors import DefectError, GenerationError, LandscapeError, TransientError
@@ -112,3 +112,11 @@ def test_a_node_that_has_gone_is_no_fault_of_its_engine() -> None:
     killed = ActorDiedErrorContext(error_message="Worker unexpectedly exits", actor_id=b"a" * 16)
     assert isinstance(_loss(ActorDiedError(died)), TransientError)
     assert isinstance(_loss(ActorDiedError(killed)), GenerationError)
+
+
+def test_a_long_traceback_is_told_with_its_cause() -> None:
+    page = "Traceback (most recent call last):\n" + "  File agent.py, line 1\n" * 100 + "OSError: No space left on device"
+    told = str(_loss(RuntimeEnvSetupError(page)))
+    assert told.startswith("The process of the engine was lost: Failed to set up runtime environment.")
+    assert told.endswith("OSError: No space left on device")
+    assert len(told) < 1100
