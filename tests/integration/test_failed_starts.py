@@ -115,7 +115,7 @@ def test_a_node_that_has_gone_is_no_fault_of_its_engine() -> None:
 
 
 def test_a_long_traceback_is_told_with_its_cause() -> None:
-    page = "Traceback (most recent call last):\n" + "  File agent.py, line 1\n" * 100 + "OSError: No space left on device"
+    page = "Traceback:\n" + "  File agent.py, line 1\n" * 100 + "OSError: No space left on device"
     told = str(_loss(RuntimeEnvSetupError(page)))
     assert told.startswith("The process of the engine was lost: Failed to set up runtime environment.")
     assert told.endswith("OSError: No space left on device")

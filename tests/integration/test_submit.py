@@ -82,8 +82,8 @@ def cluster() -> Iterator[Cluster]:
                 "temp_dir": folder,
             },
         )
-        # A job joins the cluster that this file of the folder names; in Ray's common folder that is the latest one started
-        # on the machine, such as that of a test process beside this one.
+        # A job joins the cluster that this file of the folder names. In Ray's common folder that is the latest one of
+        # the machine, such as that of a test process beside this one.
         (Path(folder) / "ray_current_cluster").write_text(head.address, encoding="utf-8")
         cluster = Cluster(f"http://{head.webui_url}", f"http://127.0.0.1:{head.head_node.metrics_export_port}/metrics")
         try:
