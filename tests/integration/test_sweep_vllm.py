@@ -17,6 +17,13 @@ from landscape_ray.sweep import SweepStatus, run_sweep
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
 
 
+KINDS: dict[str, dict[str, Any]] = {
+    "random": {"draws": 1},
+    "low_rank": {"rank": 4, "draws": 1},
+    "quantization_error": {"format": "int4"},
+}
+
+
 class Killer:
     """Progress that kills the engine's process during a visit, once a point has been done."""
 
@@ -46,22 +53,13 @@ class Killer:
         self._thread.join()
 
 
-@pytest.mark.parametrize(
-    ("directions", "num_points"),
-    [
-        ({"draws": 1}, 7),
-        ([{"kind": "low_rank", "rank": 4, "draws": 1}, {"kind": "quantization_error", "format": "int4"}], 13),
-    ],
-    ids=["random", "kinds"],
-)
 def test_an_engine_killed_in_mid_visit_changes_no_row(
-    directions: Any,
-    num_points: int,
     tmp_path: Path,
     letters_config: Callable[..., SweepConfig],
     measured: Callable[[Path], list[tuple[str, ...]]],
 ) -> None:
-    config = letters_config(num=7, directions=directions)
+    config = letters_config(num=7, directions=[{"kind": kind, **rest} for kind, rest in KINDS.items()])
+    num_points = 1 + 6 * len(KINDS)
     assert run_sweep(config, str(tmp_path / "undisturbed")).exit_code == 0
     killer = Killer(num_points)
     assert run_sweep(config, str(tmp_path / "disturbed"), progress=killer).exit_code == 0
