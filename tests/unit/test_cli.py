@@ -554,6 +554,7 @@ def test_the_job_is_the_same_as_run(
 # --- what is loaded --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lines", "light"),
     [

@@ -138,6 +138,7 @@ def test_a_model_that_lies_elsewhere_is_not_checked_and_plan_says_so(cli: CLI, s
     assert f"not checked  {model} is no folder here" in cli(f"plan {config}").out
 
 
+@pytest.mark.slow
 def test_what_files_tell_is_told_before_anything_heavy_is_loaded(sweep: Write, model: Path, tmp_path: Path) -> None:
     def spoiled(name: str, **changes: Any) -> Path:
         edit(shutil.copytree(model, tmp_path / name) / "config.json", **changes)

@@ -32,6 +32,7 @@ def test_planning_and_loading_prompts_need_no_numpy() -> None:
     assert loaded_after(code) & heavy == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["analysis", "store", "report", "engine", "cli"])
 def test_no_layer_of_the_driver_loads_an_engine(module: str) -> None:
     assert loaded_after(f"import landscape_ray.{module}") & (ENGINES | {"ray"}) == set()

@@ -124,6 +124,7 @@ def test_scores_checks_and_setup_are_in_the_document_itself(document: Document) 
     assert "kind: random" in "".join(document.texts("pre"))
 
 
+@pytest.mark.slow
 def test_the_page_is_the_same_each_time(tmp_path: Path, publish: Callable[..., None], config: SweepConfig) -> None:
     publish(tmp_path, config, lambda *_: Verdict.REFUSED)
     pages = [write_report(str(tmp_path), tmp_path / name).files[0].read_bytes() for name in "ab"]

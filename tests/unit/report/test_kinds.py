@@ -76,6 +76,7 @@ def test_scores_are_of_the_random_draws_and_walls_of_all(folder: Path) -> None:
     assert "the scores that follow are of random:" in text
 
 
+@pytest.mark.slow
 def test_the_report_has_a_figure_and_a_table_of_all_kinds(folder: Path) -> None:
     written = write_report(str(folder), folder / "report")
     names = {path.name for path in written.files}

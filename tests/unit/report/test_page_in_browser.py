@@ -18,6 +18,8 @@ from landscape_ray.evaluation import Verdict
 from landscape_ray.plan import Geometry, PlannedPoint
 from landscape_ray.report.folder import write_report
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell", "chrome")
 # WebGL without a GPU, for the surface.

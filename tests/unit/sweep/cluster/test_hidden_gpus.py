@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # The first import of such a library tells what it would see, and goes no further.
 SCRIPT = """
 import os, sys
