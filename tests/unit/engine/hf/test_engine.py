@@ -21,6 +21,8 @@ from landscape_ray.weights import BaseWeights, direction
 MakeBenchmark: TypeAlias = Callable[..., Benchmark]
 Weights: TypeAlias = dict[str, torch.Tensor]
 
+pytestmark = pytest.mark.slow
+
 A = RandomVector(seed=1, normalization="layer", excluded=("norm",))
 B = RandomVector(seed=2, normalization="filter", excluded=("norm", "mlp"))
 POINT = Perturbation.of([(A, 0.2), (B, -0.1)])

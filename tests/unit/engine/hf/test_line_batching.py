@@ -20,6 +20,8 @@ from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVect
 
 MakeBenchmark: TypeAlias = Callable[..., Benchmark]
 
+pytestmark = pytest.mark.slow
+
 A = RandomVector(seed=1, normalization="layer", excluded=("norm",))
 B = RandomVector(seed=2, normalization="filter", excluded=())  # norms, too
 LINE = [Perturbation.of([(A, step / 10)]) for step in range(-3, 4)]

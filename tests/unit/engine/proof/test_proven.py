@@ -19,6 +19,8 @@ from landscape_ray.engine.proof.proven import Combination, Proof, awaited_proof,
 from landscape_ray.errors import CheckpointError, GenerationError, PlacementError
 from landscape_ray.plan import Perturbation
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
