@@ -1,6 +1,7 @@
 """The commands of a sweep. Each imports what it needs when it runs, so that none waits for what it does not need."""
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -145,6 +146,7 @@ def run(
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try points again that were given up.")] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Print where the time of the engines went.")] = False,
+    submitted_as: Annotated[str | None, typer.Option(hidden=True)] = None,  # the file, from `submit` to its job
     json_: JsonLines = False,
 ) -> None:
     """Measure what is missing of a sweep, then score and draw it.
@@ -181,7 +183,8 @@ def run(
     if json_:
         print_json(_end_of_run(outcome, report))
     else:
-        _print_run(sweep, config, folder, outcome, report)
+        command = ("run", str(config)) if submitted_as is None else ("submit", submitted_as)
+        _print_run(sweep, command, folder, outcome, report)
     raise typer.Exit(outcome.exit_code)
 
 
@@ -195,7 +198,11 @@ def _start_of_run(sweep: SweepConfig, folder: str) -> dict[str, Any]:
 
 
 def _print_run(
-    sweep: SweepConfig, path: Path, folder: str, outcome: "SweepOutcome", report: "WrittenReport | None"
+    sweep: SweepConfig,
+    command: tuple[str, str],
+    folder: str,
+    outcome: "SweepOutcome",
+    report: "WrittenReport | None",
 ) -> None:
     """Print the scores, where all is measured, and what to try next."""
     from landscape_ray.cli import results_text  # noqa: PLC0415
@@ -203,7 +210,7 @@ def _print_run(
     if report is not None:
         certificates = certifying.certificates_text(certifying.certificates_of_run(outcome, report))
         text.print_facts([*results_text.report_text(report.results, report.scores, report.files), *certificates])
-    text.print_facts(results_text.next_steps(sweep, path, folder, **asdict(outcome)))
+    text.print_facts(results_text.next_steps(sweep, command, folder, **asdict(outcome)))
 
 
 def _end_of_run(outcome: "SweepOutcome", report: "WrittenReport | None") -> dict[str, Any]:
@@ -255,20 +262,21 @@ def submit(
     environment = forwarded(env or (), os.environ)
     job = submit_sweep(
         sweep,
-        name=config.stem,
+        path=config,
         out=out,
         address=address,
         working_dir=working_dir,
         environment=environment,
         retry_failed=retry_failed,
     )
+    ray_job = "RAY_AUTH_MODE=token ray job" if job.with_token else "ray job"
     text.print_facts(
         [
             ("job", job.submission_id),
-            ("follow", f"ray job logs --address {address} --follow {job.submission_id}"),
-            ("stop", f"ray job stop --address {address} {job.submission_id}"),
+            ("follow", f"{ray_job} logs {shlex.join(['--address', address])} --follow {job.submission_id}"),
+            ("stop", f"{ray_job} stop {shlex.join(['--address', address])} {job.submission_id}"),
             ("resume", "the same landscape-ray submit again"),
-            ("status", f"landscape-ray status {out}"),
+            ("status", shlex.join(["landscape-ray", "status", out])),
         ]
     )
     sys.stdout.flush()

@@ -1,5 +1,6 @@
 """The commands about judges: `judge` and `agreement`."""
 
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -64,7 +65,7 @@ def judge(
         if outcome.num_unmeasured:
             facts.append(("unmeasured", f"{number_of(outcome.num_unmeasured, 'point')} of the sweep"))
         facts.append(("rows", f"{out}/judged/{config.name}/parts/*.parquet"))
-        facts.append(("next", f"landscape-ray score {out} --judge {config.name}"))
+        facts.append(("next", shlex.join(["landscape-ray", "score", out, "--judge", config.name])))
         text.print_facts(facts)
     raise typer.Exit(outcome.exit_code)
 

@@ -1,5 +1,6 @@
 """What the commands print of results. Apart from `text`, because it needs what scoring needs."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -183,7 +184,7 @@ def _run_text(run: RunSummary) -> str:
 
 def next_steps(
     config: SweepConfig,
-    path: Path,
+    command: tuple[str, str],
     out: str,
     *,
     num_points: int,
@@ -193,17 +194,20 @@ def next_steps(
 ) -> Iterator[Fact]:
     """Yield where a run has left things, and what to try next."""
     num_missing = num_points - num_done - num_failed
-    full = f"landscape-ray run {path} --out {out}"
-    again = full if config.adaptive is None else f"{full} --adaptive"
+    full = again = shlex.join(["landscape-ray", *command, "--out", out])
+    submitted = command[0] == "submit"
+    if config.adaptive is not None:
+        again = f"{full} {'--set adaptive={}' if submitted else '--adaptive'}"
     if config.certify is not None:
-        again = f"{full} --until-certified {config.certify.radius:g}"
+        radius = f"{config.certify.radius:g}"
+        again = f"{full} {f'--set certify.radius={radius}' if submitted else f'--until-certified {radius}'}"
     yield "points", f"{num_done:,} of {num_points:,} done"
     yield "rows", f"{out}/parts/*.parquet"
     if num_missing:
         unchosen = f" (of these {num_unchosen:,} not chosen yet)" if num_unchosen else ""
         yield "missing", f"{number_of(num_missing, 'point')}{unchosen}; the same command measures them: {again}"
     if num_failed:
-        yield "given up", f"{number_of(num_failed, 'point')}; landscape-ray status {out} says why"
+        yield "given up", f"{number_of(num_failed, 'point')}; {shlex.join(['landscape-ray', 'status', out])} says why"
         yield "", f"{again} --retry-failed"
     if num_missing or num_failed:
         return

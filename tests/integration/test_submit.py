@@ -105,11 +105,11 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
 
 def driver_of(out: Path) -> int:
     """Return the id of the process of the job that writes to a folder."""
-    ending = "\0".join(["landscape-ray", "run", "/dev/stdin", "--out", str(out), ""])
+    command = "\0".join(["landscape-ray", "run", "/dev/stdin", "--out", str(out), "--submitted-as", ""])
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):  # the process has gone
-            if path.read_text(encoding="utf-8", errors="replace").endswith(ending):
+            if command in path.read_text(encoding="utf-8", errors="replace"):
                 found.append(int(path.parent.name))
     (pid,) = found
     return pid

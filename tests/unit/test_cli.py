@@ -2,6 +2,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -495,6 +496,16 @@ def test_run_on_a_finished_folder_scores_it_and_says_what_is_next(cli: CLI, fini
     assert re.search(r"^written +out/report/mine\.png$", shown.out, re.MULTILINE)
     assert re.search(r"^points +6 of 6 done$", shown.out, re.MULTILINE)
     assert f"landscape-ray run {finished} --out out --set directions.draws=4" in shown.out
+
+
+def test_what_is_next_can_be_pasted_into_a_shell_and_names_the_file_that_was_submitted(
+    cli: CLI, finished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tmp_path / "out", tmp_path / "out dir=1")
+    shown = cli(f"run {finished} --out 'out dir=1'")
+    assert f"landscape-ray run {finished} --out 'out dir=1' --set directions.draws=4" in shown.out
+    shown = cli(f"run {finished} --out out --submitted-as 'my sweep.yaml'")
+    assert "landscape-ray submit 'my sweep.yaml' --out out --set directions.draws=4" in shown.out
 
 
 def test_run_prints_one_line_at_start_and_one_at_the_end_for_scripts(cli: CLI, finished: Path) -> None:

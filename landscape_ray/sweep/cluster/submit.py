@@ -7,6 +7,7 @@ file of the job's folder (which jobs share), and can be read in the dashboard.
 
 import asyncio
 import contextlib
+import os
 import re
 import shlex
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from landscape_ray import __version__
@@ -48,6 +50,8 @@ class SubmittedJob:
     """Address of the cluster's job API."""
     client: Any
     """The connection to it."""
+    with_token: bool
+    """Whether the cluster asked for a token, and got that of this machine."""
 
     def follow(self, write: Callable[[str], object], *, sleep: Callable[[float], object] = time.sleep) -> int:
         """Pass on what the job prints until it ends; a connection that breaks off is made again.
@@ -128,7 +132,7 @@ class _Output:
 def submit_sweep(
     config: SweepConfig,
     *,
-    name: str,
+    path: Path,
     out: str,
     address: str,
     working_dir: str = ".",
@@ -139,7 +143,7 @@ def submit_sweep(
 
     Args:
         config: The sweep.
-        name: Name of the configuration, for the job's metadata.
+        path: The configuration's file, as the job names it in what it prints.
         out: Results: an address, or a folder that is there for all nodes and outlives the cluster.
         address: Of the cluster's job API, such as http://127.0.0.1:8265.
         working_dir: A folder to upload (prompt files with relative paths are looked for in it), or an address of one.
@@ -158,21 +162,21 @@ def submit_sweep(
         )
         raise ConfigError(msg)
     try:
-        client = JobSubmissionClient(address)
+        client, with_token = _connect(address)
         submission_id = _submit_when_ready(
             client,
-            entrypoint=_entrypoint(config, out, retry_failed=retry_failed),
+            entrypoint=_entrypoint(config, path, out, retry_failed=retry_failed),
             runtime_env={"working_dir": working_dir, "env_vars": dict(environment or {})},
-            metadata={"sweep_id": config.sweep_id, "config": name, "out": out, "landscape_ray": __version__},
+            metadata={"sweep_id": config.sweep_id, "config": path.stem, "out": out, "landscape_ray": __version__},
         )
     except Exception as error:  # the client raises classes of several libraries
         msg = (
             f"Cannot submit to {redacted(address)}: {_reason(error)}. Check that the cluster is up and that --address "
             "is that of its dashboard (from outside: `ray dashboard cluster.yaml` forwards it to "
-            "http://127.0.0.1:8265); where it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN."
+            "http://127.0.0.1:8265); where it asks for a token, put that into ~/.ray/auth_token or RAY_AUTH_TOKEN."
         )
         raise ResourceError(msg) from error
-    return SubmittedJob(submission_id=submission_id, address=address, client=client)
+    return SubmittedJob(submission_id=submission_id, address=address, client=client, with_token=with_token)
 
 
 def forwarded(variables: Sequence[str], here: Mapping[str, str]) -> dict[str, str]:
@@ -213,6 +217,28 @@ def _check_out(out: str) -> None:
         raise OutputError(msg)
 
 
+def _connect(address: str) -> tuple[JobSubmissionClient, bool]:
+    """Connect to a cluster, and tell whether it asked for a token.
+
+    Ray itself sends its token only where RAY_AUTH_MODE=token says so; `ray start` asks for one without being told.
+    """
+    try:
+        return JobSubmissionClient(address), False
+    except AuthenticationError:
+        token = _token()
+        if not token:
+            raise
+    return JobSubmissionClient(address, headers={"Authorization": f"Bearer {token}"}), True
+
+
+def _token() -> str:
+    """Return the token of this machine, from where Ray looks for it; empty if there is none."""
+    if token := os.environ.get("RAY_AUTH_TOKEN"):
+        return token
+    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+
+
 def _submit_when_ready(client: Any, **job: Any) -> str:
     """Submit a job; the dashboard of a cluster that has just started is up some seconds before it takes jobs."""
     give_up_at_s = time.monotonic() + READY_WITHIN_S
@@ -227,13 +253,15 @@ def _submit_when_ready(client: Any, **job: Any) -> str:
         time.sleep(POLL_S)
 
 
-def _entrypoint(config: SweepConfig, out: str, *, retry_failed: bool) -> str:
+def _entrypoint(config: SweepConfig, path: Path, out: str, *, retry_failed: bool) -> str:
     """Return the shell command of a job.
 
     The configuration is its standard input, as ASCII YAML; it cannot hold the mark of its end, which is a hash of it.
     `exec` makes the driver the job's own process: signals reach it, and its exit code is the job's.
     """
-    command = ["landscape-ray", "run", "/dev/stdin", "--out", out, *(["--retry-failed"] if retry_failed else [])]
+    command = ["landscape-ray", "run", "/dev/stdin", "--out", out, "--submitted-as", str(path)]
+    if retry_failed:
+        command.append("--retry-failed")
     mark = f"sweep-{config.sweep_id}"
     return f"exec {shlex.join(command)} <<'{mark}'\n{yaml.safe_dump(config.as_written())}{mark}\n"
 
