@@ -7,6 +7,7 @@ Letters for array shapes: `D` draws of the direction(s), `G` grid points (one or
 from landscape_ray.analysis.adaptive import AdaptiveDesign, design_points, planned_design
 from landscape_ray.analysis.adaptive_scores import AdaptiveVisage, adaptive_mean, adaptive_visage
 from landscape_ray.analysis.agreement import Agreement, Calibration, Share, agreement, calibration
+from landscape_ray.analysis.anatomy import Anatomy, GroupLoss, anatomy
 from landscape_ray.analysis.basin import Basin, BasinShare, basin
 from landscape_ray.analysis.by_kind import Along, KindWall, walls_by_kind
 from landscape_ray.analysis.certificate import Certificate, Wall, allowed_failures, certificate, lower_bound
@@ -50,6 +51,7 @@ __all__ = [
     "AdaptiveVisage",
     "Agreement",
     "Along",
+    "Anatomy",
     "Basin",
     "BasinShare",
     "Calibration",
@@ -57,6 +59,7 @@ __all__ = [
     "Change",
     "Definition",
     "Estimate",
+    "GroupLoss",
     "Interval",
     "KindWall",
     "Landscape",
@@ -79,6 +82,7 @@ __all__ = [
     "adaptive_visage",
     "agreement",
     "allowed_failures",
+    "anatomy",
     "band_of_mean",
     "basin",
     "calibration",

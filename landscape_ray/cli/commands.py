@@ -68,6 +68,7 @@ def plan(
     landscape-ray plan my.yaml --target-interval 2.0 --from results/my
     ```
     """
+    from landscape_ray.cli import anatomy  # noqa: PLC0415
     from landscape_ray.engine.preflight import check_ahead  # noqa: PLC0415
     from landscape_ray.plan import Geometry, SweepPlan, estimate  # noqa: PLC0415
 
@@ -81,7 +82,10 @@ def plan(
     size = estimate(sweep, planned, num_prompts)
     document = {"sweep_id": sweep.sweep_id, "num_prompts": num_prompts, **asdict(size)}
     document |= {"problems": [str(problem) for problem in problems], "not_checked": not_checked}
-    facts = [*text.plan_text(sweep, size, num_prompts), *certifying.plan_text(sweep, planned.draws)]
+    groups, left = anatomy.group_sizes(sweep, planned)
+    document |= {"groups": [asdict(group) for group in groups], "in_no_group": left} if groups else {}
+    facts = [*text.plan_text(sweep, size, num_prompts), *anatomy.plan_text(groups, left)]
+    facts += certifying.plan_text(sweep, planned.draws)
     if not_checked:
         facts.append(("not checked", not_checked))
     if target_interval is not None:
@@ -193,8 +197,9 @@ def _start_of_run(sweep: SweepConfig, folder: str) -> dict[str, Any]:
     from landscape_ray.engine.preflight import as_run  # noqa: PLC0415
     from landscape_ray.plan import Geometry, SweepPlan, num_planned_visits  # noqa: PLC0415
 
+    sweep = as_run(sweep)
     num_points = num_planned_visits(sweep, SweepPlan.from_config(sweep, Geometry.assumed(sweep)))
-    return {"event": "start", "sweep_id": as_run(sweep).sweep_id, "out": folder, "num_points": num_points}
+    return {"event": "start", "sweep_id": sweep.sweep_id, "out": folder, "num_points": num_points}
 
 
 def _print_run(

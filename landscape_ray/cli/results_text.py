@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from landscape_ray.analysis import AdaptiveVisage, Estimate, KindWall, Landscape, VisageScore
-from landscape_ray.cli.text import Fact
+from landscape_ray.analysis import AdaptiveVisage, Anatomy, Estimate, KindWall, Landscape, VisageScore
+from landscape_ray.cli.text import Fact, columns
 from landscape_ray.config import SweepConfig
 from landscape_ray.errors import number_of
+from landscape_ray.report.anatomy_text import holding_text, loss_text, wall_text
 from landscape_ray.report.caveats import caveats
 from landscape_ray.report.paired import Paired, difference_texts
 from landscape_ray.report.results import Results
@@ -29,6 +30,7 @@ def scores_text(results: Results, scores: Mapping[str, Scores]) -> Iterator[Fact
         landscape, of_benchmark = results.scored(name), scores[name]
         lines = [
             *_kind_lines(results, of_benchmark.kinds),
+            *_anatomy_lines(of_benchmark.anatomy),
             *_score_lines(landscape, of_benchmark),
             *_paired_lines(landscape, of_benchmark.paired),
             *_sample_lines(landscape, of_benchmark),
@@ -83,6 +85,15 @@ def _kind_lines(results: Results, kinds: Sequence[KindWall]) -> Iterator[str]:
         yield f"  {each.label:{width}}  {least}{estimate_text(each.wall, digits=4)}{ratio}"
     (scored,) = (each for each in results.along if each.draws == results.plan.scored_draws)
     yield f"the scores that follow are of {scored.label}:"
+
+
+def _anatomy_lines(anatomy: Anatomy | None) -> Iterator[str]:
+    if anatomy is None:
+        return
+    yield holding_text(anatomy)
+    yield "loss: mean rise of ASR in points; wall: as a share of the norm of the weights:"
+    cells = [(f"  {each.label}", loss_text(each), wall_text(each)) for each in anatomy.groups]
+    yield from columns([("  group", "loss", "wall"), *cells])
 
 
 def _visage_lines(score: VisageScore) -> Iterator[str]:

@@ -11,6 +11,7 @@ import typer
 
 from landscape_ray.config import (
     GENERATED_METRICS,
+    AnatomyLandscape,
     AxisConfig,
     CheckpointConfig,
     DirectionConfig,
@@ -111,8 +112,10 @@ def landscape_text(config: SweepConfig) -> str:
         case PlaneLandscape(through=(first, second), gram_schmidt=gram_schmidt):
             how = "made orthogonal (Gram-Schmidt)" if gram_schmidt else "as it is"
             what = f"plane through the model, {first.label} and {second.label}, second axis {how}"
+        case AnatomyLandscape(groups=groups):
+            what = f"anatomy, {number_of(len(groups), 'group')} of tensors, each moved alone"
     axes = config.landscape.axes
-    drawn = "direction" if config.kinds else "draw"
+    drawn = "direction" if config.entries else "draw"
     draws = f"; {number_of(config.num_draws, drawn)}" if random_axes(config) else ""
     return f"{len(axes)}-D {what}: {' x '.join(map(axis_text, axes))}{draws}"
 

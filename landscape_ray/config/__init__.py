@@ -19,6 +19,7 @@ from landscape_ray.config.direction_kinds import (
     AnyDirections,
     ComplementDirections,
     DirectionConfig,
+    GroupDirections,
     LowRankDirections,
     PruningDirection,
     QuantizationErrorDirection,
@@ -28,10 +29,13 @@ from landscape_ray.config.direction_kinds import (
 )
 from landscape_ray.config.directions import DirectionsConfig, Normalization
 from landscape_ray.config.landscape import (
+    AnatomyLandscape,
     AxisConfig,
+    GroupConfig,
     InterpolationLandscape,
     InterpolationRandomLandscape,
     LandscapeConfig,
+    Module,
     PlaneLandscape,
     RandomLandscape,
 )
@@ -48,6 +52,7 @@ __all__ = [
     "SCORED_METRICS",
     "AdaptiveConfig",
     "AdvBenchPrompts",
+    "AnatomyLandscape",
     "AnyDirections",
     "AxisConfig",
     "BenchmarkConfig",
@@ -59,6 +64,8 @@ __all__ = [
     "DirectionConfig",
     "DirectionsConfig",
     "FilePrompts",
+    "GroupConfig",
+    "GroupDirections",
     "HubPrompts",
     "InterpolationLandscape",
     "InterpolationRandomLandscape",
@@ -66,6 +73,7 @@ __all__ = [
     "LowRankDirections",
     "Metric",
     "ModelConfig",
+    "Module",
     "MultipleChoiceConfig",
     "Normalization",
     "PlaneLandscape",

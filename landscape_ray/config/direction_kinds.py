@@ -12,6 +12,7 @@ __all__ = [
     "AnyDirections",
     "ComplementDirections",
     "DirectionConfig",
+    "GroupDirections",
     "LowRankDirections",
     "PruningDirection",
     "QuantizationErrorDirection",
@@ -41,6 +42,20 @@ class RandomDirections(DirectionsConfig):
     def label(self) -> str:
         """What figures and tables call it."""
         return self.name or self.kind
+
+
+class GroupDirections(DirectionsConfig):
+    """Random directions on one group of an anatomy; made of the configuration, and never written by a user."""
+
+    kind: Literal["group"] = "group"
+    """The kind of direction."""
+    label: str
+    """Name of the group."""
+
+    @property
+    def checkpoints(self) -> tuple[CheckpointConfig, ...]:
+        """Checkpoints that the directions are made of."""
+        return ()
 
 
 class _Direction(Section):

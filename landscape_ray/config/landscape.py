@@ -5,17 +5,27 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from landscape_ray.config.directions import check_patterns
 from landscape_ray.config.model import CheckpointConfig
 from landscape_ray.config.section import Section
 
 __all__ = [
     "BEYOND_BOTH",
+    "AnatomyLandscape",
     "AxisConfig",
+    "GroupConfig",
     "InterpolationLandscape",
     "InterpolationRandomLandscape",
     "LandscapeConfig",
+    "Module",
     "PlaneLandscape",
     "RandomLandscape",
+]
+
+
+# What modules are called here, whatever a checkpoint calls them. qkv, kv and gate_up: where it has one tensor for all.
+Module: TypeAlias = Literal[
+    "embedding", "q", "k", "v", "qkv", "kv", "o", "gate", "up", "gate_up", "down", "router", "head"
 ]
 
 
@@ -126,6 +136,58 @@ class PlaneLandscape(_CheckpointLandscape):
         return self.through
 
 
+class GroupConfig(Section):
+    """Tensors that an anatomy moves together."""
+
+    name: str = Field(min_length=1)
+    """What figures and tables call it."""
+    included: tuple[str, ...] = Field(min_length=1)
+    """Regular expressions searched in checkpoint tensor names; tensors that match one belong to the group."""
+
+    @model_validator(mode="after")
+    def _check_patterns(self) -> Self:
+        check_patterns(included=self.included)
+        return self
+
+
+class AnatomyLandscape(_Landscape):
+    """Groups of tensors, each moved alone along random directions, all of them equally far."""
+
+    kind: Literal["anatomy"]
+    """The kind of landscape."""
+    by: Literal["layer", "module", "layer-and-module", "groups"] = "layer"
+    """What makes a group: a layer, a module of all layers, or a module of a layer; what lies in no layer is grouped by
+    module. `groups`: your own."""
+    modules: tuple[Module, ...] = ()
+    """Where groups are by module: only these modules. Empty: all that the model has."""
+    groups: tuple[GroupConfig, ...] = ()
+    """The groups, which share no tensor; with another `by` the model says what they are, and they are filled in."""
+    axes: tuple[AxisConfig, ...] = Field(default=(AxisConfig(start=0.0, stop=1.0, num=5),), min_length=1, max_length=1)
+    """The axis that each group is measured on, from the origin."""
+
+    @model_validator(mode="after")
+    def _check_groups(self) -> Self:
+        if (axis := self.axes[0]).start != 0 or axis.num == 1:
+            msg = (
+                f"an anatomy measures what is lost on the way from the origin, and the axis of {axis.num} from "
+                f"{axis.start:g} to {axis.stop:g} does not lead there; let axes.0.start be 0, and num at least 2"
+            )
+            raise ValueError(msg)
+        if self.by == "groups" and not self.groups:
+            msg = "by is 'groups', and there are none; list groups, each with a name and the patterns included in it"
+            raise ValueError(msg)
+        if self.modules and self.by not in {"module", "layer-and-module"}:
+            msg = (
+                f"modules say nothing where by is {self.by!r}; set by to module or layer-and-module, or leave them out"
+            )
+            raise ValueError(msg)
+        names = [group.name for group in self.groups]
+        if doubled := sorted({name for name in names if names.count(name) > 1}):
+            msg = f"groups must differ in their names; used more than once: {', '.join(doubled)}"
+            raise ValueError(msg)
+        return self
+
+
 def _kind(landscape: Any) -> Any:
     """Return the kind of a landscape; the random one need not say so."""
     return landscape.get("kind", "random") if isinstance(landscape, Mapping) else getattr(landscape, "kind", None)
@@ -135,10 +197,13 @@ LandscapeConfig: TypeAlias = Annotated[
     Annotated[RandomLandscape, Tag("random")]
     | Annotated[InterpolationLandscape, Tag("interpolation")]
     | Annotated[InterpolationRandomLandscape, Tag("interpolation-random")]
-    | Annotated[PlaneLandscape, Tag("plane")],
+    | Annotated[PlaneLandscape, Tag("plane")]
+    | Annotated[AnatomyLandscape, Tag("anatomy")],
     Discriminator(
         _kind,
         custom_error_type="landscape_kind",
-        custom_error_message="a landscape is of kind 'random', 'interpolation', 'interpolation-random' or 'plane'",
+        custom_error_message=(
+            "a landscape is of kind 'random', 'interpolation', 'interpolation-random', 'plane' or 'anatomy'"
+        ),
     ),
 ]

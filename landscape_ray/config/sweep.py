@@ -10,12 +10,13 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from landscape_ray.config.adaptive import AdaptiveConfig
 from landscape_ray.config.benchmarks import BenchmarkConfig
 from landscape_ray.config.certify import CertifyConfig, check_radius
-from landscape_ray.config.direction_kinds import AnyDirections, DirectionConfig, RandomDirections
+from landscape_ray.config.direction_kinds import AnyDirections, DirectionConfig, GroupDirections, RandomDirections
 from landscape_ray.config.directions import DirectionsConfig
-from landscape_ray.config.landscape import LandscapeConfig, RandomLandscape
+from landscape_ray.config.landscape import AnatomyLandscape, LandscapeConfig, RandomLandscape
 from landscape_ray.config.model import CheckpointConfig, ModelConfig
 from landscape_ray.config.run import RunConfig
 from landscape_ray.config.section import Section
+from landscape_ray.errors import ConfigError
 
 __all__ = ["SweepConfig", "leaves_norms"]
 
@@ -30,6 +31,29 @@ Directions: TypeAlias = Annotated[
     | Annotated[Annotated[tuple[DirectionConfig, ...], Field(min_length=1)], Tag("kinds")],
     Discriminator(_form),
 ]
+
+
+def _check_anatomy(landscape: LandscapeConfig, directions: DirectionsConfig) -> None:
+    """Refuse directions that an anatomy cannot lay on its groups.
+
+    Raises:
+        ValueError: They have no displacement, or say themselves which tensors are moved.
+    """
+    if not isinstance(landscape, AnatomyLandscape):
+        return
+    if directions.displacement is None:
+        msg = (
+            "an anatomy moves every group equally far, and directions.displacement, which says how far that is at "
+            "coordinate 1, is not there; set it to a norm, such as half of that of the weights of a group, or to a "
+            "checkpoint"
+        )
+        raise ValueError(msg)
+    if directions.included:
+        msg = (
+            f"directions.included {list(directions.included)} says which tensors are moved, and so do the groups of an "
+            "anatomy; leave it out, and give landscape.groups or directions.excluded"
+        )
+        raise ValueError(msg)
 
 
 class SweepConfig(Section):
@@ -123,6 +147,7 @@ class SweepConfig(Section):
     def _check_directions(self) -> Self:
         along, kind = self.directions, self.landscape.kind
         if isinstance(along, DirectionsConfig):
+            _check_anatomy(self.landscape, along)
             if along.displacement is not None and len(self.endpoints) == len(self.landscape.axes):
                 msg = (
                     "directions.displacement rescales random directions, and a landscape of kind "
@@ -152,6 +177,30 @@ class SweepConfig(Section):
         return () if isinstance(self.directions, DirectionsConfig) else self.directions
 
     @property
+    def entries(self) -> tuple[DirectionConfig | GroupDirections, ...]:
+        """What is measured along the axis, each by itself: the entries of a list, or the groups of an anatomy.
+
+        Empty for landscapes of directions that belong together.
+
+        Raises:
+            ConfigError: The groups of an anatomy are for the model to say, and it was not asked yet.
+        """
+        if not isinstance(self.landscape, AnatomyLandscape):
+            return self.kinds
+        if not self.landscape.groups:
+            msg = (
+                f"The groups of an anatomy by {self.landscape.by} follow from the names of the model's tensors, and "
+                f"those of {self.model.id!r} cannot be had here, or the engine is synthetic and has none. Fetch the "
+                "model, or list groups of your own: landscape.by: groups."
+            )
+            raise ConfigError(msg)
+        common = dict(self.directions) if isinstance(self.directions, DirectionsConfig) else {}
+        return tuple(
+            GroupDirections(**(common | {"label": group.name, "included": group.included}))
+            for group in self.landscape.groups
+        )
+
+    @property
     def random_directions(self) -> DirectionsConfig | None:
         """How random directions are drawn, of a list its first entry of that kind; None where there are none."""
         if isinstance(self.directions, DirectionsConfig):
@@ -162,9 +211,9 @@ class SweepConfig(Section):
     def scored_directions(self) -> AnyDirections | None:
         """The directions that VISAGE is a mean along: random ones, or without such the first entry of a list.
 
-        None where an axis leads to a checkpoint.
+        None where an axis leads to a checkpoint, and of an anatomy, whose draws are of different tensors.
         """
-        if self.endpoints:
+        if self.endpoints or isinstance(self.landscape, AnatomyLandscape):
             return None
         return self.random_directions or next(iter(self.kinds), None)
 
@@ -176,7 +225,9 @@ class SweepConfig(Section):
 
     @property
     def num_draws(self) -> int:
-        """How many directions, or planes, are measured: of a list those of all entries."""
+        """How many directions, or planes, are measured: those of all entries, where there are several."""
+        if isinstance(self.landscape, AnatomyLandscape):
+            return sum(each.draws for each in self.entries)
         if isinstance(self.directions, DirectionsConfig):
             return 1 if self.random_directions is None else self.directions.draws
         return sum(each.draws for each in self.directions)
@@ -184,12 +235,12 @@ class SweepConfig(Section):
     @property
     def endpoints(self) -> tuple[CheckpointConfig, ...]:
         """Checkpoints that axes lead to, in axis order."""
-        return () if isinstance(self.landscape, RandomLandscape) else self.landscape.endpoints
+        return () if isinstance(self.landscape, RandomLandscape | AnatomyLandscape) else self.landscape.endpoints
 
     @property
     def marked(self) -> tuple[CheckpointConfig, ...]:
         """Checkpoints that are only marked."""
-        return () if isinstance(self.landscape, RandomLandscape) else self.landscape.marked
+        return () if isinstance(self.landscape, RandomLandscape | AnatomyLandscape) else self.landscape.marked
 
     @property
     def checkpoints(self) -> tuple[CheckpointConfig, ...]:

@@ -22,7 +22,7 @@ from landscape_ray.engine.checkpoints.resolution import (
     has_weights,
     resolve,
 )
-from landscape_ray.engine.checkpoints.tensor_listing import list_tensors, with_default_excluded
+from landscape_ray.engine.checkpoints.tensor_listing import decided_by_names, list_tensors
 from landscape_ray.engine.hf.registry import generative_classes
 from landscape_ray.engine.tokens.settling import settled
 from landscape_ray.engine.vllm.registry import generative_architectures
@@ -50,7 +50,7 @@ def check_ahead(config: SweepConfig, benchmarks: Sequence[Benchmark]) -> tuple[S
     if (reason := can_be_had(config.model)) is not None:
         return config, reason
     model = resolve(config.model)
-    config = with_default_excluded(config, list_tensors(model))
+    config = decided_by_names(config, model, list_tensors(model))
     for checkpoint in config.checkpoints:
         if (reason := can_be_had(checkpoint)) is not None:
             return config, reason
@@ -72,7 +72,8 @@ def as_run(config: SweepConfig) -> SweepConfig:
     """
     if config.engine == "synthetic" or can_be_had(config.model) is not None:
         return config
-    return with_default_excluded(config, list_tensors(resolve(config.model)))
+    model = resolve(config.model)
+    return decided_by_names(config, model, list_tensors(model))
 
 
 def check_checkpoints(model: ResolvedModel, deltas: Sequence[CheckpointDelta]) -> None:

@@ -3,8 +3,8 @@
 Each direction has a wall, each prompt a threshold, both hashes, so a test can compute every verdict itself::
 
     wall(vector)      = 0.2 + 0.2 * u("wall", w)                    in [0.2, 0.4)
-                        where w is a random vector's seed, a checkpoint's fingerprint, or a computed vector's kind
-                        and identity as JSON
+                        where w is a random vector's seed, with the patterns that it is limited to if there are any,
+                        a checkpoint's fingerprint, or a computed vector's kind and identity as JSON
     threshold(prompt) = 0.5 + u("threshold", prompt id)             in [0.5, 1.5)
     distance          = sqrt(sum over terms of (coefficient / wall(the term's vector))^2)
     a prompt is refused  if and only if  distance < its threshold
@@ -216,7 +216,7 @@ def _wall(vector: VectorSpec) -> float:
         case CheckpointDelta():
             word: object = vector.fingerprint
         case RandomVector():
-            word = vector.seed
+            word = "/".join([str(vector.seed), *vector.included])
         case _:
             word = json.dumps([type(vector).__name__, vector.identity], sort_keys=True)
     return 0.2 + 0.2 * _uniform("wall", word)

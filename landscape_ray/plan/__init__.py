@@ -1,5 +1,6 @@
 """Which points are visited, with which coefficients on which vectors. Pure: no clock, no files, no environment."""
 
+from landscape_ray.plan.anatomy import cell_of_group, left_by_groups, members, with_groups
 from landscape_ray.plan.directions import PlannedDirection, entry_vectors
 from landscape_ray.plan.estimate import TIME_ASSUMPTIONS, SweepEstimate, estimate, num_planned_visits
 from landscape_ray.plan.geometry import Geometry, Mark, needs_geometry, random_axes, random_vector
@@ -44,16 +45,20 @@ __all__ = [
     "Task",
     "TaskVector",
     "VectorSpec",
+    "cell_of_group",
     "default_excluded",
     "direction_seed",
     "entry_vectors",
     "estimate",
     "in_lines",
     "is_scale",
+    "left_by_groups",
     "left_out",
+    "members",
     "name_alone",
     "needs_geometry",
     "num_planned_visits",
     "random_axes",
     "random_vector",
+    "with_groups",
 ]

@@ -1,4 +1,4 @@
-"""A list of directions: which vector, how far, and under which name each draw of it is."""
+"""A list of directions, or groups of an anatomy: which vector, how far, and under which name each draw is."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from landscape_ray.config import (
+    AnatomyLandscape,
     CheckpointConfig,
     ComplementDirections,
     DirectionConfig,
+    DirectionsConfig,
+    GroupDirections,
     LowRankDirections,
     PruningDirection,
     QuantizationErrorDirection,
-    RandomDirections,
     SvdDirection,
     SweepConfig,
     TaskVectorDirection,
@@ -27,12 +29,12 @@ __all__ = ["PlannedDirection", "entry_vectors", "planned_directions"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedDirection:
-    """What one draw of a sweep along several kinds of directions is."""
+    """What one draw of a sweep along several kinds of directions, or of an anatomy, is."""
 
     kind: str
-    """Kind of the entry, such as `task_vector`."""
+    """Kind of the entry, such as `task_vector`; `group` in an anatomy."""
     label: str
-    """What figures and tables call the entry."""
+    """What figures and tables call the entry, or the group."""
     vector: VectorSpec
     """The vector that coordinates multiply."""
     scale: float
@@ -47,13 +49,19 @@ class PlannedDirection:
 
 
 def planned_directions(config: SweepConfig, geometry: Geometry) -> tuple[PlannedDirection, ...]:
-    """Return what each draw is, entry by entry; empty unless `directions` is a list.
+    """Return what each draw is; empty unless `directions` is a list or the landscape an anatomy.
+
+    Draws of a list come entry by entry. Those of an anatomy come draw by draw, so that more draws extend it; one draw
+    of all its groups is one random direction, taken apart.
 
     Raises:
         CheckpointError: A direction is zero everywhere, or is to be as long as a difference that is.
         ConfigError: Two entries are the same direction.
     """
     planned = tuple(_planned(config, geometry))
+    if isinstance(config.landscape, AnatomyLandscape):
+        num_draws = len(planned) // len(config.entries)
+        planned = tuple(each for draw in range(num_draws) for each in planned[draw::num_draws])
     times = Counter((each.vector, each.scale) for each in planned)
     if doubled := [each.label for each in planned if times[each.vector, each.scale] > 1]:
         msg = (
@@ -65,7 +73,7 @@ def planned_directions(config: SweepConfig, geometry: Geometry) -> tuple[Planned
 
 
 def entry_vectors(config: SweepConfig, deltas: Sequence[CheckpointDelta]) -> tuple[VectorSpec, ...]:
-    """Return the vector of the first draw of each entry of a list of directions.
+    """Return the vector of the first draw of each entry of a list of directions, or of each group of an anatomy.
 
     Args:
         config: The sweep.
@@ -74,12 +82,13 @@ def entry_vectors(config: SweepConfig, deltas: Sequence[CheckpointDelta]) -> tup
     return tuple(_vector(entry, deltas[first:], 0) for entry, first in _entries(config))
 
 
-def _entries(config: SweepConfig) -> Iterator[tuple[DirectionConfig, int]]:
+def _entries(config: SweepConfig) -> Iterator[tuple[DirectionConfig | GroupDirections, int]]:
     """Yield each entry with the number of its first checkpoint in `SweepConfig.checkpoints`."""
     first = 0
-    for entry in config.kinds:
+    for entry in config.entries:
         yield entry, first
-        first += len(entry.checkpoints) + isinstance(entry.displacement, CheckpointConfig)
+        if entry.kind != "group":  # those of an anatomy share the one that gives their displacement
+            first += len(entry.checkpoints) + isinstance(entry.displacement, CheckpointConfig)
 
 
 def _planned(config: SweepConfig, geometry: Geometry) -> Iterator[PlannedDirection]:
@@ -108,9 +117,9 @@ def _planned(config: SweepConfig, geometry: Geometry) -> Iterator[PlannedDirecti
             )
 
 
-def _vector(entry: DirectionConfig, deltas: Sequence[CheckpointDelta], draw: int) -> VectorSpec:
+def _vector(entry: DirectionConfig | GroupDirections, deltas: Sequence[CheckpointDelta], draw: int) -> VectorSpec:
     """Return the vector of one draw of an entry, whose own checkpoints come first among those given."""
-    if isinstance(entry, RandomDirections):
+    if isinstance(entry, DirectionsConfig):
         return random_vector(entry, draw)
     common: dict[str, Any] = {
         "normalization": entry.normalization,

@@ -45,9 +45,9 @@ class Geometry:
     random_norm: float | None
     """Frobenius norm of a random direction at coordinate 1 before rescaling; None where nothing is rescaled."""
     direction_norms: tuple[float, ...] = ()
-    """The same of each entry of a list of directions."""
+    """The same of each entry of a list of directions, or of each group of an anatomy."""
     weights_norm: float | None = None
-    """Frobenius norm of the model's weights, all of them; None unless there is a list of directions."""
+    """Frobenius norm of the model's weights, all of them; None unless there are entries or groups."""
 
     @classmethod
     def assumed(cls, config: SweepConfig) -> "Geometry":
@@ -60,7 +60,7 @@ class Geometry:
             ),
             inner_products=tuple(tuple(float(i == j) for j in range(num)) for i in range(num)),
             random_norm=1.0,
-            direction_norms=(1.0,) * len(config.kinds),
+            direction_norms=(1.0,) * len(config.entries),
             weights_norm=1.0,
         )
 

@@ -88,11 +88,11 @@ class SweepPlan:
     marks: tuple[Mark, ...] = ()
     """Where the checkpoints of the configuration lie; empty for a random landscape."""
     directions: tuple[PlannedDirection, ...] = ()
-    """What each draw is; empty unless `directions` is a list."""
+    """What each draw is; empty unless `directions` is a list or the landscape an anatomy."""
 
     @property
     def draws_by_label(self) -> dict[str, tuple[int, ...]]:
-        """The draws of each entry of a list of directions, in its order."""
+        """The draws of each entry of a list of directions, or of each group of an anatomy, in its order."""
         labels = [each.label for each in self.directions]
         return {
             label: tuple(draw for draw, its in enumerate(labels) if its == label) for label in dict.fromkeys(labels)
@@ -100,11 +100,11 @@ class SweepPlan:
 
     @property
     def scored_draws(self) -> tuple[int, ...]:
-        """The draws that scores of the sweep are means over: of a list those of one entry.
+        """The draws that scores of the sweep are means over: of a list those of one entry, of an anatomy all.
 
-        That is its first entry of random directions, because VISAGE is defined along these; without one, its first.
+        The entry is the first of random directions, because VISAGE is defined along these; without one, the first.
         """
-        if not self.directions:
+        if not self.directions or self.directions[0].kind == "group":
             return tuple(range(self.draws))
         scored = next((each for each in self.directions if each.kind == "random"), self.directions[0])
         return self.draws_by_label[scored.label]

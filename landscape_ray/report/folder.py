@@ -6,6 +6,7 @@ from typing import Any
 
 from landscape_ray.errors import OutputError
 from landscape_ray.report import figures, html, html_text, scores, trade_off
+from landscape_ray.report.anatomy_figure import draw_anatomy
 from landscape_ray.report.checks import checks_of
 from landscape_ray.report.kinds_figure import draw_kinds
 from landscape_ray.report.results import Results, load_results, open_results
@@ -21,6 +22,8 @@ TOGETHER = "all.benchmarks"
 """Stem of the figure of all benchmarks; with its dot it is the name of none."""
 KINDS = ".kinds"
 """What the stem of a figure of all kinds of directions ends in."""
+ANATOMY = ".anatomy"
+"""What the stem of a figure of an anatomy ends in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,11 @@ def write_report(out: str, folder: Path, judge: str | None = None) -> WrittenRep
             title = f"{results.config.model.id}, {name}"
             figure = figures.draw(results.scored(name), computed[name].visages, title=title, **common)
             files.extend(figures.save(figure, folder, name))
-            if results.along:
+            if (anatomy := computed[name].anatomy) is not None:
+                crossed = results.is_crossed
+                figure = draw_anatomy(landscape, results.along, anatomy, is_crossed=crossed, title=title)
+                files.extend(figures.save(figure, folder, f"{name}{ANATOMY}"))
+            elif results.along and not results.is_anatomy:
                 figure = draw_kinds(landscape, results.along, title=title)
                 files.extend(figures.save(figure, folder, f"{name}{KINDS}"))
         for stem, figure in trade_off.draw_all(results):

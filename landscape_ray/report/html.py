@@ -23,6 +23,7 @@ from plotly.offline import get_plotlyjs
 from landscape_ray import __version__
 from landscape_ray.analysis import Landscape, band_of_mean
 from landscape_ray.report import html_text
+from landscape_ray.report.anatomy_page import anatomy_tables
 from landscape_ray.report.caveats import caveats
 from landscape_ray.report.checks import Check
 from landscape_ray.report.html_text import SYMBOLS
@@ -74,6 +75,7 @@ def page(
         planes=len(axes) == 2,
         draw_names=html_text.draw_names(results),
         kinds=list(kinds_tables(results, scores)),
+        anatomies=list(anatomy_tables(results, scores)),
         figures=[_figure(number, landscape, scores) for number, landscape in enumerate(landscapes)],
         diagnosis=html_text.diagnosis(results),
         checks=checks,

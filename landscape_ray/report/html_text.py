@@ -55,7 +55,9 @@ def lead(results: Results) -> str:
     spans = " by ".join(_axis_text(axis) for axis in axes)
     draws = f", {number_of(results.plan.draws, 'draw')}" if results.plan.draws > 1 else ""
     kind = results.config.landscape.kind.replace("-", " and ")
-    if num_kinds := len(results.config.kinds):
+    if results.is_anatomy:
+        draws = f", {number_of(len(results.plan.draws_by_label), 'group')} of tensors, each moved alone{draws}"
+    elif num_kinds := len(results.config.kinds):
         draws, kind = f", {number_of(results.plan.draws, 'direction')} of {number_of(num_kinds, 'kind')}", "line"
     judge = "" if results.judge is None else f" Judged by {results.judge.version}."
     engine = f"Measured with {results.config.engine} in {results.config.dtype}."
@@ -127,11 +129,12 @@ def draw_names(results: Results) -> list[str]:
     """Return what to call each draw: by its number, and in a list of directions by its entry."""
     if not results.plan.directions:
         return [f"draw {draw}" for draw in range(results.plan.draws)]
-    return [
-        f"{label}, draw {number}" if len(draws) > 1 else label
+    names = {
+        draw: f"{label}, draw {number}" if len(draws) > 1 else label
         for label, draws in results.plan.draws_by_label.items()
-        for number, _ in enumerate(draws)
-    ]
+        for number, draw in enumerate(draws)
+    }
+    return [names[draw] for draw in range(results.plan.draws)]
 
 
 def axis_titles(results: Results) -> list[str]:
@@ -226,6 +229,12 @@ def texts_note(results: Results, texts: Mapping[str, Texts]) -> str:
 
 
 def _directions(results: Results) -> Iterator[tuple[str, str]]:
+    if results.is_anatomy:
+        yield (
+            "Groups",
+            f"{len(results.along)}, each moved {results.plan.directions[0].displacement:.4g} at coordinate 1",
+        )
+        return
     for entry in dict.fromkeys((each.label, each.displacement) for each in results.plan.directions):
         yield "Direction", f"{entry[0]}, {entry[1]:.4g} long at coordinate 1"
     drawn = results.config.random_directions

@@ -14,7 +14,7 @@ from landscape_ray.analysis import (
     repeats_plan,
     wall_noise,
 )
-from landscape_ray.config import BenchmarkConfig, SweepConfig
+from landscape_ray.config import AnatomyLandscape, BenchmarkConfig, SweepConfig
 from landscape_ray.plan import Geometry, SweepPlan
 from landscape_ray.store import (
     JUDGED_METRICS,
@@ -59,8 +59,19 @@ class Results:
         return self.judge.version if self.judge else self.manifest.benchmarks[benchmark].judge
 
     @property
+    def is_anatomy(self) -> bool:
+        """Whether groups of tensors were moved, each alone."""
+        return isinstance(self.config.landscape, AnatomyLandscape)
+
+    @property
+    def is_crossed(self) -> bool:
+        """Whether each of these groups is a module of a layer."""
+        landscape = self.config.landscape
+        return isinstance(landscape, AnatomyLandscape) and landscape.by == "layer-and-module"
+
+    @property
     def along(self) -> tuple[Along, ...]:
-        """The entries of a list of directions, with how far each leads; empty without a list."""
+        """The entries of a list of directions, or the groups of an anatomy, with how far each leads; else empty."""
         directions, geometry = self.plan.directions, self.geometry
         if not directions or geometry is None or not geometry.weights_norm:
             return ()

@@ -1,7 +1,7 @@
 """Scores of a sweep, and the file `scores.json` that holds them for other programs."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from landscape_ray import __version__
 from landscape_ray.analysis import (
     AdaptiveDesign,
-    Along,
+    Anatomy,
     Basin,
     Estimate,
     KindWall,
@@ -23,6 +23,7 @@ from landscape_ray.analysis import (
     WallNoise,
     adaptive_mean,
     adaptive_visage,
+    anatomy,
     basin,
     check_complete,
     mean_margin,
@@ -93,6 +94,8 @@ class Scores:
     """Disagreement of repeated visits to the point nearest to the wall; None where it was not repeated."""
     kinds: tuple[KindWall, ...] = ()
     """How far the wall is along each entry of a list of directions: of attack success rates, complete."""
+    anatomy: Anatomy | None = None
+    """What is lost with each group of an anatomy: of attack success rates, complete."""
 
     @property
     def visages(self) -> tuple[VisageScore, ...]:
@@ -133,14 +136,20 @@ def score(
             each,
             paired=pairs.get(name),
             wall_noise=results.wall_noise.get(name),
-            kinds=_kinds(results.landscapes[name], results.along, tau_pct),
+            **_apart(results, name, tau_pct),
         )
         for name, each in found.items()
     }
 
 
-def _kinds(landscape: Landscape, along: Sequence[Along], tau_pct: float) -> tuple[KindWall, ...]:
-    return walls_by_kind(landscape, along, tau_pct=tau_pct) if landscape.metric.name == "asr" and along else ()
+def _apart(results: Results, benchmark: str, tau_pct: float) -> dict[str, Any]:
+    """Return the scores of directions that are measured each by itself: of kinds, or of an anatomy's groups."""
+    landscape, along = results.landscapes[benchmark], results.along
+    if landscape.metric.name != "asr" or not along:
+        return {}
+    if results.is_anatomy:  # groups are of different tensors, so no mean over them is the extent of a basin
+        return {"anatomy": anatomy(landscape, along, design=results.design, tau_pct=tau_pct), "basin": None}
+    return {"kinds": walls_by_kind(landscape, along, tau_pct=tau_pct)}
 
 
 def visages_by(scores: Mapping[str, Scores], definition: Definition) -> list[VisageScore]:
@@ -255,11 +264,9 @@ def _direction(direction: PlannedDirection) -> dict[str, Any]:
 
 
 def _plain_scores(scores: Scores) -> dict[str, Any]:
-    """Return the scores; kinds of directions only where there are several."""
+    """Return the scores; kinds of directions, or an anatomy, only where there are such."""
     written = asdict(scores)
-    if not written["kinds"]:
-        del written["kinds"]
-    return written
+    return {name: value for name, value in written.items() if value or name not in {"kinds", "anatomy"}}
 
 
 def write_scores(document: Mapping[str, Any], folder: Path) -> Path:

@@ -10,15 +10,24 @@ from datetime import UTC, datetime
 
 from landscape_ray import __version__
 from landscape_ray.analysis import repeats_plan
-from landscape_ray.config import SweepConfig
+from landscape_ray.config import AnatomyLandscape, DirectionsConfig, SweepConfig
 from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.checkpoints.geometry import measure_geometry, resolve_checkpoints
 from landscape_ray.engine.checkpoints.resolution import ResolvedModel, resolve
-from landscape_ray.engine.checkpoints.tensor_listing import list_tensors, with_default_excluded
+from landscape_ray.engine.checkpoints.tensor_listing import TensorListing, decided_by_names, list_tensors
 from landscape_ray.engine.preflight import check_architecture, check_checkpoints, check_numbers, check_room
 from landscape_ray.engine.tokens.settling import settled
+from landscape_ray.errors import few_of
 from landscape_ray.evaluation import Benchmark, Settled, load_benchmark
-from landscape_ray.plan import CheckpointDelta, Geometry, SweepPlan, needs_geometry, random_axes, random_vector
+from landscape_ray.plan import (
+    CheckpointDelta,
+    Geometry,
+    SweepPlan,
+    left_by_groups,
+    needs_geometry,
+    random_axes,
+    random_vector,
+)
 from landscape_ray.store import BenchmarkIdentity, Manifest, ResultStore, check_same_sweep, keys_by_label, part_keys
 from landscape_ray.sweep.fetching import fetched
 
@@ -67,8 +76,9 @@ def prepare(config: SweepConfig, out: str) -> PreparedSweep:
     left_out: Mapping[str, int] = {}
     if config.engine != "synthetic":
         listing = fetched(list_tensors, model)
-        config, left_out = with_default_excluded(config, listing), listing.left_out
+        config, left_out = decided_by_names(config, model, listing), listing.left_out
         _say_left_out(config, left_out)
+        _say_unmoved(config, listing)
     earlier = store.read_manifest()
     now = datetime.now(UTC)
     date = (earlier and earlier.date) or now.date().isoformat()
@@ -155,7 +165,7 @@ def _geometry(
     if not needs_geometry(config):
         return None
     known = None if manifest is None else manifest.geometry
-    if known is not None and known.deltas == deltas and len(known.direction_norms) == len(config.kinds):
+    if known is not None and known.deltas == deltas and len(known.direction_norms) == len(config.entries):
         return replace(known, deltas=deltas)  # the same contents, where they lie now
     return fetched(measure_geometry, config, model, deltas)
 
@@ -164,6 +174,14 @@ def _say_left_out(config: SweepConfig, left_out: Mapping[str, int]) -> None:
     if left_out:
         kinds = ", ".join(f"{kind} ({num:,})" for kind, num in sorted(left_out.items()))
         logger.warning("Left out of %s, because no answer is computed with them: %s.", config.model.id, kinds)
+
+
+def _say_unmoved(config: SweepConfig, listing: TensorListing) -> None:
+    """Tell which tensors no group of an anatomy moves, so that its groups are not taken for the whole model."""
+    if isinstance(config.landscape, AnatomyLandscape) and isinstance(config.directions, DirectionsConfig):
+        left = left_by_groups(config.landscape, listing.names, config.directions.excluded)
+        if left:
+            logger.warning("No group of the anatomy moves %d tensors: %s.", len(left), few_of(left))
 
 
 def _spec(config: SweepConfig, model: ResolvedModel, benchmarks: tuple[Benchmark, ...], plan: SweepPlan) -> EngineSpec:

@@ -13,6 +13,7 @@ import yaml
 
 from landscape_ray.config import AdvBenchPrompts, DemoPrompts, HubPrompts, SweepConfig, load_config
 from landscape_ray.engine.checkpoints.resolution import resolve_delta
+from landscape_ray.engine.preflight import as_run
 from landscape_ray.errors import BenchmarkError, CheckpointError
 from landscape_ray.evaluation import load_benchmark
 from landscape_ray.evaluation.judge_config import load_judge
@@ -58,6 +59,10 @@ DIRECTIONS = {
     "directions/pruning.demo": 2 * 8 + 2,
     "directions/all-kinds.demo": 11 * 8 + 2,
 }
+ANATOMIES = {
+    "anatomy/layers.demo": 27 * 6 + 2,
+    "anatomy/modules.demo": 114 * 4 + 2,
+}
 NUM_VISITS = {
     "demo": 62,
     "demo-finetuned": 62,
@@ -70,6 +75,7 @@ NUM_VISITS = {
     **EXPERIMENTS,
     **SCALED_DOWN,
     **DIRECTIONS,
+    **ANATOMIES,
 }
 JUDGES = {"paper/llama-guard-2.judge": "llama-guard-2", "paper/demo.judge": "demo"}
 USER_FILES = {"paper/jailbreaks": "jailbreaks.csv", "paper/fluency": "mt-bench.jsonl", "paper/pose": "pose.csv"}
@@ -103,11 +109,11 @@ def test_every_shipped_recipe_is_tested_here() -> None:
 
 @pytest.mark.parametrize("name", NUM_VISITS)
 def test_it_plans_as_many_visits_as_it_says(name: str) -> None:
-    config = recipe(name)
+    config = as_run(recipe(name)) if name in ANATOMIES else recipe(name)  # the model says which groups there are
     assert len(SweepPlan.from_config(config, Geometry.assumed(config)).points) == NUM_VISITS[name]
 
 
-@pytest.mark.parametrize("name", [*BASINS, *EXPERIMENTS, *SCALED_DOWN, *DIRECTIONS])
+@pytest.mark.parametrize("name", [*BASINS, *EXPERIMENTS, *SCALED_DOWN, *DIRECTIONS, *ANATOMIES])
 def test_its_heading_states_its_visits_and_its_command(name: str) -> None:
     heading = " ".join(line.lstrip("# ") for line in text_of(name).partition("\nmodel:")[0].splitlines())
     stated = re.search(r"(?:(\d+) x )?(\d+)(?: \+ (\d+))? visits?\b", heading)
@@ -134,7 +140,7 @@ def test_without_the_users_checkpoints_it_names_them(
             resolve_delta(checkpoint)
 
 
-@pytest.mark.parametrize("name", [*SCALED_DOWN, *DIRECTIONS])
+@pytest.mark.parametrize("name", [*SCALED_DOWN, *DIRECTIONS, *ANATOMIES])
 def test_a_scaled_down_recipe_measures_an_embedded_model_on_shipped_prompts(name: str) -> None:
     config = recipe(name)
     assert (config.model.id, config.engine, config.dtype) in {

@@ -36,7 +36,7 @@ def measure_geometry(config: SweepConfig, model: ResolvedModel, deltas: tuple[Ch
         ResourceError: torch is not installed here.
     """
     if config.engine == "synthetic":
-        return synthetic_geometry(deltas, num_directions=len(config.kinds))
+        return synthetic_geometry(deltas, num_directions=len(config.entries))
     try:
         from landscape_ray.weights import (  # noqa: PLC0415 - heavy, and needed by few sweeps
             CheckpointFiles,
@@ -63,9 +63,9 @@ def measure_geometry(config: SweepConfig, model: ResolvedModel, deltas: tuple[Ch
     drawn = config.directions
     products = inner_products(base, endpoints)
     norm = None
-    if isinstance(drawn, DirectionsConfig) and drawn.displacement is not None:
+    if isinstance(drawn, DirectionsConfig) and drawn.displacement is not None and not config.entries:
         norm = random_norm(base, random_vector(drawn, draw=0))
-    length = weights_norm(base) if config.kinds else None
+    length = weights_norm(base) if config.entries else None
     if not all(map(math.isfinite, (norm or 0.0, length or 0.0, *itertools.chain(*products)))):
         # Only now is it looked for: in a checkpoint that is in order these sums cost nothing more.
         for name in base.names:

@@ -1,18 +1,22 @@
-"""Names of a checkpoint's tensors, before any is loaded: what a sweep's default patterns and its manifest need."""
+"""Names of a checkpoint's tensors, before any is loaded: what a sweep's patterns and its manifest need."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from landscape_ray.config import SweepConfig, leaves_norms
+from landscape_ray.config import AnatomyLandscape, SweepConfig, leaves_norms
+from landscape_ray.engine.checkpoints.model_config import has_tied_head
 from landscape_ray.engine.checkpoints.resolution import INDEX_FILE, ResolvedModel, checkpoint_folder, header_on_hub
 from landscape_ray.errors import CheckpointError
-from landscape_ray.plan import default_excluded, left_out
+from landscape_ray.plan import default_excluded, left_out, with_groups
 
-__all__ = ["TensorListing", "list_tensors", "with_default_excluded"]
+__all__ = ["TensorListing", "decided_by_names", "list_tensors", "tensor_sizes"]
+
+HEAD = "lm_head.weight"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +45,13 @@ def list_tensors(model: ResolvedModel) -> TensorListing:
     )
 
 
-def with_default_excluded(config: SweepConfig, listing: TensorListing) -> SweepConfig:
-    """Return a configuration that says which tensors are norms, where it left that to the default.
+def decided_by_names(config: SweepConfig, model: ResolvedModel, listing: TensorListing) -> SweepConfig:
+    """Return a configuration with what names of tensors decide: which are norms, if left to the default; the groups.
 
     A pattern that was written is not touched, and neither is the default of a model whose norms are called `norm`.
+
+    Raises:
+        UserError: The groups of an anatomy do not fit the model.
     """
     excluded = {"excluded": default_excluded(listing.names)}
     directions: Any = config.directions
@@ -52,7 +59,27 @@ def with_default_excluded(config: SweepConfig, listing: TensorListing) -> SweepC
         directions = tuple(each.model_copy(update=excluded) if leaves_norms(each) else each for each in config.kinds)
     elif leaves_norms(directions):
         directions = directions.model_copy(update=excluded)
-    return config.model_copy(update={"directions": directions})
+    config = config.model_copy(update={"directions": directions})
+    if not isinstance(config.landscape, AnatomyLandscape):
+        return config
+    landscape = with_groups(config.landscape, directions.excluded, _own_weights(model, listing))
+    return config.model_copy(update={"landscape": landscape})
+
+
+def tensor_sizes(model: ResolvedModel, listing: TensorListing) -> dict[str, int | None]:
+    """Return how many numbers each weight of the language model holds; None where its files are not here."""
+    folder = checkpoint_folder(model.location, model.revision, weights=False)
+    headers = [_header(file) for file in folder.glob("*.safetensors")]
+    sizes = {name: math.prod(entry["shape"]) for header in headers for name, entry in header.items()}
+    return {name: sizes.get(name) for name in _own_weights(model, listing)}
+
+
+def _own_weights(model: ResolvedModel, listing: TensorListing) -> tuple[str, ...]:
+    """Return the names without that of a head that is the embedding: it is moved with it, under one name."""
+    heads = {name for name in listing.names if name == HEAD or name.endswith(f".{HEAD}")}
+    if heads and has_tied_head(checkpoint_folder(model.location, model.revision, weights=False)):
+        return tuple(name for name in listing.names if name not in heads)
+    return listing.names
 
 
 def _names(folder: Path, model: ResolvedModel) -> Iterable[str]:

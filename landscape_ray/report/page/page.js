@@ -448,6 +448,9 @@
   element("reveal").addEventListener("click", () => { revealed = true; show(); element("verdict").focus(); });
   element("verdict").addEventListener("change", show);
   element("point-draw").addEventListener("change", (event) => { shown.draw = Number(event.target.value); show(); });
+  document.querySelectorAll("button.cell").forEach((cell) => {
+    cell.addEventListener("click", () => openPoint(Number(cell.dataset.benchmark), Number(cell.dataset.draw), Number(cell.dataset.place)));
+  });
   element("chooser").addEventListener("submit", (event) => {
     event.preventDefault();
     const chosen = new FormData(event.target);

@@ -71,7 +71,7 @@ def test_a_configuration_is_frozen(minimal: Path) -> None:
         ("landscape.axes=[{num: 1}]", "landscape.axes.0: an axis of one point needs start == stop"),
         (
             "landscape.kind=spiral",
-            r"landscape: cannot be .*: a landscape is of kind 'random', 'interpolation', 'interpolation-random' or",
+            r"landscape: cannot be .*: a landscape is of kind 'random', 'interpolation', 'interpolation-random',",
         ),
         ("landscape={kind: plane}", "landscape.through: is needed, and is not there"),
         ("landscape={kind: plane, through: [{id: a}]}", "landscape.through.1: is needed, and is not there"),

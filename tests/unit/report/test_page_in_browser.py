@@ -180,6 +180,34 @@ def line(tmp_path_factory: pytest.TempPathFactory, publish: Callable[..., None])
     return write_report(str(out), out / "report").files[0]
 
 
+@pytest.fixture(scope="module")
+def groups(tmp_path_factory: pytest.TempPathFactory, publish: Callable[..., None]) -> Path:
+    """An anatomy of two groups, one of them named by a hostile user, with two draws."""
+    out = tmp_path_factory.mktemp("groups")
+    config = SweepConfig.model_validate(
+        {
+            "model": {"id": "demo:aligned"},
+            "engine": "synthetic",
+            "landscape": {
+                "kind": "anatomy",
+                "by": "groups",
+                "groups": [
+                    {"name": name, "included": [pattern]} for name, pattern in (("layer 0", "a"), (HOSTILE[0], "b"))
+                ],
+                "axes": [{"start": 0, "stop": 0.5, "num": 3}],
+            },
+            "directions": {"draws": 2, "displacement": 1.0},
+            "benchmarks": [{"name": "harmful", "prompts": {"source": "file", "path": "gone.csv"}}],
+        }
+    )
+    publish(out, config, complied_outside, geometry=Geometry.assumed(config), answer=answer_of_a_group)
+    return write_report(str(out), out / "report").files[0]
+
+
+def answer_of_a_group(_: str, point: PlannedPoint, index: int) -> str:
+    return f"draw {point.draw} at {point.coordinates[0]}, prompt {index}"
+
+
 def verdict_on_line(name: str, point: PlannedPoint, index: int) -> Verdict:
     """The model is safe and right, the other one neither, half of the prompts change half way."""
     passed = point.coordinates[0] > (0.25 if index < 2 else 0.75)
@@ -301,6 +329,26 @@ def test_a_click_on_a_plane_opens_that_point(open_page: Open, planes: Path, plot
     click_at(page, plot, 0.25, -0.5)
     assert page.locator("#point-title").text_content() == "α = 0.25, β = −0.5"
     assert "ASR 100.0 % (4 of 4)" in (page.locator("#point-facts").text_content() or "")
+
+
+def test_a_click_on_a_cell_of_an_anatomy_opens_its_answers(open_page: Open, groups: Path) -> None:
+    page = open_page(groups).page
+    cells = page.locator(".anatomy .cell")
+    assert cells.all_text_contents() == ["0", "0", "100", "0", "12", "100"]
+    # The second group is hostile by its name only, and lies at 0.25 in its first draw, which is draw 1 of the sweep.
+    cells.nth(4).click()
+    assert page.locator("#point-title").text_content() == "α = 0.25"
+    assert page.locator("#point-draw").input_value() == "1"
+    assert page.locator("#point-draw option").all_text_contents()[1] == f"{HOSTILE[0]}, draw 0"
+    page.click("#reveal")
+    page.locator("#texts li").first.wait_for()
+    assert page.locator("#texts .answer").first.text_content() == "draw 1 at 0.25, prompt 0"
+    page.select_option("#point-draw", "3")
+    page.locator("#texts .answer", has_text="draw 3 at 0.25, prompt 0").wait_for()
+    page.keyboard.press("Escape")
+    cells.nth(2).focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#point-title").text_content() == "α = 0.5"
 
 
 def test_a_reader_walks_from_point_to_point_and_picks_verdicts(open_page: Open, curves: Path) -> None:
@@ -467,7 +515,7 @@ CONTRASTS = """() => {
 }"""
 
 
-@pytest.mark.parametrize("sweep", ["curves", "planes"])
+@pytest.mark.parametrize("sweep", ["curves", "planes", "groups"])
 def test_text_has_contrast_in_light_and_dark(open_page: Open, sweep: str, request: pytest.FixtureRequest) -> None:
     page = open_page(request.getfixturevalue(sweep)).page
     papers = []

@@ -1,0 +1,151 @@
+"""Anatomies as they are run: killed and resumed, continued with more draws, adaptive, and the recipes."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+
+from landscape_ray.config import SweepConfig, load_config
+from landscape_ray.errors import OutputError
+from landscape_ray.report.folder import write_report
+from landscape_ray.report.results import load_results
+from landscape_ray.report.scores import score
+from landscape_ray.sweep import prepare, run_sweep
+
+RECIPES = Path(__file__).parents[2] / "jobs" / "configs" / "anatomy"
+Measured = Callable[[Path], list[tuple[str, ...]]]
+MakeAnatomy = Callable[..., SweepConfig]
+
+SCRIPT = """
+import sys
+from landscape_ray.config import load_config
+from landscape_ray.sweep import run_sweep
+sys.exit(run_sweep(load_config(sys.argv[1]), sys.argv[2]).exit_code)
+"""
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+
+@pytest.fixture
+def anatomy(untied_checkpoint: Path) -> MakeAnatomy:
+    """Make an anatomy by layer of a model of two layers, with the transformers engine."""
+
+    def make(**changes: Any) -> SweepConfig:
+        return SweepConfig.model_validate(
+            {
+                "model": {"id": str(untied_checkpoint)},
+                "engine": "transformers",
+                "dtype": "float32",
+                "landscape": {"kind": "anatomy", "axes": [{"start": 0, "num": 4}], "origin_repeats": 1},
+                "directions": {"draws": 1, "displacement": 8.0},
+                "benchmarks": [
+                    {"name": "b", "prompts": {"source": "demo"}, "limit": 2, "decoding": {"max_new_tokens": 4}}
+                ],
+                "run": {"engines": 1},
+                **changes,
+            }
+        )
+
+    return make
+
+
+def killed_after(num_parts: int, config: SweepConfig, out: Path) -> None:
+    """Start a driver of its own, and kill it when so many parts are there."""
+    path = out.parent / "sweep.yaml"
+    path.write_text(config.model_dump_json(), encoding="utf-8")
+    driver = subprocess.Popen(  # noqa: S603  (our own interpreter and code)
+        [sys.executable, "-c", SCRIPT, str(path), str(out)],
+        env=os.environ | {"RAY_ADDRESS": ray.get_runtime_context().gcs_address},
+    )
+    pause = threading.Event()
+    for _ in range(2400):
+        if (out / "parts").exists() and len(list((out / "parts").iterdir())) >= num_parts:
+            break
+        pause.wait(0.02)
+    driver.send_signal(signal.SIGKILL)
+    assert driver.wait(timeout=60) == -signal.SIGKILL
+
+
+def parts(out: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (out / "parts").iterdir()}
+
+
+def test_an_anatomy_that_is_killed_resumes_to_the_same_rows(
+    anatomy: MakeAnatomy, measured: Measured, tmp_path: Path
+) -> None:
+    config = anatomy(landscape={"kind": "anatomy", "by": "layer-and-module", "origin_repeats": 1})
+    num_points = 1 + (2 + 2 * 7) * 4
+    assert run_sweep(config, str(tmp_path / "undisturbed")).exit_code == 0
+    killed_after(5, config, tmp_path / "disturbed")
+    assert 5 <= len(parts(tmp_path / "disturbed")) < num_points
+    assert run_sweep(config, str(tmp_path / "disturbed")).exit_code == 0
+    rows = measured(tmp_path / "undisturbed")
+    assert len(rows) == num_points * 2
+    assert measured(tmp_path / "disturbed") == rows
+    # Every point of every group is another one.
+    assert len({row[-1] for row in rows}) == num_points
+
+
+def test_more_draws_and_coordinates_extend_an_anatomy_and_other_groups_are_another_sweep(
+    anatomy: MakeAnatomy, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert run_sweep(anatomy(), str(out)).num_points == 1 + 4 * 3
+    before = parts(out)
+    finer = {"kind": "anatomy", "axes": [{"start": 0, "num": 7}], "origin_repeats": 1}
+    more = anatomy(landscape=finer, directions={"draws": 2, "displacement": 8.0})
+    assert run_sweep(more, str(out)).num_points == 1 + 8 * 6
+    after = parts(out)
+    assert {name: after[name] for name in before} == before
+    assert len(after) == 1 + 8 * 6
+    results = load_results(str(out))
+    assert not np.asarray(results.landscapes["b"].missing).any()
+    assert list(results.plan.draws_by_label) == ["embedding", "layer 0", "layer 1", "head"]
+    for changed in ({"kind": "anatomy", "by": "module"}, {"kind": "random"}):
+        with pytest.raises(OutputError, match=r"landscape\.(by|groups|kind)"):
+            prepare(anatomy(landscape=changed), str(out))
+    with pytest.raises(OutputError, match=r"directions.displacement: 8.0 in the folder, 9.0 requested"):
+        prepare(anatomy(directions={"displacement": 9.0}), str(out))
+
+
+def test_an_adaptive_anatomy_measures_less_and_looks_where_walls_are(
+    synthetic_config: Callable[..., SweepConfig], tmp_path: Path
+) -> None:
+    groups = [{"name": name, "included": [name]} for name in ("mlp", "attn", "embed")]
+    landscape = {"kind": "anatomy", "by": "groups", "groups": groups, "axes": [{"start": 0, "stop": 1, "num": 33}]}
+    directions = {"draws": 2, "displacement": 1.0}
+    changes = {"landscape": landscape, "directions": directions, "adaptive": {"fraction": 0.55}}
+    config = SweepConfig.model_validate(synthetic_config().model_dump(mode="json") | changes)
+    assert run_sweep(config, str(tmp_path / "part")).exit_code == 0
+    partly = load_results(str(tmp_path / "part"))
+    num_measured = int((~partly.landscapes["harmful"].missing).sum())
+    assert num_measured == 6 * 19
+    full = SweepConfig.model_validate(config.model_dump(mode="json") | {"adaptive": None})
+    assert run_sweep(full, str(tmp_path / "full")).exit_code == 0
+    found, wanted = (score(load_results(str(tmp_path / name)))["harmful"].anatomy for name in ("part", "full"))
+    assert found is not None
+    assert wanted is not None
+    for one, other in zip(found.groups, wanted.groups, strict=True):
+        assert one.loss.value == pytest.approx(other.loss.value, abs=3)
+        assert one.wall.value == pytest.approx(other.wall.value, abs=0.03)
+    assert found.holding == wanted.holding
+    assert any("anatomy" in path.name for path in write_report(str(tmp_path / "part"), tmp_path / "report").files)
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.name.split(".")[0])
+def test_each_recipe_runs_at_small_scale(recipe: Path, tmp_path: Path) -> None:
+    few = ("landscape.axes.0.num=2", "directions.draws=1", "benchmarks.0.limit=8")
+    short = ("engine=transformers", "landscape.origin_repeats=1", "benchmarks.0.decoding.max_new_tokens=4")
+    assert run_sweep(load_config(recipe, [*few, *short], environment={}), str(tmp_path)).exit_code == 0
+    found = score(load_results(str(tmp_path)))["harmful"].anatomy
+    assert found is not None
+    assert found.groups[0].label == "embedding"
+    assert len(write_report(str(tmp_path), tmp_path / "report").files) == 2 + 2 * 3
