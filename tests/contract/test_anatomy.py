@@ -4,6 +4,7 @@ A group is at `W + coordinate * d`, where d is a random direction on its tensors
 every other tensor keeps its bits.
 """
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from landscape_ray.config import RunConfig, SweepConfig
 from landscape_ray.engine import EngineSpec
@@ -142,8 +143,14 @@ def test_all_groups_of_an_anatomy_are_at_another_place(untied_checkpoint: Path, 
     assert len(digests) == 1 + 2 * 7 + 1
 
 
-def test_a_head_that_is_the_embedding_has_no_group_of_its_own(tied_checkpoint: Path) -> None:
+def test_a_head_that_is_the_embedding_has_no_group_of_its_own(tied_checkpoint: Path, tmp_path: Path) -> None:
     assert list(points_of(tied_checkpoint, "layer")) == ["embedding", "layer 0", "layer 1"]
+    # Nor where the file holds it a second time.
+    shutil.copytree(tied_checkpoint, tmp_path / "twice")
+    tensors = load_file(tied_checkpoint / "model.safetensors")
+    head = {"lm_head.weight": tensors["model.embed_tokens.weight"].clone()}
+    save_file({**tensors, **head}, tmp_path / "twice" / "model.safetensors", metadata={"format": "pt"})
+    assert list(points_of(tmp_path / "twice", "layer")) == ["embedding", "layer 0", "layer 1"]
 
 
 def spec_of(engine: Any, folder: Path) -> EngineSpec:

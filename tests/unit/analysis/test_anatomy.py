@@ -83,6 +83,12 @@ def test_the_fewest_groups_are_named_largest_first(
     assert found.share.value == pytest.approx(share)
 
 
+def test_what_one_group_gains_does_not_make_up_for_what_others_lose(lost: Callable[..., Any]) -> None:
+    found = lost([[4, 14], [4, 9], [4, 9], [4, 0]], 4)  # 50, 25, 25 and -20 points
+    assert found.holding == ("embedding", "layer 0", "layer 1")
+    assert found.share.value == 1.0
+
+
 def test_another_share_may_be_asked_for(lost: Callable[..., Any]) -> None:
     counts = [[0, 4], [0, 10], [0, 6]]
     assert lost(counts, 3, held=0.5).holding == ("layer 0",)
