@@ -109,6 +109,13 @@ class SweepPlan:
         scored = next((each for each in self.directions if each.kind == "random"), self.directions[0])
         return self.draws_by_label[scored.label]
 
+    @property
+    def num_directions_sampled(self) -> int:
+        """How many random directions scores are means over: the draws scored, of an anatomy those of each group."""
+        if self.directions and self.directions[0].kind == "group":
+            return self.draws // len(self.draws_by_label)
+        return len(self.scored_draws)
+
     @classmethod
     def from_config(cls, config: SweepConfig, geometry: Geometry | None = None) -> "SweepPlan":
         """Return the plan of a sweep; a pure function of the configuration's science fields and of its geometry.

@@ -15,10 +15,10 @@ INTERVALS = (
 def one_direction(results: Results) -> str | None:
     """Return what one random draw says, None where there are several, or the axes lead to checkpoints."""
     axes = random_axes(results.config)
-    if not axes or len(results.plan.scored_draws) > 1:
+    if not axes or results.plan.num_directions_sampled > 1:
         return None
     scored = results.plan.directions[results.plan.scored_draws[0]] if results.plan.directions else None
-    if scored is not None and scored.kind != "random":
+    if scored is not None and scored.kind not in {"random", "group"}:
         return f"No random directions: these scores and their intervals speak of one direction only, {scored.label}."
     what = "plane" if len(axes) > 1 else "direction"
     return (

@@ -98,7 +98,7 @@ def samples(sweep: Sweep) -> Check:
         for name, landscape in sweep.results.landscapes.items()
         if 0 < landscape.num_prompts < MIN_PROMPTS
     ]
-    draws = len(sweep.results.plan.scored_draws)
+    draws = sweep.results.plan.num_directions_sampled
     if random_axes(sweep.results.config) and sweep.results.config.random_directions and draws < MIN_DRAWS:
         problems.append(f"{draws} draw(s) of the direction: how much directions differ is not known. Draw {MIN_DRAWS}.")
     sizes = ", ".join(f"{name} {landscape.num_prompts}" for name, landscape in sweep.results.landscapes.items())

@@ -14,6 +14,7 @@ from landscape_ray.config import SweepConfig
 from landscape_ray.evaluation import Verdict
 from landscape_ray.plan import Geometry, PlannedPoint
 from landscape_ray.report.anatomy_figure import draw_anatomy
+from landscape_ray.report.caveats import caveats
 from landscape_ray.report.folder import write_report
 from landscape_ray.report.results import load_results
 from landscape_ray.report.scores import score, scores_document
@@ -158,6 +159,24 @@ def test_an_unfinished_anatomy_is_shown_without_its_scores(
     written = write_report(str(tmp_path), tmp_path / "report")
     assert written.scores["harmful"].anatomy is None
     assert not any("anatomy" in path.name for path in written.files)
+
+
+def test_one_draw_of_each_group_is_told_to_be_one(tmp_path: Path, make_config: MakeConfig, publish: Publish) -> None:
+    written = anatomy(make_config(names=("harmful",)))
+    for draws, told in ((1, True), (2, False)):
+        config = SweepConfig.model_validate(
+            written.model_dump(mode="json") | {"directions": {"draws": draws, "displacement": 4.0}}
+        )
+        publish(tmp_path / str(draws), config, walled, num_prompts=8, geometry=geometry(config))
+        results = load_results(str(tmp_path / str(draws)))
+        assert results.plan.num_directions_sampled == draws
+        assert (caveats(results)[0].startswith("One draw: ")) == told
+        page = write_report(str(tmp_path / str(draws)), tmp_path / "report").files[0].read_text(encoding="utf-8")
+        assert f"{draws} draw(s) of the direction: how much directions differ is not known." in page
+        found = score(results)["harmful"].anatomy
+        assert found is not None
+        assert found.groups[0].loss.interval is not None
+        assert found.groups[0].loss.interval.over == ("prompts" if told else "prompts and draws")
 
 
 def test_where_nothing_is_lost_the_report_says_so(tmp_path: Path, make_config: MakeConfig, publish: Publish) -> None:
