@@ -12,7 +12,7 @@ from landscape_ray.errors import OutputError
 from landscape_ray.report.results import Results, load_results, open_results
 from landscape_ray.store import POINT_SCHEMA, ExportFormat, export_points, export_rows, planned_sweep
 
-__all__ = ["export", "point_columns"]
+__all__ = ["export", "point_columns", "points_of"]
 
 
 def export(out: str, path: Path, file_format: ExportFormat, *, points: bool = False, judge: str | None = None) -> int:
@@ -52,12 +52,13 @@ def point_columns(results: Results) -> dict[str, list[Any]]:
     """
     columns: dict[str, list[Any]] = {name: [] for name in POINT_SCHEMA.names}
     for landscape in results.landscapes.values():
-        for name, values in _of(landscape).items():
+        for name, values in points_of(landscape).items():
             columns[name].extend(values)
     return columns
 
 
-def _of(landscape: Landscape) -> dict[str, Sequence[Any]]:
+def points_of(landscape: Landscape) -> dict[str, Sequence[Any]]:
+    """Return the rows of one landscape, see `point_columns`."""
     rate = landscape.metric.is_rate
     num = landscape.missing.size
     low, high = wilson_of_points(landscape) if rate else (np.full(num, np.nan), np.full(num, np.nan))

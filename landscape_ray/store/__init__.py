@@ -1,7 +1,8 @@
 """Keyed Parquet parts: published atomically, listed, validated, read."""
 
-from landscape_ray.store.export import POINT_SCHEMA, ExportFormat, export_points, export_rows
+from landscape_ray.store.export import POINT_SCHEMA, ExportFormat, export_points, export_rows, points_table
 from landscape_ray.store.failures import PointFailure
+from landscape_ray.store.filesystem import absolute
 from landscape_ray.store.keys import part_key
 from landscape_ray.store.lease import RENEW_EVERY_S, Lease, LeaseState
 from landscape_ray.store.manifest import BenchmarkIdentity, Manifest, check_same_sweep
@@ -42,6 +43,7 @@ __all__ = [
     "RunSummary",
     "VerdictRecord",
     "VerdictStore",
+    "absolute",
     "check_same_sweep",
     "export_points",
     "export_rows",
@@ -50,5 +52,6 @@ __all__ = [
     "part_keys",
     "planned_keys",
     "planned_sweep",
+    "points_table",
     "verdict_key",
 ]

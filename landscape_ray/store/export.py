@@ -66,7 +66,12 @@ def export_points(columns: Mapping[str, Sequence[Any]], path: Path, file_format:
     Raises:
         OSError: The file cannot be written.
     """
-    return _write([pa.table(dict(columns), schema=POINT_SCHEMA)], POINT_SCHEMA, path, file_format)
+    return _write([points_table(columns)], POINT_SCHEMA, path, file_format)
+
+
+def points_table(columns: Mapping[str, Sequence[Any]]) -> pa.Table:
+    """Return columns of one length, those of `POINT_SCHEMA`, as a table; None is null."""
+    return pa.table(dict(columns), schema=POINT_SCHEMA)
 
 
 def _write(tables: Iterable[pa.Table], schema: pa.Schema, path: Path, file_format: ExportFormat) -> int:

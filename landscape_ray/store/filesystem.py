@@ -24,7 +24,7 @@ from landscape_ray.errors import OutputError, TransientError
 from landscape_ray.store.redaction import redacted
 from landscape_ray.transience import is_transient
 
-__all__ = ["Entry", "Filesystem", "LocalFilesystem", "explained", "open_filesystem"]
+__all__ = ["Entry", "Filesystem", "LocalFilesystem", "absolute", "explained", "open_filesystem"]
 
 TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}")
 STALE_AFTER_S = 3600.0
@@ -224,6 +224,12 @@ class LocalFilesystem(Filesystem):
             for entry in found:
                 if TEMPORARY.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_mtime < oldest:
                     Path(entry.path).unlink(missing_ok=True)
+
+
+def absolute(location: str) -> str:
+    """Return a location that is the same place for processes of another working folder; addresses are as they are."""
+    fs, root = fsspec.core.url_to_fs(location)
+    return str(root) if isinstance(fs, LocalFileSystem) else location
 
 
 def open_filesystem(location: str) -> Filesystem:

@@ -150,9 +150,13 @@ class ResultStore:
         Returns:
             Arrays of one length: numbers as numbers, null as NaN (true then is 1.0), text as objects, null as None.
         """
-        tables = [table for _, table in self.tables(keys, names)]
-        rows = pa.concat_tables(tables) if tables else self._layout.schema.empty_table()
+        rows = self.rows(keys, names)
         return {name: _array(rows.column(name)) for name in (self._layout.schema.names if names is None else names)}
+
+    def rows(self, keys: Collection[str], names: Sequence[str] | None = None) -> pa.Table:
+        """Return the rows of parts, in the order of the keys, as one table; see `columns`."""
+        tables = [table for _, table in self.tables(keys, names)]
+        return pa.concat_tables(tables) if tables else self._layout.schema.empty_table()
 
     def columns_by_part(
         self, keys: Collection[str], names: Sequence[str] | None = None

@@ -28,7 +28,15 @@ from landscape_ray.plan import (
     random_axes,
     random_vector,
 )
-from landscape_ray.store import BenchmarkIdentity, Manifest, ResultStore, check_same_sweep, keys_by_label, part_keys
+from landscape_ray.store import (
+    BenchmarkIdentity,
+    Manifest,
+    ResultStore,
+    absolute,
+    check_same_sweep,
+    keys_by_label,
+    part_keys,
+)
 from landscape_ray.sweep.fetching import fetched
 
 logger = logging.getLogger(__name__)
@@ -57,7 +65,7 @@ class PreparedSweep:
     manifest: Manifest
     """What the results are about; of no hardware yet."""
     out: str
-    """Folder or URL of the results."""
+    """Folder or URL of the results, absolute: engines may have another working folder."""
     store: ResultStore
     """The results there."""
 
@@ -109,7 +117,7 @@ def prepare(config: SweepConfig, out: str) -> PreparedSweep:
             date=date,
             left_out=dict(left_out),
         ),
-        out=out,
+        out=absolute(out),
         store=store,
     )
 

@@ -107,12 +107,15 @@ def test_every_stored_answer_is_judged_once(
 
 
 @pytest.mark.long
-def test_the_keyword_judge_repeats_the_sweeps_own_verdicts(tmp_path: Path, synthetic_config: MakeConfig) -> None:
-    out = tmp_path / "out"
-    run_sweep(synthetic_config(num=5, benchmarks=("harmful", "harmless")), str(out))
-    outcome = run_judge(KeywordJudgeConfig(), str(out))
+def test_the_keyword_judge_repeats_the_sweeps_own_verdicts(
+    tmp_path: Path, synthetic_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a relative folder: the cluster of these tests was started in another working folder."""
+    monkeypatch.chdir(tmp_path)
+    run_sweep(synthetic_config(num=5, benchmarks=("harmful", "harmless")), "out")
+    outcome = run_judge(KeywordJudgeConfig(), "out")
     assert (outcome.benchmarks, outcome.exit_code) == (("harmful", "harmless"), 0)
-    own, judged = load_results(str(out)), load_results(str(out), "keyword")
+    own, judged = load_results("out"), load_results("out", "keyword")
     for name, landscape in own.landscapes.items():
         assert (landscape.outcomes == judged.landscapes[name].outcomes).all()
 

@@ -281,6 +281,20 @@ def test_an_interrupted_sweep_goes_on_where_it_was(  # noqa: PLR0917  (pytest pa
     assert stored_rows(out) == expected_rows(config)
 
 
+def test_a_relative_folder_is_that_of_the_driver_wherever_engines_were_started(
+    tmp_path: Path,
+    synthetic_config: MakeConfig,
+    stored_rows: StoredRows,
+    expected_rows: ExpectedRows,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The cluster of these tests was started in another folder."""
+    config = synthetic_config(num=3)
+    monkeypatch.chdir(tmp_path)
+    assert run_sweep(config, "out").exit_code == 0
+    assert stored_rows(tmp_path / "out") == expected_rows(config)
+
+
 def test_a_second_driver_gives_way_to_one_at_work_and_takes_over_from_one_that_fell_silent(
     tmp_path: Path,
     synthetic_config: MakeConfig,

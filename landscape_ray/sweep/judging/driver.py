@@ -13,6 +13,7 @@ from functools import partial
 from landscape_ray.config import RunConfig
 from landscape_ray.evaluation.judge_config import EndpointJudgeConfig, JudgeConfig, ModelJudgeConfig
 from landscape_ray.plan import PointTask
+from landscape_ray.store import absolute
 from landscape_ray.sweep.cluster.resources import Allotment, allot, connection
 from landscape_ray.sweep.driver import Run, policy_of, stop_requests
 from landscape_ray.sweep.fleet import Fleet
@@ -89,7 +90,7 @@ def _fleet(
         allotment=allotment,
         room=room,
         judge=work.judge,
-        out=out,
+        out=absolute(out),
         sweep_id=work.manifest.sweep_id,
         keys=work.keys,
         secrets=_secrets(config),

@@ -1,0 +1,298 @@
+"""`import landscape_ray as lr`: sweeps and their results in a program or notebook.
+
+What is heavy is loaded by the function that needs it: Ray by `run`, matplotlib by figures, torch by `direction`.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from landscape_ray.config import SweepConfig
+from landscape_ray.config import load_config as read_config
+from landscape_ray.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+    from landscape_ray.analysis import Landscape
+    from landscape_ray.report.comparison import Comparison
+    from landscape_ray.report.results import Results
+    from landscape_ray.report.scores import Scores
+    from landscape_ray.sweep import SweepOutcome, SweepStatus
+
+__all__ = ["MeasuredLandscape", "ShownFigure", "SweepResults", "compare", "load_config", "open_results", "run"]
+
+AXES = ("alpha", "beta")
+TEXTS = ["prompt_id", "prompt", "completion", "verdict"]
+
+
+def load_config(path: str | Path, **changes: Any) -> SweepConfig:
+    """Read a configuration, with changes to single keys.
+
+    Args:
+        path: A YAML file.
+        changes: Values by key; a key of a section has two underscores: `run__engines=2`, `benchmarks__0__limit=8`.
+
+    Raises:
+        ConfigError: The file cannot be read, or describes no valid sweep.
+    """
+    return read_config(path, [f"{name.replace('__', '.')}={_as_yaml(value)}" for name, value in changes.items()])
+
+
+def run(
+    config: SweepConfig,
+    out: str | Path,
+    *,
+    progress: Callable[[SweepStatus], object] | None = None,
+    retry_failed: bool = False,
+) -> SweepOutcome:
+    """Measure what is missing of a sweep, on the Ray cluster that RAY_ADDRESS names or else on this machine.
+
+    Called again after an interruption, it goes on. Whether all was measured, the outcome says: `num_missing`,
+    `num_failed`.
+
+    Args:
+        config: The sweep.
+        out: Folder or URL of the results.
+        progress: Called with the state of the sweep at least every second, and at its end.
+        retry_failed: Try points again that were given up in earlier runs.
+
+    Raises:
+        UserError: The sweep cannot be carried out as configured.
+        LandscapeError: No engine could be kept running, or another run is at it.
+    """
+    from landscape_ray.sweep import run_sweep  # noqa: PLC0415
+
+    listener = None if progress is None else _Listener(progress)
+    return run_sweep(config, str(out), progress=listener, retry_failed=retry_failed)
+
+
+def open_results(out: str | Path, judge: str | None = None) -> SweepResults:
+    """Open a results folder, finished or not; needs neither the model nor the prompt files.
+
+    Args:
+        out: Path or URL of the results folder.
+        judge: Name of a judge whose verdicts, given in a pass of its own, count instead.
+
+    Raises:
+        OutputError: There is no sweep, or it cannot be read.
+    """
+    from landscape_ray.report.results import load_results  # noqa: PLC0415
+
+    return SweepResults(out=str(out), judge=judge, results=load_results(str(out), judge))
+
+
+def compare(before: SweepResults, after: SweepResults, *, allow_missing: bool = False) -> Comparison:
+    """Compare two models on the benchmarks that their sweeps have in common, point by point and prompt by prompt.
+
+    Raises:
+        OutputError: The sweeps differ in more than the model; the message names each difference.
+        IncompleteError: Points are missing, and `allow_missing` is false.
+    """
+    from landscape_ray.report.comparison import compare_results  # noqa: PLC0415
+
+    return compare_results(before.results, after.results, allow_missing=allow_missing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepResults:
+    """What was measured of a sweep when it was opened; `open_results` makes one."""
+
+    out: str
+    """Path or URL of the folder."""
+    judge: str | None
+    """Whose verdicts count; None: those given as the points were measured."""
+    results: Results
+    """Configuration, plan, manifest and landscapes."""
+
+    @property
+    def config(self) -> SweepConfig:
+        """The configuration of the last run."""
+        return self.results.config
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Names of the benchmarks that were measured, in the order of the configuration."""
+        return tuple(self.results.landscapes)
+
+    def landscape(self, benchmark: str | None = None) -> MeasuredLandscape:
+        """Return what was measured of a benchmark; by default of the one whose score is the sweep's.
+
+        Raises:
+            ConfigError: The sweep has no such benchmark.
+        """
+        name = self._name(benchmark)
+        return MeasuredLandscape(self.results.landscapes[name])
+
+    def scores(self, *, allow_missing: bool = False) -> Mapping[str, Scores]:
+        """Return VISAGE, mean margin, basin and noise floor with intervals, by benchmark.
+
+        Raises:
+            IncompleteError: Points are missing, and `allow_missing` is false.
+        """
+        from landscape_ray.report.scores import score  # noqa: PLC0415
+
+        return score(self.results, allow_missing=allow_missing)
+
+    def rows(self, benchmark: str | None = None) -> pa.Table:
+        """Return one row per prompt and point of a benchmark, with all columns of docs/results.md.
+
+        Texts that models wrote are among them. `polars.from_arrow` and `.to_pandas()` make data frames of it.
+
+        Raises:
+            ConfigError: The sweep has no such benchmark.
+        """
+        from landscape_ray.report.results import open_results as opened  # noqa: PLC0415
+
+        return opened(self.out, self.judge).rows(self.results.keys[self._name(benchmark)])
+
+    def texts(self, *coordinates: float, draw: int = 0, benchmark: str | None = None) -> list[dict[str, Any]]:
+        """Return prompts, answers and verdicts at one point; of the origin, those of its first visit.
+
+        Args:
+            coordinates: Of a point of the plan, exactly: `results.landscape().axes` has them.
+            draw: Number of the draw.
+            benchmark: Name of the benchmark; by default the one whose score is the sweep's.
+
+        Raises:
+            ConfigError: The sweep has no such benchmark or no such point.
+        """
+        from landscape_ray.report.results import open_results as opened  # noqa: PLC0415
+
+        keys = self.results.keys[self._name(benchmark)]
+        for point, key in zip(self.results.plan.points, keys, strict=True):
+            if point.coordinates == coordinates and point.draw in {draw, None} and point.repeat == 0:
+                rows = opened(self.out, self.judge).rows([key])
+                texts: list[dict[str, Any]] = rows.select(TEXTS).to_pylist()
+                return texts
+        place = ", ".join(f"{each:g}" for each in coordinates)
+        msg = f"The sweep in {self.out} has no point ({place}) in draw {draw}. Its axes are {self.landscape().axes}."
+        raise ConfigError(msg)
+
+    def figure(self, benchmark: str | None = None) -> ShownFigure:
+        """Return the figure of the report, which shows itself in a notebook.
+
+        Raises:
+            ConfigError: The sweep has no such benchmark.
+        """
+        from landscape_ray.report import figures, html_text  # noqa: PLC0415
+
+        name = self._name(benchmark)
+        drawn = figures.draw(
+            self.results.scored(name),
+            self.scores(allow_missing=True)[name].visages,
+            title=f"{self.config.model.id}, {name}",
+            axis_titles=html_text.axis_titles(self.results),
+            marks=self.results.plan.marks,
+        )
+        return ShownFigure(figure=drawn, description=f"{self.config.model.id}, {name}")
+
+    def _name(self, benchmark: str | None) -> str:
+        name = self.results.headline if benchmark is None else benchmark
+        if name not in self.results.landscapes:
+            msg = f"The sweep in {self.out} has no benchmark {name!r}, but {', '.join(self.benchmarks) or 'none'}."
+            raise ConfigError(msg)
+        return name
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredLandscape:
+    """One benchmark on the grid of each draw, as arrays and tables.
+
+    Shapes: D draws, G grid points along one or two axes.
+    """
+
+    landscape: Landscape
+    """What was measured, prompt by prompt."""
+
+    @property
+    def values(self) -> npt.NDArray[np.float64]:
+        """The metric in its `unit` at each point, (D, *G); NaN where nothing was measured."""
+        return self.landscape.values
+
+    @property
+    def unit(self) -> str:
+        """Of the values: %, nats, or none."""
+        return self.landscape.metric.unit
+
+    @property
+    def axes(self) -> dict[str, tuple[float, ...]]:
+        """The coordinates along each axis of the grid, by name: `alpha`, in two dimensions also `beta`."""
+        return dict(zip(AXES, (axis.coordinates for axis in self.landscape.grid.axes), strict=False))
+
+    def to_arrow(self) -> pa.Table:
+        """Return one row per grid point of each draw: coordinates, counts, value and its 95 % Wilson interval."""
+        from landscape_ray.report.export import points_of  # noqa: PLC0415
+        from landscape_ray.store import points_table  # noqa: PLC0415
+
+        return points_table(points_of(self.landscape))
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return the rows of `to_arrow`; polars must be installed."""
+        import polars as pl  # noqa: PLC0415
+
+        return pl.DataFrame(self.to_arrow())
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the rows of `to_arrow`; pandas must be installed."""
+        frame: pd.DataFrame = self.to_arrow().to_pandas()
+        return frame
+
+    def to_xarray(self) -> xr.DataArray:
+        """Return the values with named dimensions and coordinates; xarray must be installed."""
+        import xarray as xr  # noqa: PLC0415
+
+        coordinates = {
+            "draw": list(range(self.landscape.num_draws)),
+            **{name: list(axis) for name, axis in self.axes.items()},
+        }
+        attributes = {"metric": self.landscape.metric.name, "units": self.unit}
+        return xr.DataArray(self.values, coordinates, list(coordinates), self.landscape.benchmark, attributes)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ShownFigure:
+    """A figure that a notebook shows."""
+
+    figure: Figure
+    """Of matplotlib, to be changed or saved."""
+    description: str
+    """What a screen reader says of it."""
+
+    def _repr_html_(self) -> str:
+        image = io.BytesIO()
+        self.figure.savefig(image, format="svg")
+        content = base64.b64encode(image.getvalue()).decode()
+        return f'<img alt="{html.escape(self.description)}" src="data:image/svg+xml;base64,{content}">'
+
+
+class _Listener:
+    """Progress that is told to a function."""
+
+    def __init__(self, tell: Callable[[SweepStatus], object]) -> None:
+        self._tell = tell
+
+    def update(self, status: SweepStatus) -> None:
+        self._tell(status)
+
+    def close(self, status: SweepStatus) -> None:
+        self._tell(status)
+
+
+def _as_yaml(value: Any) -> str:
+    """Return a value as YAML that is read back as the same; JSON is not enough, as YAML takes 1e-05 for a text."""
+    return yaml.safe_dump(value, default_flow_style=True)
