@@ -87,7 +87,7 @@ class PrecisionOption:
     num_prompts: int
     """Prompts of the benchmark."""
     num_draws: int
-    """The fewest draws that do with these."""
+    """The fewest draws that do with these: of those that are scored."""
     half_width: float
     """Half the width of the 95 % interval, at most the one wanted."""
     num_visits: int
@@ -121,11 +121,12 @@ def precision_options(
     """
     repeats = config.landscape.origin_repeats
     per_draw = (num_planned_visits(config, plan) - repeats) // plan.draws
+    num_others = plan.draws - len(plan.scored_draws)  # draws of other kinds of directions, which stay
     found = []
     for num in sorted({num_prompts, *_ladder(max_prompts)}):
         draws = num_draws_for(components, half_width, num)
         if draws is not None:
-            visits = repeats + draws * per_draw
+            visits = repeats + (num_others + draws) * per_draw
             found.append((num, draws, visits, visits * math.ceil((num + num_other_prompts) / config.run.max_num_seqs)))
     cheapest = min(((batches, num) for num, _, _, batches in found), default=None)
     return [

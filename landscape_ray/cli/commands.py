@@ -70,7 +70,7 @@ def plan(
     """
     from landscape_ray.cli import anatomy  # noqa: PLC0415
     from landscape_ray.engine.preflight import check_ahead  # noqa: PLC0415
-    from landscape_ray.plan import Geometry, SweepPlan, estimate  # noqa: PLC0415
+    from landscape_ray.plan import Geometry, SweepPlan, estimate, kind_costs  # noqa: PLC0415
 
     if from_ is not None and target_interval is None:
         raise typer.BadParameter("--from is of use with --target-interval only.")  # noqa: EM101
@@ -84,6 +84,7 @@ def plan(
     document |= {"problems": [str(problem) for problem in problems], "not_checked": not_checked}
     groups, left = anatomy.group_sizes(sweep, planned)
     document |= {"groups": [asdict(group) for group in groups], "in_no_group": left} if groups else {}
+    document |= {"kinds": [asdict(cost) for cost in kind_costs(sweep)]} if sweep.kinds else {}
     facts = [*text.plan_text(sweep, size, num_prompts), *anatomy.plan_text(groups, left)]
     facts += certifying.plan_text(sweep, planned.draws)
     if not_checked:

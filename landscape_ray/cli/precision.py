@@ -37,7 +37,7 @@ class Precision:
     num_prompts: int
     """Prompts as configured."""
     num_draws: int
-    """Draws as configured."""
+    """Draws as configured; in a list of directions, those that VISAGE is a mean over."""
     max_prompts: int | None
     """Prompts that there are; None if that could not be found out."""
     half_width: float
@@ -64,13 +64,13 @@ def precision_by_benchmark(
         UserError: There is no such benchmark, here or in the results; or the results say nothing of the variance.
         IncompleteError: The results are not complete.
     """
-    if not config.deciding_benchmarks or config.landscape.kind != "random" or config.kinds:
+    if not config.deciding_benchmarks or config.landscape.kind != "random" or config.random_directions is None:
         msg = (
-            "--target-interval plans intervals of VISAGE, which needs a landscape along random directions, with no "
-            "other kinds beside them, and a benchmark of metric asr. The configuration lacks one of these."
+            "--target-interval plans intervals of VISAGE, which needs a landscape along random directions, one of them "
+            "at least in a list of kinds, and a benchmark of metric asr. The configuration lacks one of these."
         )
         raise UserError(msg)
-    components = {} if measured is None else _measured(measured)
+    components, num_draws = {} if measured is None else _measured(measured), len(plan.scored_draws)
     found = {}
     for benchmark in config.deciding_benchmarks:
         name, max_prompts = benchmark.name, _num_available(benchmark)
@@ -86,10 +86,10 @@ def precision_by_benchmark(
             components=of_benchmark,
             source=source,
             num_prompts=num_prompts[name],
-            num_draws=plan.draws,
+            num_draws=num_draws,
             max_prompts=max_prompts,
-            half_width=of_benchmark.half_width(num_prompts=num_prompts[name], num_draws=plan.draws),
-            num_prompts_needed=num_prompts_for(of_benchmark, target, plan.draws),
+            half_width=of_benchmark.half_width(num_prompts=num_prompts[name], num_draws=num_draws),
+            num_prompts_needed=num_prompts_for(of_benchmark, target, num_draws),
             options=tuple(
                 precision_options(
                     config,

@@ -19,10 +19,11 @@ from landscape_ray.config import (
     InterpolationRandomLandscape,
     PlaneLandscape,
     RandomLandscape,
+    SvdDirection,
     SweepConfig,
 )
 from landscape_ray.errors import LandscapeError, number_of
-from landscape_ray.plan import TIME_ASSUMPTIONS, SweepEstimate, random_axes
+from landscape_ray.plan import SVD_WIDTH, TIME_ASSUMPTIONS, SweepEstimate, kind_costs, random_axes
 
 __all__ = ["Fact", "columns", "failure_told", "plan_text", "print_facts", "print_json"]
 
@@ -78,6 +79,7 @@ def plan_text(config: SweepConfig, size: SweepEstimate, num_prompts: Mapping[str
         yield "marked", ", ".join(checkpoint.label for checkpoint in config.marked)
     if config.kinds:
         yield from (("direction", _direction_text(entry)) for entry in config.kinds)
+        yield from _cost_text(config)
     elif config.random_directions and (displacement := config.random_directions.displacement) is not None:
         yield "directions", f"random ones rescaled to the displacement {_displacement_text(displacement)}"
     origin = number_of(config.landscape.origin_repeats, "time")
@@ -125,6 +127,19 @@ def _direction_text(entry: DirectionConfig) -> str:
     length = entry.displacement
     rescaled = f", rescaled to the displacement {_displacement_text(length)}" if length is not None else ""
     return f"{entry.label}{draws}{rescaled}"
+
+
+def _cost_text(config: SweepConfig) -> Iterator[Fact]:
+    """Yield what computing and keeping directions takes."""
+    costs = list(kind_costs(config))
+    for number, cost in enumerate(costs):
+        seconds = "" if cost.core_seconds is None else f"{cost.core_seconds:,.0f} s of a core a draw, "
+        memory = f"{cost.host_gb:g} GB of host memory in each worker"
+        yield "" if number else "computing", f"{cost.label}: {seconds}{memory}"
+    if costs:
+        yield "", "roughly, for each billion weights moved; once as the sweep begins, and again in each engine"
+    if any(isinstance(entry, SvdDirection) for entry in config.kinds):
+        yield "", f"singular components: of matrices {SVD_WIDTH:,} square; twice as wide takes twice as long a weight"
 
 
 def _displacement_text(displacement: float | CheckpointConfig) -> str:

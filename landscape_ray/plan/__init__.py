@@ -5,6 +5,7 @@ from landscape_ray.plan.directions import PlannedDirection, entry_vectors
 from landscape_ray.plan.estimate import TIME_ASSUMPTIONS, SweepEstimate, estimate, num_planned_visits
 from landscape_ray.plan.geometry import Geometry, Mark, needs_geometry, random_axes, random_vector
 from landscape_ray.plan.grid import Axis, Grid, GridPoint
+from landscape_ray.plan.kind_costs import SVD_WIDTH, KindCost, kind_costs
 from landscape_ray.plan.kinds import Complement, LowRank, Pruning, QuantizationError, SingularPart, TaskVector
 from landscape_ray.plan.lines import LineTask, Task, in_lines
 from landscape_ray.plan.perturbation import (
@@ -21,6 +22,7 @@ from landscape_ray.plan.tensor_names import default_excluded, is_scale, left_out
 
 __all__ = [
     "ORIGIN",
+    "SVD_WIDTH",
     "TIME_ASSUMPTIONS",
     "Axis",
     "CheckpointDelta",
@@ -29,6 +31,7 @@ __all__ = [
     "Geometry",
     "Grid",
     "GridPoint",
+    "KindCost",
     "LineTask",
     "LowRank",
     "Mark",
@@ -52,6 +55,7 @@ __all__ = [
     "estimate",
     "in_lines",
     "is_scale",
+    "kind_costs",
     "left_by_groups",
     "left_out",
     "members",

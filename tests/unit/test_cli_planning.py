@@ -138,3 +138,47 @@ def test_adaptive_sweeps_are_not_compared(cli: CLI, sweep: Path, measure: Measur
     refused = cli("compare out out")
     assert refused.code == 2
     assert "adaptive" in refused.err
+
+
+@pytest.fixture
+def along_kinds(sweep: Path) -> Path:
+    """The sweep on one axis along four kinds of directions: 2, 3, 1 and 1 draws of 8 points beside the origin."""
+    config = yaml.safe_load(sweep.read_text())
+    config["landscape"]["axes"] = [{"num": 9}]
+    config["directions"] = [
+        {"kind": "random", "draws": 2},
+        {"kind": "low_rank", "rank": 2, "draws": 3},
+        {"kind": "pruning", "share": 0.5, "normalization": "none"},
+        {"kind": "svd", "rank": 2, "to": {"id": "demo:finetuned"}, "included": ["proj"]},
+    ]
+    sweep.write_text(yaml.safe_dump(config))
+    return sweep
+
+
+def test_a_target_of_several_kinds_of_directions_is_of_the_random_ones(cli: CLI, along_kinds: Path) -> None:
+    precision = json.loads(cli(f"plan {along_kinds} --target-interval 9 --json").out)["precision"]["mine"]
+    assert precision["num_draws"] == 2
+    assert precision["options"]
+    for option in precision["options"]:
+        assert option["half_width"] <= 9
+        assert option["num_visits"] == 2 + 8 * (option["num_draws"] + 5)  # five directions of other kinds stay
+    alone = [*("plan", str(along_kinds)), "--target-interval 9", "--set directions='[{kind: pruning, share: 0.5}]'"]
+    refused = cli(" ".join(alone))
+    assert refused.code == 2
+    assert "random directions, one of them at least in a list of kinds" in refused.err
+
+
+def test_plan_says_what_kinds_of_directions_cost(cli: CLI, along_kinds: Path) -> None:
+    assert json.loads(cli(f"plan {along_kinds} --json").out)["kinds"] == []  # the synthetic engine has no weights
+    as_is = f"plan {along_kinds} --set engine=transformers --set model.id=demo:aligned"
+    low_rank, pruning, svd = json.loads(cli(f"{as_is} --json").out)["kinds"]
+    # Bytes a weight: three draws in float32; what 16 bits hold exactly; one in float32.
+    assert (low_rank["host_gb"], pruning["host_gb"], svd["host_gb"]) == (12, 2, 4)
+    assert svd["core_seconds"] > 20 * pruning["core_seconds"] > 20 * low_rank["core_seconds"]
+    text = cli(as_is).out
+    line = r"^computing +random of rank 2: 10 s of a core a draw, 12 GB of host memory in each worker$"
+    assert re.search(line, text, re.MULTILINE)
+    assert "once as the sweep begins, and again in each engine" in text
+    assert "matrices 4,096 square" in text
+    normalized = f"{as_is} --set directions='[{{kind: pruning, share: 0.5, normalization: layer}}]' --json"
+    assert json.loads(cli(normalized).out)["kinds"][0]["host_gb"] == 4  # scaled, 16 bits hold it no more
