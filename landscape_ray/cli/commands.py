@@ -87,8 +87,7 @@ def plan(
     document |= {"kinds": [asdict(cost) for cost in kind_costs(sweep)]} if sweep.kinds else {}
     facts = [*text.plan_text(sweep, size, num_prompts), *anatomy.plan_text(groups, left)]
     facts += certifying.plan_text(sweep, planned.draws)
-    if not_checked:
-        facts.append(("not checked", not_checked))
+    facts += [("not checked", not_checked)] if not_checked else []
     if target_interval is not None:
         from landscape_ray.cli import precision  # noqa: PLC0415
 
