@@ -17,7 +17,6 @@ import secrets
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pydantic import ValidationError
@@ -32,7 +31,7 @@ from landscape_ray.store.manifest import Manifest
 from landscape_ray.store.parts import PartInfo
 from landscape_ray.store.redaction import redacted
 from landscape_ray.store.run_log import RunSummary
-from landscape_ray.store.schema import MEASURED, Layout
+from landscape_ray.store.schema import MEASURED, Layout, array_of
 from landscape_ray.store.validation import problems
 
 __all__ = ["Quarantined", "ResultStore"]
@@ -151,7 +150,7 @@ class ResultStore:
             Arrays of one length: numbers as numbers, null as NaN (true then is 1.0), text as objects, null as None.
         """
         rows = self.rows(keys, names)
-        return {name: _array(rows.column(name)) for name in (self._layout.schema.names if names is None else names)}
+        return {name: array_of(rows.column(name)) for name in (self._layout.schema.names if names is None else names)}
 
     def rows(self, keys: Collection[str], names: Sequence[str] | None = None) -> pa.Table:
         """Return the rows of parts, in the order of the keys, as one table; see `columns`."""
@@ -163,7 +162,7 @@ class ResultStore:
     ) -> Iterator[tuple[str, Columns]]:
         """Yield the rows of each part with its key, as `columns` would return them; few parts are held at a time."""
         for key, table in self.tables(keys, names):
-            yield key, {name: _array(table.column(name)) for name in table.column_names}
+            yield key, {name: array_of(table.column(name)) for name in table.column_names}
 
     def tables(self, keys: Collection[str], names: Sequence[str] | None = None) -> Iterator[tuple[str, pa.Table]]:
         """Yield the rows of each part with its key, in the order of the keys; see `columns`."""
@@ -387,16 +386,3 @@ def _second(info: PartInfo, first: PartInfo, where: str) -> str:
         f"FINDING: a second visit to the same point, with other outcomes than {where}, which counts. The engine does "
         "not repeat itself there; compare the two"
     )
-
-
-def _array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
-    """Return a column as an array: numbers with null as NaN, text as objects with null as None, equal ones as one."""
-    array: npt.NDArray[Any]
-    if pa.types.is_string(column.type):
-        codes = column.combine_chunks().dictionary_encode(null_encoding="encode")
-        array = np.array(codes.dictionary.to_pylist(), dtype=object)[codes.indices.to_numpy()]
-    elif (pa.types.is_integer(column.type) or pa.types.is_boolean(column.type)) and column.null_count:
-        array = column.cast(pa.float64()).to_numpy()
-    else:
-        array = column.to_numpy()
-    return array

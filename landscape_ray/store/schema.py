@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from landscape_ray.evaluation import PointRecord
 
-__all__ = ["MEASURED", "SCHEMA", "SCHEMA_VERSION", "Layout", "column", "rows_of"]
+__all__ = ["MEASURED", "SCHEMA", "SCHEMA_VERSION", "Layout", "array_of", "column", "rows_of"]
 
 SCHEMA_VERSION = 4
 """Raised when columns are added. Columns are never removed, renamed or retyped, so old queries keep working."""
@@ -189,3 +191,16 @@ def rows_of(record: PointRecord, *, key: str, sweep_id: str) -> pa.Table:
         **asdict(record.facts),
     }
     return MEASURED.table(per_row, per_visit)
+
+
+def array_of(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Return a column as an array: numbers with null as NaN, text as objects with null as None, equal ones as one."""
+    array: npt.NDArray[Any]
+    if pa.types.is_string(column.type):
+        codes = column.combine_chunks().dictionary_encode(null_encoding="encode")
+        array = np.array(codes.dictionary.to_pylist(), dtype=object)[codes.indices.to_numpy()]
+    elif (pa.types.is_integer(column.type) or pa.types.is_boolean(column.type)) and column.null_count:
+        array = column.cast(pa.float64()).to_numpy()
+    else:
+        array = column.to_numpy()
+    return array
