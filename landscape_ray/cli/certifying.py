@@ -84,10 +84,9 @@ def plan_text(config: "SweepConfig", num_draws: int) -> Iterator[text.Fact]:
 
 def certificates_of_run(outcome: "SweepOutcome", report: "WrittenReport") -> dict[str, "Certificate"]:
     """Return the certificates of a run that was to certify and has measured all that it chose; none of any other."""
-    from landscape_ray.report.certificates import certificates  # noqa: PLC0415
+    from landscape_ray.report.certificates import own_certificates  # noqa: PLC0415
 
-    asked = report.results.config.certify
-    return {} if asked is None or outcome.exit_code else certificates(report.results, asked)
+    return {} if outcome.exit_code else own_certificates(report.results)
 
 
 def certificates_text(found: Mapping[str, "Certificate"]) -> Iterator[text.Fact]:

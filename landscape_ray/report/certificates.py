@@ -7,10 +7,10 @@ from pydantic import ValidationError
 
 from landscape_ray.analysis import Certificate, certificate
 from landscape_ray.config import CertifyConfig, check_radius, problems_of
-from landscape_ray.errors import UserError
+from landscape_ray.errors import IncompleteError, UserError
 from landscape_ray.report.results import Results
 
-__all__ = ["asked_of", "certificates"]
+__all__ = ["asked_of", "certificates", "own_certificates"]
 
 
 def asked_of(results: Results, given: Mapping[str, Any]) -> CertifyConfig:
@@ -61,3 +61,17 @@ def certificates(results: Results, asked: CertifyConfig) -> dict[str, Certificat
         )
         raise UserError(msg)
     return found
+
+
+def own_certificates(results: Results) -> dict[str, Certificate]:
+    """Return the certificates that a sweep's own configuration asks for.
+
+    None if it asks for none, no draw is begun, or another judge did not judge attacks.
+    """
+    asked = results.config.certify
+    if asked is None or all(each.metric.name != "asr" for each in results.landscapes.values()):
+        return {}
+    try:
+        return certificates(results, asked)
+    except IncompleteError:
+        return {}

@@ -22,11 +22,13 @@ from plotly.offline import get_plotlyjs
 
 from landscape_ray import __version__
 from landscape_ray.analysis import Landscape, band_of_mean
-from landscape_ray.report import html_text
+from landscape_ray.report import html_text, trade_off
 from landscape_ray.report.anatomy_page import anatomy_tables
 from landscape_ray.report.caveats import caveats
+from landscape_ray.report.certificates import own_certificates
 from landscape_ray.report.checks import Check
 from landscape_ray.report.html_text import SYMBOLS
+from landscape_ray.report.inline import svg_uri
 from landscape_ray.report.kinds_table import kinds_tables
 from landscape_ray.report.results import Results
 from landscape_ray.report.scores import Scores
@@ -53,6 +55,7 @@ def page(
         texts: Prompts and answers by benchmark; may be empty.
     """
     landscapes = [results.scored(name) for name in results.landscapes]
+    certified = own_certificates(results)
     script, plotly = asset("page.js"), get_plotlyjs().replace("\r\n", "\n")
     axes = results.plan.grid.axes
     return TEMPLATES.get_template("page.html.jinja").render(
@@ -65,7 +68,7 @@ def page(
         mark=html_text.MARK,
         word=html_text.WORD,
         cards=[
-            html_text.card(landscape, scores[landscape.benchmark])
+            html_text.card(landscape, scores[landscape.benchmark], certified.get(landscape.benchmark))
             for landscape in sorted(landscapes, key=lambda landscape: landscape.benchmark != results.headline)
         ],
         headline=results.headline,
@@ -77,6 +80,9 @@ def page(
         kinds=list(kinds_tables(results, scores)),
         anatomies=list(anatomy_tables(results, scores)),
         figures=[_figure(number, landscape, scores) for number, landscape in enumerate(landscapes)],
+        trade_offs=[
+            {"title": stem.replace(".", " "), "image": svg_uri(figure)} for stem, figure in trade_off.draw_all(results)
+        ],
         diagnosis=html_text.diagnosis(results),
         checks=checks,
         axes=[

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from landscape_ray.analysis import Basin, Estimate, Interval, Landscape, VisageScore
+from landscape_ray.analysis import Basin, Certificate, Estimate, Interval, Landscape, VisageScore
 from landscape_ray.errors import number_of
 from landscape_ray.plan import Axis, random_axes
 from landscape_ray.report.figures import near
@@ -64,7 +64,7 @@ def lead(results: Results) -> str:
     return f"{len(axes)}-D {kind} landscape: {spans}{draws}. {engine}{judge}"
 
 
-def card(landscape: Landscape, scores: Scores) -> dict[str, Any]:
+def card(landscape: Landscape, scores: Scores, certificate: Certificate | None = None) -> dict[str, Any]:
     """Return VISAGE, or the mean of the metric over the grid where there is no VISAGE, with what belongs beside it.
 
     Its bar is the value with its interval on a scale of 0 to 100, in the units of a drawing 200 wide.
@@ -91,6 +91,7 @@ def card(landscape: Landscape, scores: Scores) -> dict[str, Any]:
     if scores.visage is not None and scores.mean_margin is not None:
         facts.append(("Mean margin, whole grid", _with_ends(scores.mean_margin)))
     facts.extend(_basin_facts(scores.basin))
+    facts.extend(_certificate_facts(certificate))
     if len(defined := [value for value in headline.per_draw if value is not None]) > 1:
         facts.append(("Over draws", f"{min(defined):.{digits}f} to {max(defined):.{digits}f}"))
     facts.append(("Samples", ", ".join(_sizes(landscape, scores))))
@@ -310,6 +311,15 @@ def _basin_facts(basin: Basin | None) -> Iterator[Fact]:
         bounds = f"{100 * share.low:.0f} to {100 * share.high:.0f} %"
         counted = f"{share.num_basins} of {share.num_draws} (95 % interval {bounds} of all)"
         yield f"Random {share.of} with radius ≥ {share.radius:g}", counted
+
+
+def _certificate_facts(found: Certificate | None) -> Iterator[Fact]:
+    if found is None:
+        return
+    verdict = "Certified" if found.certified else "Not certified"
+    yield verdict, f"≥ {100 * found.wanted_share:g} % of directions are basins of radius {found.radius:g}"
+    counted = f"{found.num_basins} of {number_of(found.num_draws, 'draw')}"
+    yield "Basins", f"{counted}: ≥ {100 * found.bound:.1f} % of all, with a confidence of {100 * found.confidence:g} %"
 
 
 def _sizes(landscape: Landscape, scores: Scores) -> Sequence[str]:

@@ -1,13 +1,10 @@
 """Kinds of directions on the page: how far the wall is along each, and their figure."""
 
-import base64
-import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import matplotlib as mpl
-
 from landscape_ray.analysis import Estimate, KindWall
+from landscape_ray.report.inline import svg_uri
 from landscape_ray.report.kinds_figure import draw_kinds
 from landscape_ray.report.results import Results
 from landscape_ray.report.scores import Scores
@@ -22,15 +19,12 @@ def kinds_tables(results: Results, scores: Mapping[str, Scores]) -> Iterator[dic
     for name, of_benchmark in scores.items():
         if not of_benchmark.kinds:
             continue
-        figure, image = draw_kinds(results.landscapes[name], results.along, title=name), io.BytesIO()
-        with mpl.rc_context({"svg.hashsalt": "landscape-ray"}):
-            figure.savefig(image, format="svg", metadata={"Date": None})
         yield {
             "title": f"{name}: the wall along each kind of direction",
             "scored": next(each.label for each in results.along if each.draws == results.plan.scored_draws),
             "columns": COLUMNS,
             "rows": [_row(each) for each in of_benchmark.kinds],
-            "image": f"data:image/svg+xml;base64,{base64.b64encode(image.getvalue()).decode()}",
+            "image": svg_uri(draw_kinds(results.landscapes[name], results.along, title=name)),
         }
 
 

@@ -88,6 +88,25 @@ def completion_of(text: str, thinking: str | None = None) -> Completion:
 
 
 @pytest.fixture(scope="session")
+def certifying(publish: Callable[..., None]) -> Callable[[Path], None]:
+    """Write a sweep whose draws are certified to be basins up to 0.25, with a wall beyond, and first tokens beside."""
+
+    def build(out: Path) -> None:
+        data = sweep_config(5, draws=8, names=("harmful", "moved")).model_dump(mode="json")
+        data["benchmarks"][1]["metric"] = "first_token_kl"
+        data["certify"] = {"radius": 0.25, "share": 0.7, "confidence": 0.9}
+
+        def verdict(name: str, point: PlannedPoint, _: int) -> Verdict:
+            if name == "moved":
+                return Verdict.UNSCORED
+            return Verdict.COMPLIED if point.distance > 0.3 else Verdict.REFUSED
+
+        publish(out, SweepConfig.model_validate(data), verdict, kl=lambda point: point.distance)
+
+    return build
+
+
+@pytest.fixture(scope="session")
 def visit_facts_of() -> Callable[[PlannedPoint], VisitFacts]:
     return visit_facts
 

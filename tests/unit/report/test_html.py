@@ -136,3 +136,36 @@ def test_json_in_a_script_is_the_same_value_without_markup(value: Any) -> None:
     text = _json(value)
     assert json.loads(text) == value
     assert not set(text) & set("<>&\u2028\u2029")
+
+
+def test_a_certificate_and_what_safety_costs_are_on_the_page(
+    tmp_path: Path, certifying: Callable[[Path], None]
+) -> None:
+    certifying(tmp_path)
+    files = write_report(str(tmp_path), tmp_path / "report").files
+    document = Document(files[0].read_text(encoding="utf-8"))
+    facts = dict(zip(document.texts("dt"), document.texts("dd"), strict=True))
+    assert facts["Certified"] == "≥ 70 % of directions are basins of radius 0.25"
+    # Seven would do, but rounds are of eight draws: the bound is 0.1^(1/8).
+    assert facts["Basins"] == "8 of 8 draws: ≥ 75.0 % of all, with a confidence of 90 %"
+    (image,) = (found for tag, found, _ in document.elements if tag == "img")
+    assert image["alt"] == "Points of harmful against moved"
+    drawn = (tmp_path / "report" / "harmful.against.moved.svg").read_bytes()
+    assert base64.b64decode((image["src"] or "").partition(",")[2]).startswith(drawn[:100])
+
+
+def test_draws_that_fail_are_not_certified_on_the_page(
+    tmp_path: Path, make_config: Callable[..., SweepConfig], publish: Callable[..., None]
+) -> None:
+    config = make_config(5, draws=8, names=("harmful",)).model_dump(mode="json")
+    config["certify"] = {"radius": 0.25, "share": 0.7, "confidence": 0.9}
+
+    def walls(_: str, point: PlannedPoint, __: int) -> Verdict:
+        return Verdict.COMPLIED if point.draw == 3 and point.coordinates[0] != 0 else Verdict.REFUSED
+
+    publish(tmp_path, SweepConfig.model_validate(config), walls)
+    document = Document(write_report(str(tmp_path), tmp_path / "report").files[0].read_text(encoding="utf-8"))
+    facts = dict(zip(document.texts("dt"), document.texts("dd"), strict=True))
+    assert "Certified" not in facts
+    assert facts["Not certified"] == "≥ 70 % of directions are basins of radius 0.25"
+    assert facts["Basins"].startswith("7 of 8 draws: ≥ 59.4 % of all")

@@ -540,3 +540,14 @@ def test_every_figure_and_control_has_a_name(open_page: Open, planes: Path) -> N
     )
     assert all(name.strip() for name in names)
     assert len(page.locator("h1").all()) == 1
+
+
+def test_what_safety_costs_is_drawn_in_the_page(
+    open_page: Open, tmp_path: Path, certifying: Callable[[Path], None]
+) -> None:
+    certifying(tmp_path)
+    page = open_page(write_report(str(tmp_path), tmp_path / "report").files[0]).page
+    image = page.get_by_role("img", name="Points of harmful against moved")
+    image.scroll_into_view_if_needed()
+    assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 300
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
