@@ -59,6 +59,7 @@ DIRECTIONS = {
     "directions/pruning.demo": 2 * 8 + 2,
     "directions/all-kinds.demo": 11 * 8 + 2,
 }
+REAL_DIRECTIONS = {"directions/llama-3-8b-instruct": 9 * 8 + 2}
 ANATOMIES = {
     "anatomy/layers.demo": 27 * 6 + 2,
     "anatomy/modules.demo": 114 * 4 + 2,
@@ -75,6 +76,7 @@ NUM_VISITS = {
     **EXPERIMENTS,
     **SCALED_DOWN,
     **DIRECTIONS,
+    **REAL_DIRECTIONS,
     **ANATOMIES,
 }
 JUDGES = {"paper/llama-guard-2.judge": "llama-guard-2", "paper/demo.judge": "demo"}
@@ -113,7 +115,7 @@ def test_it_plans_as_many_visits_as_it_says(name: str) -> None:
     assert len(SweepPlan.from_config(config, Geometry.assumed(config)).points) == NUM_VISITS[name]
 
 
-@pytest.mark.parametrize("name", [*BASINS, *EXPERIMENTS, *SCALED_DOWN, *DIRECTIONS, *ANATOMIES])
+@pytest.mark.parametrize("name", [*BASINS, *EXPERIMENTS, *SCALED_DOWN, *DIRECTIONS, *REAL_DIRECTIONS, *ANATOMIES])
 def test_its_heading_states_its_visits_and_its_command(name: str) -> None:
     heading = " ".join(line.lstrip("# ") for line in text_of(name).partition("\nmodel:")[0].splitlines())
     stated = re.search(r"(?:(\d+) x )?(\d+)(?: \+ (\d+))? visits?\b", heading)
