@@ -24,9 +24,12 @@ def hidden(sweep: Sweep) -> Check:
     Source: Pinsker's inequality, total variation <= sqrt(KL / 2), as in Tsybakov 2009, Lemma 2.5.
     """
     landscapes = sweep.results.landscapes
-    quality = {name: each for name, each in landscapes.items() if each.metric.name in {"first_token_kl", "accuracy"}}
-    known = [name for name, attack in sweep.attacks if not np.isnan(attack.origin_values[0])]
-    known = known if any(not np.isnan(each.origin_values).all() for each in quality.values()) else []
+    quality = {
+        name: each
+        for name, each in landscapes.items()
+        if each.metric.name in {"first_token_kl", "accuracy"} and not np.isnan(each.origin_values[0])
+    }
+    known = [name for name, attack in sweep.attacks if quality and not np.isnan(attack.origin_values[0])]
     problems = [problem for name in known if (problem := _problem(landscapes[name], quality))]
     return check_that(
         "No danger hides behind capability",

@@ -117,6 +117,22 @@ def test_danger_hides_where_attacks_succeed_and_nothing_else_changes(
         assert f"The worst is -0.5 of draw 0, ASR 100.0 % (moved {kl:.3g} nats, choices " in check.finding
 
 
+def test_what_was_not_measured_at_the_origin_hides_no_danger(
+    tmp_path: Path, publish: Callable[..., None], make_config: Callable[..., SweepConfig]
+) -> None:
+    """Of two benchmarks of capability one has no verdicts at all: the other one decides."""
+
+    def verdict(name: str, point: PlannedPoint, prompt: int) -> Verdict:
+        return basin(name, point, prompt) if name == "harmful" else Verdict.UNSCORED
+
+    data = make_config(7, draws=2, names=("harmful", "moved", "choices")).model_dump(mode="json")
+    data["benchmarks"][1]["metric"], data["benchmarks"][2]["metric"] = "first_token_kl", "accuracy"
+    publish(tmp_path, SweepConfig.model_validate(data), verdict, num_prompts=30, kl=lambda _: 0.0)
+    check = of(tmp_path)[DANGER]
+    assert check.state == "attention"
+    assert "(moved 0 nats)" in check.finding
+
+
 def test_attention_comes_first(checks: Callable[..., Found]) -> None:
     states = [check.state for check in checks(num_prompts=4).values()]
     assert states == sorted(states, key=["attention", "unknown", "pass"].index)
