@@ -32,9 +32,9 @@ __all__ = ["write_model", "write_tokenizer"]
 WIDTH, NUM_LAYERS, NUM_HEADS, HEAD_WIDTH, NUM_HIDDEN, VOCABULARY = 576, 30, 9, 64, 1280, 49_152
 
 
-def write_model(folder: Path) -> None:
-    """Write the checkpoint with its tokenizer into a folder, which is made."""
-    source = _source()
+def write_model(folder: Path, source_id: str = "demo:aligned") -> None:
+    """Write the checkpoint made of an embedded model, with its tokenizer, into a folder, which is made."""
+    source = _source(source_id)
     small = json.loads((source / "config.json").read_text(encoding="utf-8"))
     write_tokenizer(folder, VOCABULARY)
     shutil.copy(source / "generation_config.json", folder)
@@ -63,8 +63,8 @@ def write_tokenizer(folder: Path, size: int) -> None:
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
 
 
-def _source() -> Path:
-    return Path(resolve(ModelConfig(id="demo:aligned")).location)
+def _source(source_id: str = "demo:aligned") -> Path:
+    return Path(resolve(ModelConfig(id=source_id)).location)
 
 
 def _weights(small: dict[str, torch.Tensor], config: dict[str, int]) -> dict[str, torch.Tensor]:
