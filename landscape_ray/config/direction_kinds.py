@@ -12,17 +12,22 @@ __all__ = [
     "AnyDirections",
     "ComplementDirections",
     "DirectionConfig",
+    "EngineDirection",
+    "GradientDirection",
     "GroupDirections",
     "LowRankDirections",
     "PruningDirection",
     "QuantizationErrorDirection",
     "RandomDirections",
+    "RefusalAblationDirection",
     "SvdDirection",
     "TaskVectorDirection",
 ]
 
 # What QLoRA and most formats of 4 bits use.
 GROUP_SIZE = 64
+# Most refusals of chat models begin so, and the keyword judge knows it.
+REFUSAL = "I'm sorry, but I can't"
 
 
 class RandomDirections(DirectionsConfig):
@@ -228,6 +233,56 @@ class PruningDirection(_Single):
         return self.name or f"pruned by {100 * self.share:g} %"
 
 
+class RefusalAblationDirection(_Single):
+    """What taking the refusal direction out of the model changes: coordinate 1 is the ablated model."""
+
+    kind: Literal["refusal_ablation"]
+    """The kind of direction."""
+    harmful: str
+    """Name of the benchmark whose prompts the model refuses."""
+    harmless: str
+    """Name of the benchmark whose prompts it answers, such as one of metric `over_refusal` or `first_token_kl`."""
+    layer: int = Field(ge=1)
+    """After so many layers activations are compared, at the last token of each prompt. Best are often layers in the
+    middle."""
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Names of the benchmarks whose prompts the direction is computed from."""
+        return (self.harmful, self.harmless)
+
+    @property
+    def label(self) -> str:
+        """What figures and tables call it."""
+        return self.name or f"refusal of layer {self.layer} ablated"
+
+
+class GradientDirection(_Single):
+    """The steepest descent of the likelihood of refusals: to first order, the worst direction of its length."""
+
+    kind: Literal["gradient"]
+    """The kind of direction."""
+    prompts: str
+    """Name of the benchmark whose prompts are refused."""
+    refusal: str = Field(default=REFUSAL, min_length=1)
+    """The refusal whose likelihood falls, as the model words it: its beginning is enough."""
+    normalization: Normalization = "layer"
+    """As of random directions. `layer`: each tensor of the vector gets the norm of the weight tensor. `filter`: each
+    output row. `none`: the gradient itself."""
+    excluded: tuple[str, ...] = ("norm",)
+    """As of random directions: matching tensors are not moved."""
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Names of the benchmarks whose prompts the direction is computed from."""
+        return (self.prompts,)
+
+    @property
+    def label(self) -> str:
+        """What figures and tables call it."""
+        return self.name or f"gradient of refusals, {self.prompts}"
+
+
 DirectionConfig: TypeAlias = Annotated[
     RandomDirections
     | LowRankDirections
@@ -235,8 +290,12 @@ DirectionConfig: TypeAlias = Annotated[
     | TaskVectorDirection
     | SvdDirection
     | QuantizationErrorDirection
-    | PruningDirection,
+    | PruningDirection
+    | RefusalAblationDirection
+    | GradientDirection,
     Field(discriminator="kind"),
 ]
+EngineDirection: TypeAlias = RefusalAblationDirection | GradientDirection
+"""An entry that an engine computes before the sweep begins."""
 AnyDirections: TypeAlias = DirectionsConfig | DirectionConfig
 """An entry of a list, or the mapping that stands for all directions."""

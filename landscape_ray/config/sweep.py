@@ -8,9 +8,15 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from landscape_ray.config.adaptive import AdaptiveConfig
-from landscape_ray.config.benchmarks import BenchmarkConfig
+from landscape_ray.config.benchmarks import SCORED_METRICS, BenchmarkConfig
 from landscape_ray.config.certify import CertifyConfig, check_radius
-from landscape_ray.config.direction_kinds import AnyDirections, DirectionConfig, GroupDirections, RandomDirections
+from landscape_ray.config.direction_kinds import (
+    AnyDirections,
+    DirectionConfig,
+    EngineDirection,
+    GroupDirections,
+    RandomDirections,
+)
 from landscape_ray.config.directions import DirectionsConfig
 from landscape_ray.config.landscape import AnatomyLandscape, LandscapeConfig, RandomLandscape
 from landscape_ray.config.model import CheckpointConfig, ModelConfig
@@ -170,6 +176,39 @@ class SweepConfig(Section):
             )
             raise ValueError(msg)
         return self
+
+    @model_validator(mode="after")
+    def _check_directions_of_engines(self) -> Self:
+        metric_of = {benchmark.name: benchmark.metric for benchmark in self.benchmarks}
+        for entry in self.computed_directions:
+            if self.engine == "synthetic":
+                msg = (
+                    f"a direction of kind {entry.kind!r} is computed by a model, and the synthetic engine has none; "
+                    "leave it out, or set engine to vllm or transformers"
+                )
+                raise ValueError(msg)
+            for name in entry.benchmarks:
+                if metric_of.get(name, "perplexity") in SCORED_METRICS:
+                    chats = [each for each, metric in metric_of.items() if metric not in SCORED_METRICS]
+                    what = f"is of metric {metric_of[name]!r}" if name in metric_of else "is not there"
+                    msg = (
+                        f"the direction {entry.label!r} is computed from the prompts of the benchmark {name!r}, which "
+                        f"{what}; name one whose prompts are put as a chat ({', '.join(chats) or 'there is none'}), or "
+                        "add one: harmless prompts as metric over_refusal or first_token_kl"
+                    )
+                    raise ValueError(msg)
+            if len(set(entry.benchmarks)) < len(entry.benchmarks):
+                msg = (
+                    f"the direction {entry.label!r} compares the benchmark {entry.benchmarks[0]!r} with itself; name "
+                    "one of harmful prompts, and one of harmless ones"
+                )
+                raise ValueError(msg)
+        return self
+
+    @property
+    def computed_directions(self) -> tuple[EngineDirection, ...]:
+        """The entries of a list of directions that an engine computes before the sweep begins."""
+        return tuple(each for each in self.kinds if isinstance(each, EngineDirection))
 
     @property
     def kinds(self) -> tuple[DirectionConfig, ...]:

@@ -6,7 +6,16 @@ from landscape_ray.plan.estimate import TIME_ASSUMPTIONS, SweepEstimate, estimat
 from landscape_ray.plan.geometry import Geometry, Mark, needs_geometry, random_axes, random_vector
 from landscape_ray.plan.grid import Axis, Grid, GridPoint
 from landscape_ray.plan.kind_costs import SVD_WIDTH, KindCost, kind_costs
-from landscape_ray.plan.kinds import Complement, LowRank, Pruning, QuantizationError, SingularPart, TaskVector
+from landscape_ray.plan.kinds import (
+    Complement,
+    Gradient,
+    LowRank,
+    Pruning,
+    QuantizationError,
+    RefusalAblation,
+    SingularPart,
+    TaskVector,
+)
 from landscape_ray.plan.lines import LineTask, Task, in_lines
 from landscape_ray.plan.perturbation import (
     ORIGIN,
@@ -14,6 +23,7 @@ from landscape_ray.plan.perturbation import (
     ComputedVector,
     Perturbation,
     RandomVector,
+    StoredTensors,
     VectorSpec,
     direction_seed,
 )
@@ -29,6 +39,7 @@ __all__ = [
     "Complement",
     "ComputedVector",
     "Geometry",
+    "Gradient",
     "Grid",
     "GridPoint",
     "KindCost",
@@ -42,7 +53,9 @@ __all__ = [
     "Pruning",
     "QuantizationError",
     "RandomVector",
+    "RefusalAblation",
     "SingularPart",
+    "StoredTensors",
     "SweepEstimate",
     "SweepPlan",
     "Task",

@@ -11,18 +11,30 @@ from landscape_ray.config import (
     ComplementDirections,
     DirectionConfig,
     DirectionsConfig,
+    EngineDirection,
+    GradientDirection,
     GroupDirections,
     LowRankDirections,
     PruningDirection,
     QuantizationErrorDirection,
+    RefusalAblationDirection,
     SvdDirection,
     SweepConfig,
     TaskVectorDirection,
 )
 from landscape_ray.errors import CheckpointError, ConfigError, few_of
 from landscape_ray.plan.geometry import Geometry, random_vector, rounded
-from landscape_ray.plan.kinds import Complement, LowRank, Pruning, QuantizationError, SingularPart, TaskVector
-from landscape_ray.plan.perturbation import CheckpointDelta, VectorSpec, direction_seed
+from landscape_ray.plan.kinds import (
+    Complement,
+    Gradient,
+    LowRank,
+    Pruning,
+    QuantizationError,
+    RefusalAblation,
+    SingularPart,
+    TaskVector,
+)
+from landscape_ray.plan.perturbation import CheckpointDelta, StoredTensors, VectorSpec, direction_seed
 
 __all__ = ["PlannedDirection", "entry_vectors", "planned_directions"]
 
@@ -72,27 +84,33 @@ def planned_directions(config: SweepConfig, geometry: Geometry) -> tuple[Planned
     return planned
 
 
-def entry_vectors(config: SweepConfig, deltas: Sequence[CheckpointDelta]) -> tuple[VectorSpec, ...]:
+def entry_vectors(
+    config: SweepConfig, deltas: Sequence[CheckpointDelta], computed: Sequence[str] = ()
+) -> tuple[VectorSpec, ...]:
     """Return the vector of the first draw of each entry of a list of directions, or of each group of an anatomy.
 
     Args:
         config: The sweep.
         deltas: Its checkpoints, in the order of `SweepConfig.checkpoints`.
+        computed: Its stored tensors, see `Geometry.computed`.
     """
-    return tuple(_vector(entry, deltas[first:], 0) for entry, first in _entries(config))
+    return tuple(_vector(entry, sources, 0) for entry, _, sources in _entries(config, deltas, computed))
 
 
-def _entries(config: SweepConfig) -> Iterator[tuple[DirectionConfig | GroupDirections, int]]:
-    """Yield each entry with the number of its first checkpoint in `SweepConfig.checkpoints`."""
-    first = 0
+def _entries(
+    config: SweepConfig, deltas: Sequence[CheckpointDelta], computed: Sequence[str]
+) -> Iterator[tuple[DirectionConfig | GroupDirections, int, Sequence[CheckpointDelta]]]:
+    """Yield each entry with the number of its first checkpoint in `SweepConfig.checkpoints`, and what it is made of."""
+    first, stored = 0, map(StoredTensors.of, computed)
     for entry in config.entries:
-        yield entry, first
+        yield entry, first, [next(stored)] if isinstance(entry, EngineDirection) else deltas[first:]
         if entry.kind != "group":  # those of an anatomy share the one that gives their displacement
             first += len(entry.checkpoints) + isinstance(entry.displacement, CheckpointConfig)
 
 
 def _planned(config: SweepConfig, geometry: Geometry) -> Iterator[PlannedDirection]:
-    for (entry, first), norm in zip(_entries(config), geometry.direction_norms, strict=True):
+    entries = _entries(config, geometry.deltas, geometry.computed)
+    for (entry, first, sources), norm in zip(entries, geometry.direction_norms, strict=True):
         if not norm:
             msg = (
                 f"The direction {entry.label!r} is zero on every tensor of the model {config.model.id!r}, so there is "
@@ -111,14 +129,17 @@ def _planned(config: SweepConfig, geometry: Geometry) -> Iterator[PlannedDirecti
             displacement = length
         scale = 1.0 if displacement is None else rounded(displacement / norm)
         for draw in range(entry.draws):
-            vector = _vector(entry, geometry.deltas[first:], draw)
+            vector = _vector(entry, sources, draw)
             yield PlannedDirection(
                 kind=entry.kind, label=entry.label, vector=vector, scale=scale, displacement=scale * norm
             )
 
 
-def _vector(entry: DirectionConfig | GroupDirections, deltas: Sequence[CheckpointDelta], draw: int) -> VectorSpec:
-    """Return the vector of one draw of an entry, whose own checkpoints come first among those given."""
+def _vector(entry: DirectionConfig | GroupDirections, sources: Sequence[Any], draw: int) -> VectorSpec:
+    """Return the vector of one draw of an entry; what it is made of comes first among the sources.
+
+    These are checkpoints, or, of an entry that an engine computes, the tensors that it stored.
+    """
     if isinstance(entry, DirectionsConfig):
         return random_vector(entry, draw)
     common: dict[str, Any] = {
@@ -131,13 +152,17 @@ def _vector(entry: DirectionConfig | GroupDirections, deltas: Sequence[Checkpoin
         case LowRankDirections():
             vector = LowRank(seed=direction_seed(entry.seed, draw, 0), rank=entry.rank, **common)
         case ComplementDirections():
-            vector = Complement(seed=direction_seed(entry.seed, draw, 0), to=deltas[0], **common)
+            vector = Complement(seed=direction_seed(entry.seed, draw, 0), to=sources[0], **common)
         case TaskVectorDirection():
-            vector = TaskVector(minus=deltas[0], plus=deltas[1], **common)
+            vector = TaskVector(minus=sources[0], plus=sources[1], **common)
         case SvdDirection():
-            vector = SingularPart(to=deltas[0], rank=entry.rank, part=entry.part, **common)
+            vector = SingularPart(to=sources[0], rank=entry.rank, part=entry.part, **common)
         case QuantizationErrorDirection():
             vector = QuantizationError(format=entry.format, by=entry.by, group_size=entry.group, **common)
         case PruningDirection():
             vector = Pruning(share=entry.share, **common)
+        case RefusalAblationDirection():
+            vector = RefusalAblation(along=sources[0], **common)
+        case GradientDirection():
+            vector = Gradient(of=sources[0], **common)
     return vector

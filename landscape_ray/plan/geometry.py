@@ -48,6 +48,8 @@ class Geometry:
     """The same of each entry of a list of directions, or of each group of an anatomy."""
     weights_norm: float | None = None
     """Frobenius norm of the model's weights, all of them; None unless there are entries or groups."""
+    computed: tuple[str, ...] = ()
+    """SHA-256 of the stored tensors of each direction that an engine computed, in the order of the list."""
 
     @classmethod
     def assumed(cls, config: SweepConfig) -> "Geometry":
@@ -62,6 +64,7 @@ class Geometry:
             random_norm=1.0,
             direction_norms=(1.0,) * len(config.entries),
             weights_norm=1.0,
+            computed=tuple(f"{i:064x}" for i in range(len(config.computed_directions))),
         )
 
     def norm(self, k: int) -> float:

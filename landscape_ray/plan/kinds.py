@@ -6,9 +6,18 @@ What the tensors of each are is said in the file of `weights/kinds/` that has it
 from dataclasses import dataclass
 from typing import Literal
 
-from landscape_ray.plan.perturbation import CheckpointDelta, ComputedVector
+from landscape_ray.plan.perturbation import CheckpointDelta, ComputedVector, StoredTensors
 
-__all__ = ["Complement", "LowRank", "Pruning", "QuantizationError", "SingularPart", "TaskVector"]
+__all__ = [
+    "Complement",
+    "Gradient",
+    "LowRank",
+    "Pruning",
+    "QuantizationError",
+    "RefusalAblation",
+    "SingularPart",
+    "TaskVector",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,3 +83,22 @@ class Pruning(ComputedVector):
 
     share: float
     """Share of the weights of each matrix that become zero."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalAblation(ComputedVector):
+    """The weights without what they write along the refusal direction, minus the weights.
+
+    Source: Arditi et al. 2024, "Refusal in Language Models Is Mediated by a Single Direction", Section 4.1.
+    """
+
+    along: StoredTensors
+    """For each tensor that writes to the residual stream the unit refusal direction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gradient(ComputedVector):
+    """Minus the gradient of the log-likelihood of refusals."""
+
+    of: StoredTensors
+    """Minus the gradient, tensor by tensor."""

@@ -13,6 +13,7 @@ __all__ = [
     "ComputedVector",
     "Perturbation",
     "RandomVector",
+    "StoredTensors",
     "VectorSpec",
     "direction_seed",
 ]
@@ -66,6 +67,24 @@ class CheckpointDelta:
     def identity(self) -> dict[str, Any]:
         """What makes it this vector, as plain JSON types, for keys of results."""
         return {"fingerprint": self.fingerprint}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTensors(CheckpointDelta):
+    """Tensors that an engine computed before the sweep, stored beside its results under the hash of their content.
+
+    They lie and travel as a further checkpoint does, but a vector says what they mean: they are no model's weights.
+    """
+
+    @classmethod
+    def of(cls, digest: str) -> "StoredTensors":
+        """Return the tensors whose file has this SHA-256; their location is that in the results folder."""
+        return cls(fingerprint=f"tensors:{digest}", location=f"directions/{digest}", revision=None)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the file."""
+        return self.fingerprint.partition(":")[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Keyed Parquet parts: published atomically, listed, validated, read."""
 
+from landscape_ray.store.direction_files import DirectionFiles
 from landscape_ray.store.export import POINT_SCHEMA, ExportFormat, export_points, export_rows, points_table
 from landscape_ray.store.failures import PointFailure
 from landscape_ray.store.filesystem import absolute
@@ -28,6 +29,7 @@ __all__ = [
     "SCHEMA",
     "SCHEMA_VERSION",
     "BenchmarkIdentity",
+    "DirectionFiles",
     "ExportFormat",
     "JudgeIdentity",
     "JudgedResultStore",

@@ -158,6 +158,10 @@ class Filesystem:
 class LocalFilesystem(Filesystem):
     """A folder on this machine, or on a network file system that is mounted here."""
 
+    def path_of(self, path: str) -> Path:
+        """Return where a file or folder lies."""
+        return Path(self._path(path))
+
     def files(self, folder: str) -> list[Entry]:
         """List the files of a folder by name; none if there is no such folder. Temporary files are left out."""
         try:

@@ -4,6 +4,7 @@
 
     manifest.json                                what the results are about
     parts/<label>.<benchmark>.<key>.parquet      one visit to one point for one benchmark
+    directions/<SHA-256>/tensors.safetensors     a direction that an engine computed, see `store.direction_files`
     failures/<key>.json                          a point that was given up, and why
     quarantine/<name of the part>.<8 digits>     what stood in a part's place without proving itself, or disagreed
     lease/<epoch>.json                           the driver at work, see `store.lease`

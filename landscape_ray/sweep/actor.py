@@ -15,12 +15,9 @@ from typing import Any, ClassVar
 
 import ray
 
-from landscape_ray.config import CheckpointConfig, ModelConfig
 from landscape_ray.engine import Engine, EngineSpec, LineEngine
-from landscape_ray.engine.checkpoints.resolution import checkpoint_folder, resolve, resolve_delta
 from landscape_ray.engine.factory import create_engine, create_point_on_line, import_engine
 from landscape_ray.engine.synthetic import strike
-from landscape_ray.errors import CheckpointError
 from landscape_ray.evaluation import (
     WHOLE_ANSWERS,
     Benchmark,
@@ -40,6 +37,7 @@ from landscape_ray.store import BenchmarkIdentity, ResultStore, part_key
 from landscape_ray.sweep.batches import generate, log_likelihoods, log_likelihoods_points
 from landscape_ray.sweep.cluster.resources import hide_gpus, lease_cores
 from landscape_ray.sweep.first_tokens import OriginTokens
+from landscape_ray.sweep.on_node import with_files_here
 from landscape_ray.sweep.reports import EngineReady, Trouble, VisitReport
 
 __all__ = ["EngineActor"]
@@ -172,11 +170,7 @@ class EngineActor:
     def _fetch(self) -> None:
         self._store = ResultStore(self._out)
         self._store.probe()
-        self._check_checkpoints()
-        if self._spec.engine != "synthetic":
-            checkpoint_folder(self._spec.model, self._spec.revision)
-            for delta in self._spec.deltas:
-                checkpoint_folder(delta.location, delta.revision)
+        self._spec = with_files_here(self._spec, out=self._out, fingerprint=self._fingerprint)
 
     def _load(self) -> None:
         if not self._on_gpu:
@@ -203,22 +197,6 @@ class EngineActor:
 
             proof = self._proof or awaited_proof(self._combination)
             self._proven = require_way(proof, self._engine.facts.way)
-
-    def _check_checkpoints(self) -> None:
-        """Make sure that folders are here what they are for the driver; a commit on the Hub is so by its name.
-
-        Raises:
-            CheckpointError: One is not.
-        """
-        if self._spec.engine == "synthetic":
-            return
-        if self._spec.revision is None:
-            found = resolve(ModelConfig(id=self._spec.model)).fingerprint
-            _check_same(self._spec.model, found, self._fingerprint)
-        for delta in self._spec.deltas:
-            if delta.revision is None:
-                found = resolve_delta(CheckpointConfig(id=delta.location)).fingerprint
-                _check_same(delta.location, found, delta.fingerprint)
 
     @ray.method(concurrency_group="visits")  # type: ignore[untyped-decorator]
     def visit(self, task: Task, attempt: int, num_batches: int) -> tuple[VisitReport, ...] | Trouble:
@@ -368,12 +346,3 @@ def _known(found: Sequence[float | None]) -> tuple[float, int]:
     """Return the sum of what is known, and of how many prompts it is."""
     known = [value for value in found if value is not None and math.isfinite(value)]
     return math.fsum(known), len(known)
-
-
-def _check_same(folder: str, found: str, expected: str) -> None:
-    if found != expected:
-        msg = (
-            f"The checkpoint in {folder} on node {socket.gethostname()} is another one than on the driver's machine "
-            f"({found}, not {expected}). Put the model on storage that all nodes share."
-        )
-        raise CheckpointError(msg)

@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from landscape_ray.plan import PointTask
+from landscape_ray.errors import OutputError
+from landscape_ray.plan import Geometry, PointTask
 from landscape_ray.store import PointFailure, check_same_sweep
 from landscape_ray.sweep.preparation import PreparedSweep
 
@@ -21,6 +22,19 @@ def check_folder(sweep: PreparedSweep) -> None:
     manifest = sweep.store.read_manifest()
     if manifest is not None:
         check_same_sweep(manifest, sweep.config, sweep.manifest.fingerprint, sweep.spec.benchmarks, sweep.deltas)
+        _check_same_directions(sweep, manifest.geometry)
+
+
+def _check_same_directions(sweep: PreparedSweep, earlier: Geometry | None) -> None:
+    """Refuse to go on where another run has computed the directions of this sweep in the meantime, and otherwise."""
+    theirs = earlier.computed if earlier else ()
+    ours = sweep.manifest.geometry.computed if sweep.manifest.geometry else ()
+    if any(one != other for one, other in zip(theirs, ours, strict=False)):
+        msg = (
+            f"Another run into {sweep.store.location} has computed the directions of this sweep at the same time, and "
+            "its own differ in their last bits. Run the same command again: it takes those that are there."
+        )
+        raise OutputError(msg)
 
 
 def begin(sweep: PreparedSweep, hardware: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from landscape_ray import __version__
 from landscape_ray.analysis import repeats_plan
@@ -22,6 +23,7 @@ from landscape_ray.evaluation import Benchmark, Settled, load_benchmark
 from landscape_ray.plan import (
     CheckpointDelta,
     Geometry,
+    StoredTensors,
     SweepPlan,
     left_by_groups,
     needs_geometry,
@@ -37,7 +39,9 @@ from landscape_ray.store import (
     keys_by_label,
     part_keys,
 )
+from landscape_ray.sweep.computed import stored_directions
 from landscape_ray.sweep.fetching import fetched
+from landscape_ray.sweep.on_node import stored_folder
 
 logger = logging.getLogger(__name__)
 
@@ -91,13 +95,15 @@ def prepare(config: SweepConfig, out: str) -> PreparedSweep:
     now = datetime.now(UTC)
     date = (earlier and earlier.date) or now.date().isoformat()
     benchmarks = _in_order(config, model, benchmarks, deltas, earlier, date=date)
-    geometry = _geometry(config, model, deltas, earlier)
+    place = absolute(out)
+    computed = _computed(config, model, benchmarks, earlier, place)
+    geometry = _geometry(config, model, deltas, earlier, {each: stored_folder(each, place) for each in computed})
     plan = SweepPlan.from_config(config, geometry)
     repeats = repeats_plan(config, plan)
     identities = {benchmark.name: BenchmarkIdentity.of(benchmark) for benchmark in benchmarks}
     return PreparedSweep(
         config=config,
-        spec=_spec(config, model, benchmarks, plan),
+        spec=_spec(config, model, benchmarks, plan.deltas),
         deltas=deltas,
         plan=plan,
         repeats=repeats,
@@ -117,7 +123,7 @@ def prepare(config: SweepConfig, out: str) -> PreparedSweep:
             date=date,
             left_out=dict(left_out),
         ),
-        out=absolute(out),
+        out=place,
         store=store,
     )
 
@@ -166,8 +172,32 @@ def _settled_before(manifest: Manifest | None, model: ResolvedModel) -> dict[str
     return {name: each.settled for name, each in manifest.benchmarks.items() if each.settled is not None}
 
 
+def _computed(
+    config: SweepConfig,
+    model: ResolvedModel,
+    benchmarks: tuple[Benchmark, ...],
+    manifest: Manifest | None,
+    out: str,
+) -> tuple[StoredTensors, ...]:
+    """Return the stored tensors of directions that an engine computes, which it does where they are not there yet."""
+    if not config.computed_directions:
+        return ()
+    digests = stored_directions(
+        config.computed_directions,
+        _spec(config, model, benchmarks),
+        out=out,
+        fingerprint=model.fingerprint,
+        recorded=manifest.geometry.computed if manifest and manifest.geometry else (),
+    )
+    return tuple(map(StoredTensors.of, digests))
+
+
 def _geometry(
-    config: SweepConfig, model: ResolvedModel, deltas: tuple[CheckpointDelta, ...], manifest: Manifest | None
+    config: SweepConfig,
+    model: ResolvedModel,
+    deltas: tuple[CheckpointDelta, ...],
+    manifest: Manifest | None,
+    stored: Mapping[StoredTensors, Path],
 ) -> Geometry | None:
     """Return the geometry from the manifest, which is of the same model, or measure it."""
     if not needs_geometry(config):
@@ -175,7 +205,7 @@ def _geometry(
     known = None if manifest is None else manifest.geometry
     if known is not None and known.deltas == deltas and len(known.direction_norms) == len(config.entries):
         return replace(known, deltas=deltas)  # the same contents, where they lie now
-    return fetched(measure_geometry, config, model, deltas)
+    return fetched(measure_geometry, config, model, deltas, stored)
 
 
 def _say_left_out(config: SweepConfig, left_out: Mapping[str, int]) -> None:
@@ -192,7 +222,12 @@ def _say_unmoved(config: SweepConfig, listing: TensorListing) -> None:
             logger.warning("No group of the anatomy moves %d tensors: %s.", len(left), few_of(left))
 
 
-def _spec(config: SweepConfig, model: ResolvedModel, benchmarks: tuple[Benchmark, ...], plan: SweepPlan) -> EngineSpec:
+def _spec(
+    config: SweepConfig,
+    model: ResolvedModel,
+    benchmarks: tuple[Benchmark, ...],
+    deltas: tuple[CheckpointDelta, ...] = (),
+) -> EngineSpec:
     return EngineSpec(
         engine=config.engine,
         model=model.location,
@@ -200,7 +235,7 @@ def _spec(config: SweepConfig, model: ResolvedModel, benchmarks: tuple[Benchmark
         dtype=config.dtype,
         run=config.run,
         benchmarks=benchmarks,
-        deltas=plan.deltas,
+        deltas=deltas,
         batching=config.batching,
         num_directions=len(config.landscape.axes) if config.batching == "line" else 0,
     )

@@ -19,7 +19,10 @@ from landscape_ray.errors import CheckpointError, few_of
 from landscape_ray.plan import name_alone
 from landscape_ray.weights.files import HEAD, CheckpointFiles, TensorSource
 
-__all__ = ["ADAPTER_CONFIG", "open_endpoint"]
+__all__ = ["ADAPTER_CONFIG", "STORED_TENSORS", "open_endpoint"]
+
+STORED_TENSORS = "tensors.safetensors"
+"""In a folder of its own: tensors of a direction, see `plan.StoredTensors`."""
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -28,13 +31,16 @@ def open_endpoint(folder: Path, base: TensorSource) -> TensorSource:
     """Open a checkpoint that is to be compared with the base, tensor by tensor.
 
     Args:
-        folder: Folder with `*.safetensors`; an adapter where it holds `adapter_config.json`.
+        folder: Folder with `*.safetensors`; an adapter where it holds `adapter_config.json`; stored tensors of a
+            direction, which are by the base's names, where it holds these.
         base: The weights at the origin. Without a head tensor its model shares the head with the embedding.
 
     Raises:
         CheckpointError: It does not hold the base's tensors, name by name and shape by shape, or it is an adapter of
             a kind that cannot be merged exactly; the message names what does not fit.
     """
+    if (folder / STORED_TENSORS).is_file():
+        return CheckpointFiles.read([folder / STORED_TENSORS])
     if (folder / ADAPTER_CONFIG).is_file():
         return _MergedAdapter.open(folder, base)
     files = CheckpointFiles.open(folder, tied_head=False)

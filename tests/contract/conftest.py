@@ -1,11 +1,15 @@
 """Engines that the contract suite shares."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save
 
 from landscape_ray.config import RunConfig, SyntheticFaults
 from landscape_ray.engine import Engine, EngineSpec
@@ -14,14 +18,20 @@ from landscape_ray.plan import (
     CheckpointDelta,
     Complement,
     ComputedVector,
+    Gradient,
     LowRank,
     Pruning,
     QuantizationError,
+    RefusalAblation,
     SingularPart,
+    StoredTensors,
     TaskVector,
 )
 
-KINDS = ("low_rank", "complement", "task_vector", "svd", "quantization_error", "pruning")
+KINDS = (
+    *("low_rank", "complement", "task_vector", "svd", "quantization_error", "pruning"),
+    *("refusal_ablation", "gradient"),
+)
 
 
 def make_spec(engine: Any, folder: Path) -> EngineSpec:
@@ -69,10 +79,33 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def computed_vectors() -> Callable[[CheckpointDelta, CheckpointDelta], dict[str, ComputedVector]]:
-    """Make a vector of each kind out of two checkpoints."""
+def store_tensors(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], tuple[StoredTensors, StoredTensors]]:
+    """Store what engines compute for a Llama: a unit direction for what writes to its stream, and a gradient."""
 
-    def make(first: CheckpointDelta, second: CheckpointDelta) -> dict[str, ComputedVector]:
+    def stored(tensors: dict[str, torch.Tensor]) -> StoredTensors:
+        content = save(tensors)
+        digest = hashlib.sha256(content).hexdigest()
+        folder = tmp_path_factory.mktemp("directions")
+        (folder / "tensors.safetensors").write_bytes(content)
+        return replace(StoredTensors.of(digest), location=str(folder))
+
+    def make(of: Path) -> tuple[StoredTensors, StoredTensors]:
+        weights, generator = load_file(of / "model.safetensors"), torch.Generator().manual_seed(6)
+        shapes = {"embed_tokens": (1, -1), "o_proj": (-1, 1), "down_proj": (-1, 1)}
+        r = torch.nn.functional.normalize(torch.randn(64, generator=generator), dim=0)
+        along = {name: r.view(shape).clone() for name in weights for part, shape in shapes.items() if part in name}
+        return stored(along), stored({name: torch.randn(w.shape, generator=generator) for name, w in weights.items()})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def computed_vectors() -> Callable[..., dict[str, ComputedVector]]:
+    """Make a vector of each kind out of two checkpoints and of stored tensors."""
+
+    def make(
+        first: CheckpointDelta, second: CheckpointDelta, along: StoredTensors, of: StoredTensors
+    ) -> dict[str, ComputedVector]:
         return {
             "low_rank": LowRank(seed=3, rank=2, normalization="layer", excluded=("norm",)),
             "complement": Complement(seed=4, to=first, normalization="filter", excluded=("norm",)),
@@ -80,6 +113,8 @@ def computed_vectors() -> Callable[[CheckpointDelta, CheckpointDelta], dict[str,
             "svd": SingularPart(to=first, rank=4, part="rest", normalization="layer"),
             "quantization_error": QuantizationError(format="int4", by="group", group_size=8),
             "pruning": Pruning(share=0.4, included=("proj",)),
+            "refusal_ablation": RefusalAblation(along=along),
+            "gradient": Gradient(of=of, normalization="layer", excluded=("norm",)),
         }
 
     return make

@@ -36,9 +36,11 @@ def folder(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="module")
-def deltas(folder: Path, make_sibling: Callable[..., Path]) -> tuple[CheckpointDelta, CheckpointDelta]:
-    first, second = (resolve_delta(CheckpointConfig(id=str(make_sibling(folder, seed=seed)))) for seed in (1, 2))
-    return first, second
+def deltas(
+    folder: Path, make_sibling: Callable[..., Path], store_tensors: Callable[..., tuple[CheckpointDelta, ...]]
+) -> tuple[CheckpointDelta, ...]:
+    siblings = (resolve_delta(CheckpointConfig(id=str(make_sibling(folder, seed=seed)))) for seed in (1, 2))
+    return (*siblings, *store_tensors(folder))
 
 
 def spec_of(engine: Any, folder: Path, deltas: tuple[CheckpointDelta, ...]) -> EngineSpec:
@@ -65,7 +67,7 @@ def engine_of() -> Iterator[Callable[..., Any]]:
 def engine(
     engine_of: Callable[..., Any],
     folder: Path,
-    deltas: tuple[CheckpointDelta, CheckpointDelta],
+    deltas: tuple[CheckpointDelta, ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Any:
     """An engine that computes with its parameters as they are, as on a GPU: CPUs pack them where they can."""
@@ -116,7 +118,7 @@ def test_text_is_that_of_transformers(
 
 
 @pytest.fixture(scope="module")
-def oracle(folder: Path, deltas: tuple[CheckpointDelta, CheckpointDelta]) -> Any:
+def oracle(folder: Path, deltas: tuple[CheckpointDelta, ...]) -> Any:
     return create_engine(spec_of("transformers", folder, deltas))
 
 
@@ -124,7 +126,7 @@ def test_each_kind_of_direction_is_written_in_place_with_the_bits_of_transformer
     kind: str,
     engine: Any,
     oracle: Any,
-    deltas: tuple[CheckpointDelta, CheckpointDelta],
+    deltas: tuple[CheckpointDelta, ...],
     computed_vectors: Callable[..., dict[str, ComputedVector]],
     make_benchmark: MakeBenchmark,
 ) -> None:

@@ -16,32 +16,32 @@ from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.checkpoints.resolution import resolve_delta
 from landscape_ray.engine.factory import create_engine
 from landscape_ray.evaluation import Benchmark
-from landscape_ray.plan import ORIGIN, ComputedVector, Perturbation, RandomVector
+from landscape_ray.plan import ORIGIN, CheckpointDelta, ComputedVector, Perturbation, RandomVector
 
 LAYER = RandomVector(seed=1, normalization="layer", excluded=("norm",))
 FILTER = RandomVector(seed=2, normalization="filter", excluded=(), included=("proj", "norm"))
 
 
 @pytest.mark.slow
-def test_two_workers_place_and_write_what_one_does(
+def test_two_workers_place_and_write_what_one_does(  # noqa: PLR0917  (by name)
     tied_checkpoint: Path,
     tmp_path: Path,
     make_sibling: Callable[..., Path],
     make_benchmark: Callable[..., Benchmark],
+    store_tensors: Callable[..., tuple[CheckpointDelta, ...]],
     computed_vectors: Callable[..., dict[str, ComputedVector]],
 ) -> None:
     siblings = (make_sibling(tied_checkpoint, seed=seed) for seed in (1, 2))
     delta, other = (resolve_delta(CheckpointConfig(id=str(folder))) for folder in siblings)
-    benchmark = make_benchmark()
+    stored, benchmark = store_tensors(tied_checkpoint), make_benchmark()
     points = [
         *(Perturbation.of([(LAYER, 0.1)]), ORIGIN, Perturbation.of([(LAYER, -0.05), (FILTER, 0.2)])),
         *(Perturbation.of([(delta, t), (LAYER, 0.1)]) for t in (0.25, 0.75)),
-        *(Perturbation.of([(vector, 0.4)]) for vector in computed_vectors(delta, other).values()),
+        *(Perturbation.of([(vector, 0.4)]) for vector in computed_vectors(delta, other, *stored).values()),
     ]
     run = RunConfig(kv_cache_gib=0.0625, max_num_seqs=16, tensor_parallel=2)
-    spec = EngineSpec(
-        engine="vllm", model=str(tied_checkpoint), revision=None, dtype="float32", run=run, deltas=(delta, other)
-    )
+    deltas = (delta, other, *stored)
+    spec = EngineSpec(engine="vllm", model=str(tied_checkpoint), revision=None, dtype="float32", run=run, deltas=deltas)
     job = {"spec": spec, "points": points, "line": points[:3], "benchmark": benchmark}
     done = subprocess.run(  # noqa: S603  (our own interpreter and script)
         [sys.executable, str(Path(__file__).with_name("two_workers.py")), str(tmp_path / "answers")],

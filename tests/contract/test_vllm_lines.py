@@ -61,8 +61,13 @@ def other(tied_checkpoint: Path, make_sibling: Callable[..., Path]) -> Checkpoin
 
 
 @pytest.fixture(scope="module")
-def engine(tied_checkpoint: Path, delta: CheckpointDelta, other: CheckpointDelta) -> Iterator[Any]:
-    engine = build(tied_checkpoint, num_directions=2, deltas=(delta, other))
+def stored(tied_checkpoint: Path, store_tensors: Callable[..., tuple[CheckpointDelta, ...]]) -> Any:
+    return store_tensors(tied_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def engine(tied_checkpoint: Path, delta: CheckpointDelta, other: CheckpointDelta, stored: Any) -> Iterator[Any]:
+    engine = build(tied_checkpoint, num_directions=2, deltas=(delta, other, *stored))
     yield engine
     engine.close()
 
@@ -98,14 +103,15 @@ def test_a_difference_of_checkpoints_is_a_direction(engine: Any, delta: Checkpoi
     assert largest_difference(engine, points) < NATS
 
 
-def test_each_kind_of_direction_is_one(
+def test_each_kind_of_direction_is_one(  # noqa: PLR0917  (by name)
     kind: str,
     engine: Any,
     delta: CheckpointDelta,
     other: CheckpointDelta,
+    stored: Any,
     computed_vectors: Callable[..., dict[str, ComputedVector]],
 ) -> None:
-    vector = computed_vectors(delta, other)[kind]
+    vector = computed_vectors(delta, other, *stored)[kind]
     points = [Perturbation.of([(vector, a), (A, b)]) for a in (0.0, 0.5, 1.0) for b in (0.0, 0.1)]
     assert largest_difference(engine, points) < NATS
 
@@ -131,11 +137,12 @@ def test_greedy_tokens_are_those_of_placed_weights(
     assert reasons[3] == {FinishReason.PROMPT_TOO_LONG}
 
 
-def test_digests_are_those_of_the_other_engine(
+def test_digests_are_those_of_the_other_engine(  # noqa: PLR0917  (by name)
     engine: Any,
     make_engine: Callable[..., Any],
     tied_checkpoint: Path,
     delta: CheckpointDelta,
+    stored: Any,
     computed_vectors: Callable[..., dict[str, ComputedVector]],
 ) -> None:
     oracle = make_engine("transformers", tied_checkpoint)
@@ -143,7 +150,7 @@ def test_digests_are_those_of_the_other_engine(
     assert len(set(digests)) == len({*LINE, *PLANE})
     assert digests[LINE.index(ORIGIN)] == engine.place(ORIGIN) == oracle.place(ORIGIN)
     assert digests == oracle.place_points([*LINE, *PLANE])
-    for vector in computed_vectors(delta, delta).values():
+    for vector in computed_vectors(delta, delta, *stored).values():
         if not vector.checkpoints:  # which the oracle was not given
             points = [Perturbation.of([(vector, share)]) for share in (0.5, 1.0)]
             assert engine.place_points(points) == oracle.place_points(points)

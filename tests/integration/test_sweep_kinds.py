@@ -44,6 +44,8 @@ def all_kinds(untied_checkpoint: Path, make_sibling: Callable[..., Path]) -> lis
         {"kind": "svd", "to": first, "rank": 3},
         {"kind": "quantization_error", "format": "int4"},
         {"kind": "pruning", "share": 0.5},
+        {"kind": "refusal_ablation", "harmful": "b", "harmless": "harmless", "layer": 1},
+        {"kind": "gradient", "prompts": "b", "refusal": "NO!", "displacement": 1.5},
     ]
 
 
@@ -65,7 +67,13 @@ def sweep_along(untied_checkpoint: Path) -> MakeKinds:
                         "prompts": {"source": "demo"},
                         "limit": 2,
                         "decoding": {"max_new_tokens": 4},
-                    }
+                    },
+                    {
+                        "name": "harmless",
+                        "metric": "first_token_kl",
+                        "prompts": {"source": "demo", "name": "harmless"},
+                        "limit": 2,
+                    },
                 ],
                 "run": {"engines": 1},
                 **changes,
@@ -105,16 +113,21 @@ def test_a_sweep_of_all_kinds_that_is_killed_resumes_to_the_same_rows(
     assert run_sweep(config, str(tmp_path / "undisturbed")).exit_code == 0
     killed_after(3, config, tmp_path / "disturbed")
     num_before = len(list((tmp_path / "disturbed" / "parts").iterdir()))
-    assert 3 <= num_before < 1 + 8 * 4
+    assert 3 <= num_before < 2 * (1 + 10 * 4)
+    stored = {path: path.stat().st_mtime_ns for path in (tmp_path / "disturbed" / "directions").rglob("*.safetensors")}
+    assert len(stored) == 2
     assert run_sweep(config, str(tmp_path / "disturbed")).exit_code == 0
     rows = measured(tmp_path / "undisturbed")
-    assert len(rows) == (1 + 8 * 4) * 2
+    assert len(rows) == 2 * (1 + 10 * 4) * 2
     assert measured(tmp_path / "disturbed") == rows
     # Every point along every direction is another one.
-    assert len({row[-1] for row in rows}) == 1 + 8 * 4
+    assert len({row[-1] for row in rows}) == 1 + 10 * 4
+    # What an engine had computed was found again.
+    assert stored == {path: path.stat().st_mtime_ns for path in stored}
     results = load_results(str(tmp_path / "disturbed"))
     assert [each.kind for each in results.plan.directions] == [
-        *("random", "random", "low_rank", "complement", "task_vector", "svd", "quantization_error", "pruning")
+        *("random", "random", "low_rank", "complement", "task_vector", "svd", "quantization_error", "pruning"),
+        *("refusal_ablation", "gradient"),
     ]
 
 
@@ -135,14 +148,14 @@ def test_each_recipe_runs_at_small_scale(recipe: Path, tmp_path: Path) -> None:
 def test_directions_are_added_at_the_end_of_the_list_and_nowhere_else(
     all_kinds: list[dict[str, Any]], sweep_along: MakeKinds, tmp_path: Path
 ) -> None:
-    out, (random, low_rank, *_, pruning) = tmp_path / "out", all_kinds
+    out, (random, low_rank, *_, pruning, _, gradient) = tmp_path / "out", all_kinds
     assert run_sweep(sweep_along([random, low_rank]), str(out)).exit_code == 0
     parts = {path.name: path.stat().st_mtime_ns for path in (out / "parts").iterdir()}
-    more = sweep_along([random, low_rank | {"draws": 2}, all_kinds[3], pruning])
-    assert run_sweep(more, str(out)).num_points == 1 + 6 * 4
+    more = sweep_along([random, low_rank | {"draws": 2}, all_kinds[3], pruning, gradient])
+    assert run_sweep(more, str(out)).num_points == 1 + 7 * 4
     after = {path.name: path.stat().st_mtime_ns for path in (out / "parts").iterdir()}
     assert {name: after[name] for name in parts} == parts
-    assert len(after) == 1 + 6 * 4
+    assert len(after) == 2 * (1 + 7 * 4)
     landscape = load_results(str(out)).landscapes["b"]
     assert not np.asarray(landscape.missing).any()
     for changed in ([random | {"draws": 3}, low_rank], [low_rank, random], [random, pruning]):

@@ -57,6 +57,8 @@ DIRECTIONS = {
     "directions/svd.demo": 2 * 8 + 2,
     "directions/quantization.demo": 3 * 8 + 2,
     "directions/pruning.demo": 2 * 8 + 2,
+    "directions/refusal-ablation.demo": 4 * 8 + 2,
+    "directions/gradient.demo": 4 * 8 + 2,
     "directions/all-kinds.demo": 11 * 8 + 2,
 }
 REAL_DIRECTIONS = {"directions/llama-3-8b-instruct": 9 * 8 + 2}

@@ -2,6 +2,9 @@
 
 import itertools
 import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 
 from landscape_ray.config import DirectionsConfig, SweepConfig
 from landscape_ray.engine.checkpoints.model_config import has_tied_head
@@ -13,7 +16,7 @@ from landscape_ray.engine.checkpoints.resolution import (
 )
 from landscape_ray.engine.synthetic import synthetic_delta, synthetic_geometry
 from landscape_ray.errors import ResourceError, in_brief
-from landscape_ray.plan import CheckpointDelta, Geometry, entry_vectors, random_vector
+from landscape_ray.plan import CheckpointDelta, Geometry, StoredTensors, entry_vectors, random_vector
 
 __all__ = ["has_tied_head", "measure_geometry", "resolve_checkpoints"]
 
@@ -28,8 +31,19 @@ def resolve_checkpoints(config: SweepConfig) -> tuple[CheckpointDelta, ...]:
     return tuple(find(checkpoint) for checkpoint in config.checkpoints)
 
 
-def measure_geometry(config: SweepConfig, model: ResolvedModel, deltas: tuple[CheckpointDelta, ...]) -> Geometry:
+def measure_geometry(
+    config: SweepConfig,
+    model: ResolvedModel,
+    deltas: tuple[CheckpointDelta, ...],
+    stored: Mapping[StoredTensors, Path] = MappingProxyType({}),
+) -> Geometry:
     """Measure norms and angles of a sweep's checkpoints, reading all of them once, tensor by tensor.
+
+    Args:
+        config: The sweep.
+        model: Its model.
+        deltas: Its checkpoints.
+        stored: Folders of the tensors of its directions that an engine computed, in the order of the list.
 
     Raises:
         CheckpointError: A checkpoint cannot be had, or is not one of the model's architecture and configuration.
@@ -71,7 +85,13 @@ def measure_geometry(config: SweepConfig, model: ResolvedModel, deltas: tuple[Ch
         for name in base.names:
             for place, source in zip((folder, *places), (base, *endpoints), strict=True):
                 check_finite(name, source.tensor(name), place)
-    norms = direction_norms(entry_vectors(config, deltas), base, dict(zip(deltas, endpoints, strict=True)))
+    computed = tuple(each.digest for each in stored)
+    sources = dict(zip(deltas, endpoints, strict=True)) | {each: open_endpoint(at, base) for each, at in stored.items()}
     return Geometry(
-        deltas=deltas, inner_products=products, random_norm=norm, direction_norms=norms, weights_norm=length
+        deltas=deltas,
+        inner_products=products,
+        random_norm=norm,
+        direction_norms=direction_norms(entry_vectors(config, deltas, computed), base, sources),
+        weights_norm=length,
+        computed=computed,
     )

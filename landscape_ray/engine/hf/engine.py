@@ -100,6 +100,21 @@ class TransformersEngine:
             way=self._way,
         )
 
+    @property
+    def model(self) -> Any:
+        """The live model."""
+        return self._model
+
+    @property
+    def encoder(self) -> PromptEncoder:
+        """Its tokenizer."""
+        return self._encoder
+
+    @property
+    def places(self) -> Mapping[str, Place]:
+        """Where each tensor of the checkpoint lies in the model."""
+        return self._places
+
     def admit(self, benchmarks: Sequence[Benchmark]) -> None:
         """Have room for any: memory is taken as it is needed; see `Engine.admit`."""
 

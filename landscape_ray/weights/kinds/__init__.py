@@ -15,17 +15,21 @@ from landscape_ray.plan import (
     CheckpointDelta,
     Complement,
     ComputedVector,
+    Gradient,
     LowRank,
     Pruning,
     QuantizationError,
+    RefusalAblation,
     SingularPart,
     TaskVector,
 )
 from landscape_ray.weights.files import TensorSource
 from landscape_ray.weights.kinds.complement import complement
+from landscape_ray.weights.kinds.gradient import gradient
 from landscape_ray.weights.kinds.low_rank import low_rank
 from landscape_ray.weights.kinds.pruning import pruning
 from landscape_ray.weights.kinds.quantization_error import quantization_error
+from landscape_ray.weights.kinds.refusal_ablation import refusal_ablation
 from landscape_ray.weights.kinds.scaling import normalized
 from landscape_ray.weights.kinds.svd import svd
 from landscape_ray.weights.kinds.task_vector import task_vector
@@ -38,9 +42,11 @@ Kind: TypeAlias = Callable[[Any, str, torch.Tensor, Endpoints], torch.Tensor | N
 
 KINDS: Mapping[type[ComputedVector], Kind] = {
     Complement: complement,
+    Gradient: gradient,
     LowRank: low_rank,
     Pruning: pruning,
     QuantizationError: quantization_error,
+    RefusalAblation: refusal_ablation,
     SingularPart: svd,
     TaskVector: task_vector,
 }

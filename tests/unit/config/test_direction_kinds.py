@@ -8,9 +8,15 @@ from pydantic import ValidationError
 
 from landscape_ray.config import RandomDirections, SweepConfig, leaves_norms, problems_of
 
-BENCHMARKS = [{"name": "b", "prompts": {"source": "demo"}}]
+BENCHMARKS: list[dict[str, Any]] = [
+    {"name": "b", "prompts": {"source": "demo"}},
+    {"name": "harmless", "metric": "over_refusal", "prompts": {"source": "demo", "name": "harmless"}},
+    {"name": "ppl", "metric": "perplexity", "prompts": {"source": "demo", "name": "answers"}},
+]
 TASK: dict[str, Any] = {"kind": "task_vector", "minus": {"id": "base"}, "plus": {"id": "tuned"}}
 
+ABLATION: dict[str, Any] = {"kind": "refusal_ablation", "harmful": "b", "harmless": "harmless", "layer": 4}
+GRADIENT: dict[str, Any] = {"kind": "gradient", "prompts": "b"}
 QUANTIZED: dict[str, Any] = {"kind": "quantization_error", "format": "int4"}
 
 
@@ -21,8 +27,10 @@ def sweep(directions: Any, **changes: Any) -> SweepConfig:
 
 
 def test_the_id_of_a_mapping_is_what_it_was_before_there_were_lists() -> None:
-    assert sweep({}).sweep_id == "9abc22d5d2f3a673"
-    assert sweep({"draws": 2, "displacement": 2.5, "included": ["mlp"]}).sweep_id == "95c38b2369f54a6c"
+    alone = {"benchmarks": BENCHMARKS[:1]}
+    assert sweep({}, **alone).sweep_id == "9abc22d5d2f3a673"
+    changed = {"draws": 2, "displacement": 2.5, "included": ["mlp"]}
+    assert sweep(changed, **alone).sweep_id == "95c38b2369f54a6c"
 
 
 def test_a_list_holds_its_kinds_in_their_order() -> None:
@@ -50,6 +58,8 @@ def test_kinds_say_what_they_are() -> None:
             QUANTIZED,
             QUANTIZED | {"by": "group", "format": "nf4"},
             {"kind": "pruning", "share": 0.25},
+            ABLATION,
+            GRADIENT,
         ]
     )
     assert [(entry.label, entry.draws, entry.normalization, entry.excluded) for entry in config.kinds] == [
@@ -60,8 +70,11 @@ def test_kinds_say_what_they_are() -> None:
         ("int4 by channel", 1, "none", ()),
         ("nf4 by group of 64", 1, "none", ()),
         ("pruned by 25 %", 1, "none", ()),
+        ("refusal of layer 4 ablated", 1, "none", ()),
+        ("gradient of refusals, b", 1, "layer", ("norm",)),
     ]
-    assert config.num_draws == 11
+    assert config.num_draws == 13
+    assert [entry.benchmarks for entry in config.computed_directions] == [("b", "harmless"), ("b",)]
 
 
 def test_only_kinds_that_leave_norms_alone_let_the_model_say_which_these_are() -> None:
@@ -93,6 +106,35 @@ def test_only_kinds_that_leave_norms_alone_let_the_model_say_which_these_are() -
         ([QUANTIZED | {"format": "int3"}], {}, "directions.0.format: cannot be 'int3': input should be 'int8', 'int4'"),
         ([QUANTIZED | {"group_size": 32}], {}, "group_size 32 says nothing where by is 'channel'; set by to group"),
         ([QUANTIZED | {"draws": 2}], {}, "unknown key 'draws'"),
+        (
+            [ABLATION | {"harmless": "c"}],
+            {},
+            r"prompts of the benchmark 'c', which is not there; name one .*\(b, harmless\)",
+        ),
+        (
+            [ABLATION | {"harmless": "ppl"}],
+            {},
+            "the benchmark 'ppl', which is of metric 'perplexity'; name one .*harmless",
+        ),
+        (
+            [ABLATION | {"harmless": "b"}],
+            {},
+            "compares the benchmark 'b' with itself; name one of harmful prompts, and",
+        ),
+        ([{"kind": "refusal_ablation", "harmful": "b", "layer": 1}], {}, "directions.0.harmless: is needed"),
+        ([ABLATION | {"layer": 0}], {}, "directions.0.layer: cannot be 0: input should be greater than or equal to 1"),
+        (
+            [ABLATION],
+            {"engine": "synthetic"},
+            "'refusal_ablation' is computed by a model, and the synthetic engine has",
+        ),
+        ([GRADIENT], {"engine": "synthetic"}, "'gradient' is computed by a model, and the synthetic engine has none"),
+        (
+            [GRADIENT | {"prompts": "c"}],
+            {},
+            "'gradient of refusals, c' is computed from the prompts of the benchmark 'c'",
+        ),
+        ([GRADIENT | {"refusal": ""}], {}, "directions.0.refusal: cannot be ''"),
         ([TASK, TASK], {}, "used more than once: tuned minus base; give one of them another `name`"),
         ([TASK], {"landscape": {"axes": [{}, {}]}}, "one axis, each direction by itself, and this landscape has 2"),
         (
