@@ -133,11 +133,12 @@ def _cost_text(config: SweepConfig) -> Iterator[Fact]:
     """Yield what computing and keeping directions takes."""
     costs = list(kind_costs(config))
     for number, cost in enumerate(costs):
-        seconds = "" if cost.core_seconds is None else f"{cost.core_seconds:,.0f} s of a core a draw, "
+        by_engine = cost.core_seconds is None
+        seconds = "once, by an engine, " if by_engine else f"{cost.core_seconds:,.0f} s of a core a draw, "
         memory = f"{cost.host_gb:g} GB of host memory in each worker"
         yield "" if number else "computing", f"{cost.label}: {seconds}{memory}"
     if costs:
-        yield "", "roughly, for each billion weights moved; once as the sweep begins, and again in each engine"
+        yield "", "roughly, for each billion weights moved; cores compute as the sweep begins, and again in each engine"
     if any(isinstance(entry, SvdDirection) for entry in config.kinds):
         yield "", f"singular components: of matrices {SVD_WIDTH:,} square; twice as wide takes twice as long a weight"
 

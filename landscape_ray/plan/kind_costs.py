@@ -44,7 +44,7 @@ class KindCost:
     """What figures and tables call the entry."""
     core_seconds: float | None
     """Seconds of one CPU core to compute one draw of it: once as the sweep begins, and every draw once per engine. None
-    where it is not computed from numbers on a CPU, and so was not measured."""
+    where an engine computes it, once for all, and so it was not measured."""
     host_gb: float
     """Host memory of all its draws in each worker, in 10^9 bytes, with a checkpoint of 16 bits."""
 

@@ -178,7 +178,14 @@ def test_plan_says_what_kinds_of_directions_cost(cli: CLI, along_kinds: Path) ->
     text = cli(as_is).out
     line = r"^computing +random of rank 2: 10 s of a core a draw, 12 GB of host memory in each worker$"
     assert re.search(line, text, re.MULTILINE)
-    assert "once as the sweep begins, and again in each engine" in text
+    assert "cores compute as the sweep begins, and again in each engine" in text
     assert "matrices 4,096 square" in text
     normalized = f"{as_is} --set directions='[{{kind: pruning, share: 0.5, normalization: layer}}]' --json"
     assert json.loads(cli(normalized).out)["kinds"][0]["host_gb"] == 4  # scaled, 16 bits hold it no more
+
+
+def test_plan_gives_no_seconds_for_what_an_engine_computes(cli: CLI) -> None:
+    recipe = Path(__file__).parents[2] / "jobs" / "configs" / "directions" / "gradient.demo.yaml"
+    (cost,) = json.loads(cli(f"plan {recipe} --json").out)["kinds"]
+    assert (cost["core_seconds"], cost["host_gb"]) == (None, 4)
+    assert "once, by an engine, 4 GB of host memory" in cli(f"plan {recipe}").out
