@@ -94,10 +94,12 @@ def plan(
         needs = precision.precision_by_benchmark(sweep, planned, target_interval, num_prompts, measured=from_)
         document["precision"] = {name: asdict(need) for name, need in needs.items()}
         facts += precision.precision_text(needs)
-    if json_:
-        print_json(document)
-    else:
-        text.print_facts(facts)
+    print_json(document) if json_ else text.print_facts(facts)
+    _fail_on(problems)
+
+
+def _fail_on(problems: Sequence[LandscapeError]) -> None:
+    """Raise what was wrong with prompts, once the plan is printed."""
     if problems:
         told = "\n".join([*map(str, problems), "Counted with `limit` instead; `run` would stop here."])
         raise type(problems[0])(told)
