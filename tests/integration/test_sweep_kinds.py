@@ -141,7 +141,12 @@ def test_each_recipe_runs_at_small_scale(recipe: Path, tmp_path: Path) -> None:
     walls = score(results)["harmful"].kinds
     assert [each.label for each in walls] == [entry.label for entry in config.kinds]
     assert all(each.wall.value is not None for each in walls)
-    assert len(write_report(str(tmp_path), tmp_path / "report").files) == 2 + 2 * 3
+    figures = [f"{benchmark.name}{which}" for benchmark in config.benchmarks for which in ("", ".kinds")]
+    if len(config.benchmarks) > 1:
+        figures += ["harmful.against.harmless", "all.benchmarks"]
+    expected = {f"{figure}.{form}" for figure in figures for form in ("png", "svg", "pdf")}
+    written = {file.name for file in write_report(str(tmp_path), tmp_path / "report").files}
+    assert written == {"report.html", "scores.json"} | expected
 
 
 @pytest.mark.usefixtures("local_ray")
