@@ -35,7 +35,7 @@ help:
 	@echo "make browser    fetch a browser for the tests of the report, if there is none"
 	@echo "make lint       ruff, mypy and import-linter only"
 	@echo "make docs       build the site of docs/ into site/"
-	@echo "make test-long  the long variants of the reliability tests"
+	@echo "make test-long  long variants: more recipes, schedules, simulated sweeps, whole demos"
 	@echo "make test-versions  contract tests with the oldest and the newest vLLM (CPU builds; 6 GB each)"
 	@echo "make benchmark  compare a whole sweep with the reference's way of working"
 	@echo "make clean      remove $(VENV) and results/"

@@ -73,7 +73,7 @@ def test_verdicts_in_vllm_are_those_of_whole_generations_and_texts_those_of_the_
     demo_engine: DemoEngine,
 ) -> None:
     vllm, oracle = demo_engine("vllm"), demo_engine("transformers")
-    found = check_points(vllm, whole(), A_FEW)
+    found = check_points(vllm, whole(), A_FEW[:3])
     oracle.place(A_FEW[1])
     (expected,) = oracle.generate([replace(whole(), early_verdict=True)])
     assert found[1] == list(expected)

@@ -23,6 +23,15 @@ from landscape_ray.report.scores import score
 from landscape_ray.sweep import prepare, run_sweep
 
 RECIPES = Path(__file__).parents[2] / "jobs" / "configs" / "directions"
+# That of all kinds runs each of the others' directions, but for those that an engine computes.
+LONG_RECIPES = {"complement", "low-rank", "pruning", "quantization", "svd", "task-vector"}
+
+
+def named(path: Path) -> Any:
+    name = path.name.split(".")[0]
+    return pytest.param(path, id=name, marks=[pytest.mark.long] if name in LONG_RECIPES else [])
+
+
 MakeKinds = Callable[..., SweepConfig]
 
 SCRIPT = """
@@ -101,7 +110,7 @@ def killed_after(num_parts: int, config: SweepConfig, out: Path) -> None:
 
 
 @pytest.mark.usefixtures("local_ray")
-@pytest.mark.parametrize("batching", ["point", "line"])
+@pytest.mark.parametrize("batching", ["point", pytest.param("line", marks=pytest.mark.long)])
 def test_a_sweep_of_all_kinds_that_is_killed_resumes_to_the_same_rows(
     batching: str,
     all_kinds: list[dict[str, Any]],
@@ -132,7 +141,7 @@ def test_a_sweep_of_all_kinds_that_is_killed_resumes_to_the_same_rows(
 
 
 @pytest.mark.usefixtures("local_ray")
-@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.name.split(".")[0])
+@pytest.mark.parametrize("recipe", [named(path) for path in sorted(RECIPES.glob("*.demo.yaml"))])
 def test_each_recipe_runs_at_small_scale(recipe: Path, tmp_path: Path) -> None:
     few = ("landscape.axes.0.num=3", "benchmarks.0.limit=8", "benchmarks.0.decoding.max_new_tokens=4")
     config = load_config(recipe, ["engine=transformers", "landscape.origin_repeats=1", *few], environment={})

@@ -19,7 +19,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
 
 KINDS: dict[str, dict[str, Any]] = {
     "random": {"draws": 1},
-    "low_rank": {"rank": 4, "draws": 1},
     "quantization_error": {"format": "int4"},
 }
 
@@ -58,8 +57,8 @@ def test_an_engine_killed_in_mid_visit_changes_no_row(
     letters_config: Callable[..., SweepConfig],
     measured: Callable[[Path], list[tuple[str, ...]]],
 ) -> None:
-    config = letters_config(num=7, directions=[{"kind": kind, **rest} for kind, rest in KINDS.items()])
-    num_points = 1 + 6 * len(KINDS)
+    config = letters_config(num=5, directions=[{"kind": kind, **rest} for kind, rest in KINDS.items()])
+    num_points = 1 + 4 * len(KINDS)
     assert run_sweep(config, str(tmp_path / "undisturbed")).exit_code == 0
     killer = Killer(num_points)
     assert run_sweep(config, str(tmp_path / "disturbed"), progress=killer).exit_code == 0
@@ -67,7 +66,7 @@ def test_an_engine_killed_in_mid_visit_changes_no_row(
 
     expected = measured(tmp_path / "undisturbed")
     assert len(expected) == num_points * 24
-    assert len({row[6] for row in expected}) > 100, "completions should differ between points, or nothing is compared"
+    assert len({row[6] for row in expected}) > 50, "completions should differ between points, or nothing is compared"
     assert measured(tmp_path / "disturbed") == expected
     store = ResultStore(str(tmp_path / "disturbed"))
     assert store.quarantined() == []
