@@ -59,7 +59,7 @@ while num_rounds < num_kills or (num_rounds < 20 * num_kills and len(done) <= nu
         if writer == 0:
             write(max(done) + 1 if rng.random() < 0.5 else max(0, max(done) - 3))
         writers.append(writer)
-    while rng.random() < 0.99 and len(open(acknowledged).readlines()) < len(done):
+    while rng.random() < 0.999 and len(open(acknowledged).readlines()) < len(done):
         time.sleep(0.001)
     time.sleep(rng.uniform(0.0, 0.02))
     for writer in writers:
