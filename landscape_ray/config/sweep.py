@@ -265,11 +265,9 @@ class SweepConfig(Section):
     @property
     def num_draws(self) -> int:
         """How many directions, or planes, are measured: those of all entries, where there are several."""
-        if isinstance(self.landscape, AnatomyLandscape):
-            return sum(each.draws for each in self.entries)
-        if isinstance(self.directions, DirectionsConfig):
-            return 1 if self.random_directions is None else self.directions.draws
-        return sum(each.draws for each in self.directions)
+        if entries := self.entries:
+            return sum(each.draws for each in entries)
+        return 1 if self.random_directions is None else self.random_directions.draws
 
     @property
     def endpoints(self) -> tuple[CheckpointConfig, ...]:

@@ -28,7 +28,7 @@ from landscape_ray.plan.perturbation import (
     direction_seed,
 )
 from landscape_ray.plan.sweep_plan import PlannedPoint, PointTask, SweepPlan
-from landscape_ray.plan.tensor_names import default_excluded, is_scale, left_out, name_alone
+from landscape_ray.plan.tensor_names import default_excluded, is_moved, is_scale, left_out, name_alone
 
 __all__ = [
     "ORIGIN",
@@ -67,6 +67,7 @@ __all__ = [
     "entry_vectors",
     "estimate",
     "in_lines",
+    "is_moved",
     "is_scale",
     "kind_costs",
     "left_by_groups",

@@ -7,8 +7,9 @@ from types import MappingProxyType
 
 from landscape_ray.config import AnatomyLandscape, GroupConfig, Module
 from landscape_ray.errors import CheckpointError, ConfigError, few_of
+from landscape_ray.plan.tensor_names import is_moved
 
-__all__ = ["cell_of_group", "groups_of", "is_moved", "left_by_groups", "members", "with_groups"]
+__all__ = ["cell_of_group", "groups_of", "left_by_groups", "members", "with_groups"]
 
 # A layer is the first number of its name that follows one of these; those of experts come later.
 LAYERS = "layers|h|blocks|layer"
@@ -46,7 +47,7 @@ def with_groups(landscape: AnatomyLandscape, excluded: Sequence[str], names: Seq
         CheckpointError: A group has no tensor of the model.
         ConfigError: Two groups share a tensor, or groups are listed that are not those that `by` makes.
     """
-    moved = [name for name in names if not any(re.search(pattern, name) for pattern in excluded)]
+    moved = [name for name in names if is_moved(name, excluded=excluded)]
     groups = landscape.groups
     if landscape.by != "groups":
         groups = tuple(groups_of(landscape, moved))
@@ -101,24 +102,13 @@ def cell_of_group(name: str) -> tuple[str, str]:
 
 def members(group: GroupConfig, names: Collection[str], excluded: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the tensors that a group moves."""
-    return tuple(name for name in names if is_moved(group, name, excluded))
+    return tuple(name for name in names if is_moved(name, included=group.included, excluded=excluded))
 
 
 def left_by_groups(landscape: AnatomyLandscape, names: Collection[str], excluded: Sequence[str]) -> tuple[str, ...]:
     """Return the tensors that may be moved, and that no group moves."""
-    return tuple(
-        name
-        for name in names
-        if not any(re.search(pattern, name) for pattern in excluded)
-        and not any(is_moved(group, name) for group in landscape.groups)
-    )
-
-
-def is_moved(group: GroupConfig, name: str, excluded: Sequence[str] = ()) -> bool:
-    """Tell whether a group moves a tensor."""
-    if any(re.search(pattern, name) for pattern in excluded):
-        return False
-    return any(re.search(pattern, name) for pattern in group.included)
+    moved = {name for group in landscape.groups for name in members(group, names, excluded)}
+    return tuple(name for name in names if name not in moved and is_moved(name, excluded=excluded))
 
 
 def _layer(name: str) -> int | None:

@@ -1,10 +1,10 @@
-"""Which tensors of a checkpoint are weights of its language model, and which of these are norms: told by names."""
+"""Which tensors of a checkpoint are weights of its language model, which are norms, and which are moved: by names."""
 
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-__all__ = ["default_excluded", "is_scale", "left_out", "name_alone"]
+__all__ = ["default_excluded", "is_moved", "is_scale", "left_out", "name_alone"]
 
 # What old checkpoints carry along. Models compute it.
 BUFFERS = re.compile(
@@ -55,6 +55,13 @@ def name_alone(name: str) -> str:
 def is_scale(name: str) -> bool:
     """Tell whether a tensor holds what quantised weights are multiplied by."""
     return SCALES.search(name) is not None
+
+
+def is_moved(name: str, *, included: Collection[str] = (), excluded: Collection[str] = ()) -> bool:
+    """Tell whether a tensor is moved: it matches an included pattern, if there are any, and no excluded one."""
+    if any(re.search(pattern, name) for pattern in excluded):
+        return False
+    return not included or any(re.search(pattern, name) for pattern in included)
 
 
 def default_excluded(names: Collection[str]) -> tuple[str, ...]:

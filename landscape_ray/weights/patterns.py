@@ -4,7 +4,7 @@ import re
 from typing import TypeAlias
 
 from landscape_ray.errors import CheckpointError
-from landscape_ray.plan import ComputedVector, RandomVector
+from landscape_ray.plan import ComputedVector, RandomVector, is_moved
 
 __all__ = ["check_patterns", "is_perturbed"]
 
@@ -13,9 +13,7 @@ Selection: TypeAlias = RandomVector | ComputedVector
 
 def is_perturbed(vector: Selection, name: str) -> bool:
     """Tell whether a vector is other than zero on a tensor, by its name."""
-    if any(re.search(pattern, name) for pattern in vector.excluded):
-        return False
-    return not vector.included or any(re.search(pattern, name) for pattern in vector.included)
+    return is_moved(name, included=vector.included, excluded=vector.excluded)
 
 
 def check_patterns(vector: Selection, names: tuple[str, ...]) -> None:
