@@ -19,6 +19,7 @@ from landscape_ray.plan.kinds import (
 from landscape_ray.plan.lines import LineTask, Task, in_lines
 from landscape_ray.plan.perturbation import (
     ORIGIN,
+    STORED_FILE,
     CheckpointDelta,
     ComputedVector,
     Perturbation,
@@ -32,6 +33,7 @@ from landscape_ray.plan.tensor_names import default_excluded, is_moved, is_scale
 
 __all__ = [
     "ORIGIN",
+    "STORED_FILE",
     "SVD_WIDTH",
     "TIME_ASSUMPTIONS",
     "Axis",

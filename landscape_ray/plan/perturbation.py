@@ -9,6 +9,7 @@ from landscape_ray.config import Normalization
 
 __all__ = [
     "ORIGIN",
+    "STORED_FILE",
     "CheckpointDelta",
     "ComputedVector",
     "Perturbation",
@@ -67,6 +68,10 @@ class CheckpointDelta:
     def identity(self) -> dict[str, Any]:
         """What makes it this vector, as plain JSON types, for keys of results."""
         return {"fingerprint": self.fingerprint}
+
+
+STORED_FILE = "tensors.safetensors"
+"""In the folder of stored tensors: these, by the names of the checkpoint's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,12 +9,11 @@ import tempfile
 from pathlib import Path
 
 from landscape_ray.errors import OutputError
+from landscape_ray.plan import STORED_FILE, StoredTensors
 from landscape_ray.store.filesystem import LocalFilesystem, explained, open_filesystem
 from landscape_ray.store.redaction import redacted
 
 __all__ = ["DirectionFiles"]
-
-FOLDER, FILE = "directions", "tensors.safetensors"
 
 
 class DirectionFiles:
@@ -33,7 +32,7 @@ class DirectionFiles:
         """
         digest = hashlib.sha256(content).hexdigest()
         with explained(self.location, "write to"):
-            self._files.create(f"{FOLDER}/{digest}/{FILE}", content)
+            self._files.create(f"{StoredTensors.of(digest).location}/{STORED_FILE}", content)
         return digest
 
     def folder(self, digest: str) -> Path | None:
@@ -42,29 +41,30 @@ class DirectionFiles:
         Raises:
             OutputError: It cannot be read, or its content is not what its name says.
         """
+        place = StoredTensors.of(digest).location
         with explained(self.location, "read"):
-            entries = [entry for entry in self._files.files(f"{FOLDER}/{digest}") if entry.name == FILE]
-            content = next(self._files.contents(f"{FOLDER}/{digest}", entries), None)
+            entries = [entry for entry in self._files.files(place) if entry.name == STORED_FILE]
+            content = next(self._files.contents(place, entries), None)
         if content is None:
             return None
         if (found := hashlib.sha256(content).hexdigest()) != digest:
             msg = (
-                f"{self.location}/{FOLDER}/{digest}/{FILE} is damaged: its SHA-256 is {found}. Move it away and run "
+                f"{self.location}/{place}/{STORED_FILE} is damaged: its SHA-256 is {found}. Move it away and run "
                 "the same command again: the direction is computed anew, and must come out the same."
             )
             raise OutputError(msg)
         if isinstance(self._files, LocalFilesystem):
-            return self._files.path_of(f"{FOLDER}/{digest}")
-        return _cached(digest, content)
+            return self._files.path_of(place)
+        return _cached(place, content)
 
 
-def _cached(digest: str, content: bytes) -> Path:
+def _cached(place: str, content: bytes) -> Path:
     """Keep a file on this machine, where engines read it tensor by tensor as long as they run."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = caches / "landscape_ray" / FOLDER / digest
+    folder = caches / "landscape_ray" / place
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / FILE).is_file() or (folder / FILE).read_bytes() != content:
+    if not (folder / STORED_FILE).is_file() or (folder / STORED_FILE).read_bytes() != content:
         with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
             file.write(content)
-        Path(file.name).replace(folder / FILE)
+        Path(file.name).replace(folder / STORED_FILE)
     return folder

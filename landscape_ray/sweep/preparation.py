@@ -7,7 +7,6 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from landscape_ray import __version__
 from landscape_ray.analysis import repeats_plan
@@ -97,7 +96,7 @@ def prepare(config: SweepConfig, out: str) -> PreparedSweep:
     benchmarks = _in_order(config, model, benchmarks, deltas, earlier, date=date)
     place = absolute(out)
     computed = _computed(config, model, benchmarks, earlier, place)
-    geometry = _geometry(config, model, deltas, earlier, {each: stored_folder(each, place) for each in computed})
+    geometry = _geometry(config, model, deltas, earlier, computed, out=place)
     plan = SweepPlan.from_config(config, geometry)
     repeats = repeats_plan(config, plan)
     identities = {benchmark.name: BenchmarkIdentity.of(benchmark) for benchmark in benchmarks}
@@ -197,7 +196,9 @@ def _geometry(
     model: ResolvedModel,
     deltas: tuple[CheckpointDelta, ...],
     manifest: Manifest | None,
-    stored: Mapping[StoredTensors, Path],
+    computed: tuple[StoredTensors, ...],
+    *,
+    out: str,
 ) -> Geometry | None:
     """Return the geometry from the manifest, which is of the same model, or measure it."""
     if not needs_geometry(config):
@@ -205,6 +206,7 @@ def _geometry(
     known = None if manifest is None else manifest.geometry
     if known is not None and known.deltas == deltas and len(known.direction_norms) == len(config.entries):
         return replace(known, deltas=deltas)  # the same contents, where they lie now
+    stored = {each: stored_folder(each, out) for each in computed}
     return fetched(measure_geometry, config, model, deltas, stored)
 
 

@@ -16,13 +16,10 @@ from typing import Any
 import torch
 
 from landscape_ray.errors import CheckpointError, few_of
-from landscape_ray.plan import name_alone
+from landscape_ray.plan import STORED_FILE, name_alone
 from landscape_ray.weights.files import HEAD, CheckpointFiles, TensorSource
 
-__all__ = ["ADAPTER_CONFIG", "STORED_TENSORS", "open_endpoint"]
-
-STORED_TENSORS = "tensors.safetensors"
-"""In a folder of its own: tensors of a direction, see `plan.StoredTensors`."""
+__all__ = ["ADAPTER_CONFIG", "open_endpoint"]
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -39,8 +36,8 @@ def open_endpoint(folder: Path, base: TensorSource) -> TensorSource:
         CheckpointError: It does not hold the base's tensors, name by name and shape by shape, or it is an adapter of
             a kind that cannot be merged exactly; the message names what does not fit.
     """
-    if (folder / STORED_TENSORS).is_file():
-        return CheckpointFiles.read([folder / STORED_TENSORS])
+    if (folder / STORED_FILE).is_file():
+        return CheckpointFiles.read([folder / STORED_FILE])
     if (folder / ADAPTER_CONFIG).is_file():
         return _MergedAdapter.open(folder, base)
     files = CheckpointFiles.open(folder, tied_head=False)
