@@ -5,9 +5,7 @@ What is heavy is loaded by the function that needs it: Ray by `run`, matplotlib 
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,16 +187,10 @@ class SweepResults:
         Raises:
             ConfigError: The sweep has no such benchmark.
         """
-        from landscape_ray.report import figures, html_text  # noqa: PLC0415
+        from landscape_ray.report.folder import figure_of  # noqa: PLC0415
 
         name = self._name(benchmark)
-        drawn = figures.draw(
-            self.results.scored(name),
-            self.scores(allow_missing=True)[name].visages,
-            title=f"{self.config.model.id}, {name}",
-            axis_titles=html_text.axis_titles(self.results),
-            marks=self.results.plan.marks,
-        )
+        drawn = figure_of(self.results, name, self.scores(allow_missing=True)[name])
         return ShownFigure(figure=drawn, description=f"{self.config.model.id}, {name}")
 
     def _name(self, benchmark: str | None) -> str:
@@ -274,10 +266,9 @@ class ShownFigure:
     """What a screen reader says of it."""
 
     def _repr_html_(self) -> str:
-        image = io.BytesIO()
-        self.figure.savefig(image, format="svg")
-        content = base64.b64encode(image.getvalue()).decode()
-        return f'<img alt="{html.escape(self.description)}" src="data:image/svg+xml;base64,{content}">'
+        from landscape_ray.report.inline import svg_uri  # noqa: PLC0415
+
+        return f'<img alt="{html.escape(self.description)}" src="{svg_uri(self.figure)}">'
 
 
 class _Listener:

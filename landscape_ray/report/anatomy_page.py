@@ -1,11 +1,8 @@
 """An anatomy on the page: its figure, and a table in which every cell opens the answers behind it."""
 
-import base64
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex, to_rgb
@@ -13,6 +10,7 @@ from matplotlib.colors import to_hex, to_rgb
 from landscape_ray.analysis import Along, Landscape
 from landscape_ray.report.anatomy_figure import draw_anatomy, rates_of_groups
 from landscape_ray.report.anatomy_text import holding_text, loss_text, wall_text
+from landscape_ray.report.inline import svg_uri
 from landscape_ray.report.palette import COLOURS
 from landscape_ray.report.results import Results
 from landscape_ray.report.scores import Scores
@@ -25,10 +23,8 @@ def anatomy_tables(results: Results, scores: Mapping[str, Scores]) -> Iterator[d
     for number, (name, of_benchmark) in enumerate(scores.items()):
         if (anatomy := of_benchmark.anatomy) is None:
             continue
-        landscape, image = results.landscapes[name], io.BytesIO()
+        landscape = results.landscapes[name]
         figure = draw_anatomy(landscape, results.along, anatomy, is_crossed=results.is_crossed, title=name)
-        with mpl.rc_context({"svg.hashsalt": "landscape-ray"}):
-            figure.savefig(image, format="svg", metadata={"Date": None})
         coordinates = landscape.grid.axes[0].coordinates
         yield {
             "title": f"{name}: what is lost with each group",
@@ -40,7 +36,7 @@ def anatomy_tables(results: Results, scores: Mapping[str, Scores]) -> Iterator[d
                 {"label": each.label, "cells": cells, "loss": loss_text(each), "wall": wall_text(each)}
                 for each, cells in zip(anatomy.groups, _cells(landscape, results.along), strict=True)
             ],
-            "image": f"data:image/svg+xml;base64,{base64.b64encode(image.getvalue()).decode()}",
+            "image": svg_uri(figure),
         }
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from landscape_ray.errors import OutputError
 from landscape_ray.report import figures, html, html_text, scores, trade_off
 from landscape_ray.report.anatomy_figure import draw_anatomy
@@ -15,7 +17,7 @@ from landscape_ray.report.status import load_status
 from landscape_ray.report.texts import load_texts
 from landscape_ray.report.visits import load_visits
 
-__all__ = ["WrittenReport", "write_report"]
+__all__ = ["WrittenReport", "figure_of", "write_report"]
 
 
 TOGETHER = "all.benchmarks"
@@ -64,11 +66,9 @@ def write_report(out: str, folder: Path, judge: str | None = None) -> WrittenRep
         folder.mkdir(parents=True, exist_ok=True)
         files[0].write_text(page, encoding="utf-8")
         files.append(scores.write_scores(document, folder))
-        common: dict[str, Any] = {"axis_titles": html_text.axis_titles(results), "marks": results.plan.marks}
         for name, landscape in results.landscapes.items():
-            title = f"{results.config.model.id}, {name}"
-            figure = figures.draw(results.scored(name), computed[name].visages, title=title, **common)
-            files.extend(figures.save(figure, folder, name))
+            title = _title(results, name)
+            files.extend(figures.save(figure_of(results, name, computed[name]), folder, name))
             if (anatomy := computed[name].anatomy) is not None:
                 crossed = results.is_crossed
                 figure = draw_anatomy(landscape, results.along, anatomy, is_crossed=crossed, title=title)
@@ -80,9 +80,24 @@ def write_report(out: str, folder: Path, judge: str | None = None) -> WrittenRep
             files.extend(figures.save(figure, folder, stem))
         if len(results.landscapes) > 1:
             together = [results.scored(name) for name in results.landscapes]
-            figure = figures.draw_together(together, title=results.config.model.id, **common)
+            figure = figures.draw_together(together, title=results.config.model.id, **_axes(results))
             files.extend(figures.save(figure, folder, TOGETHER))
     except OSError as error:
         msg = f"Cannot write the report to {folder}: {error.strerror or error}. Choose another folder with --into."
         raise OutputError(msg) from error
     return WrittenReport(files=tuple(files), results=results, scores=computed, document=document)
+
+
+def figure_of(results: Results, benchmark: str, of_benchmark: Scores) -> Figure:
+    """Draw the landscape of a benchmark with its scores, as the report has it."""
+    title = _title(results, benchmark)
+    return figures.draw(results.scored(benchmark), of_benchmark.visages, title=title, **_axes(results))
+
+
+def _title(results: Results, benchmark: str) -> str:
+    return f"{results.config.model.id}, {benchmark}"
+
+
+def _axes(results: Results) -> dict[str, Any]:
+    """Return what figures say of the axes of the grid."""
+    return {"axis_titles": html_text.axis_titles(results), "marks": results.plan.marks}
