@@ -1,6 +1,7 @@
 """Anatomies as they are run: killed and resumed, continued with more draws, adaptive, and the recipes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+from safetensors.torch import load_file, save_file
 
 from landscape_ray.config import SweepConfig, load_config
 from landscape_ray.errors import OutputError
@@ -138,6 +140,23 @@ def test_an_adaptive_anatomy_measures_less_and_looks_where_walls_are(
         assert one.wall.value == pytest.approx(other.wall.value, abs=0.03)
     assert found.holding == wanted.holding
     assert any("anatomy" in path.name for path in write_report(str(tmp_path / "part"), tmp_path / "report").files)
+
+
+def test_what_no_group_moves_is_told_and_a_head_that_is_the_embedding_is_none_of_it(
+    anatomy: MakeAnatomy, tied_checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It moves with the embedding, also where the file holds it a second time."""
+    tensors = load_file(tied_checkpoint / "model.safetensors")
+    head = {"lm_head.weight": tensors["model.embed_tokens.weight"].clone()}
+    shutil.copytree(tied_checkpoint, tmp_path / "twice")
+    save_file({**tensors, **head}, tmp_path / "twice" / "model.safetensors", metadata={"format": "pt"})
+    config = anatomy(model={"id": str(tmp_path / "twice")})
+    prepare(config, str(tmp_path / "out"))
+    assert "No group of the anatomy" not in caplog.text
+    queries = {"kind": "anatomy", "by": "module", "modules": ["q"], "axes": [{"start": 0, "num": 4}]}
+    prepare(anatomy(model={"id": str(tmp_path / "twice")}, landscape=queries), str(tmp_path / "queries"))
+    assert f"No group of the anatomy moves {1 + 2 * 6} tensors: " in caplog.text
+    assert "lm_head" not in caplog.text
 
 
 @pytest.mark.parametrize("recipe", ["layers", pytest.param("modules", marks=pytest.mark.long)])

@@ -14,7 +14,7 @@ from landscape_ray.engine.checkpoints.resolution import INDEX_FILE, ResolvedMode
 from landscape_ray.errors import CheckpointError
 from landscape_ray.plan import default_excluded, left_out, with_groups
 
-__all__ = ["TensorListing", "decided_by_names", "list_tensors", "tensor_sizes"]
+__all__ = ["TensorListing", "decided_by_names", "list_tensors", "own_weights", "tensor_sizes"]
 
 HEAD = "lm_head.weight"
 
@@ -62,7 +62,7 @@ def decided_by_names(config: SweepConfig, model: ResolvedModel, listing: TensorL
     config = config.model_copy(update={"directions": directions})
     if not isinstance(config.landscape, AnatomyLandscape):
         return config
-    landscape = with_groups(config.landscape, directions.excluded, _own_weights(model, listing))
+    landscape = with_groups(config.landscape, directions.excluded, own_weights(model, listing))
     return config.model_copy(update={"landscape": landscape})
 
 
@@ -71,10 +71,10 @@ def tensor_sizes(model: ResolvedModel, listing: TensorListing) -> dict[str, int 
     folder = checkpoint_folder(model.location, model.revision, weights=False)
     headers = [_header(file) for file in folder.glob("*.safetensors")]
     sizes = {name: math.prod(entry["shape"]) for header in headers for name, entry in header.items()}
-    return {name: sizes.get(name) for name in _own_weights(model, listing)}
+    return {name: sizes.get(name) for name in own_weights(model, listing)}
 
 
-def _own_weights(model: ResolvedModel, listing: TensorListing) -> tuple[str, ...]:
+def own_weights(model: ResolvedModel, listing: TensorListing) -> tuple[str, ...]:
     """Return the names without that of a head that is the embedding: it is moved with it, under one name."""
     heads = {name for name in listing.names if name == HEAD or name.endswith(f".{HEAD}")}
     if heads and has_tied_head(checkpoint_folder(model.location, model.revision, weights=False)):
