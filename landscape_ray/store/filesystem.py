@@ -164,15 +164,12 @@ class LocalFilesystem(Filesystem):
 
     def files(self, folder: str) -> list[Entry]:
         """List the files of a folder by name; none if there is no such folder. Temporary files are left out."""
-        try:
-            with os.scandir(self._path(folder)) as found:
-                entries = [
-                    Entry(name=entry.name, num_bytes=entry.stat().st_size)
-                    for entry in found
-                    if entry.is_file() and not TEMPORARY.fullmatch(entry.name)
-                ]
-        except FileNotFoundError:
-            return []
+        entries = []
+        with contextlib.suppress(FileNotFoundError), os.scandir(self._path(folder)) as found:
+            for entry in found:
+                if entry.is_file() and not TEMPORARY.fullmatch(entry.name):
+                    with contextlib.suppress(FileNotFoundError):  # another process removed it since: the others count
+                        entries.append(Entry(name=entry.name, num_bytes=entry.stat().st_size))
         return sorted(entries, key=lambda entry: entry.name)
 
     def contents(self, folder: str, entries: Sequence[Entry], *, last: int | None = None) -> Iterator[bytes | None]:
@@ -226,8 +223,9 @@ class LocalFilesystem(Filesystem):
         oldest = time.time() - STALE_AFTER_S
         with contextlib.suppress(FileNotFoundError), os.scandir(self._path(folder)) as found:
             for entry in found:
-                if TEMPORARY.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_mtime < oldest:
-                    Path(entry.path).unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    if TEMPORARY.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_mtime < oldest:
+                        Path(entry.path).unlink()
 
 
 def absolute(location: str) -> str:

@@ -1,8 +1,9 @@
 """Publishing, listing, reading, and what becomes of files that do not prove themselves."""
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -240,6 +241,31 @@ def test_what_a_dead_writer_left_is_ignored_and_swept_when_old(
     store.probe()
     assert not old.exists()
     assert new.exists()  # its writer may live
+
+
+def test_a_file_that_goes_while_its_folder_is_listed_hides_no_other(
+    store: ResultStore, publish: Publish, point_at: PointAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Engines probe a folder at once, a driver clears old leases away, and damaged parts move into quarantine."""
+    publish(point_at(0.1))
+    publish(point_at(0.2))
+    scandir = os.scandir
+
+    @contextlib.contextmanager
+    def listed_late(path: Path | str) -> Iterator[Iterator[os.DirEntry[str]]]:
+        gone, stale = Path(path, "0-gone.parquet"), Path(path, f".tmp-{'0' * 16}")
+        for file in (gone, stale):
+            file.write_bytes(b"removed by another process")
+        with scandir(path) as found:
+            entries = list(found)
+        for file in (gone, stale):
+            file.unlink()
+        yield iter(sorted(entries, key=lambda entry: entry.name))  # those that have gone come first
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", listed_late)
+        assert len(store.parts()) == 2
+        store.probe()
 
 
 def test_the_probe_leaves_nothing_behind(store: ResultStore, folder: Path) -> None:
