@@ -131,9 +131,10 @@ class Fleet:
             self._release(engine)
 
     def _release(self, engine: int) -> None:
-        """Leave an engine that is in order and has nothing to do to the next sweep; end any other."""
-        if self._kept and engine in self._actors and engine not in self._busy():
-            self._kept.give(self._actors.pop(engine))
+        """Leave an engine that is in order and measures nothing to the next sweep; end any other."""
+        doing = {what for of, what in self._calls.values() if of == engine}
+        if self._kept and engine in self._actors and doing <= {ADOPTION}:
+            self._kept.give(self._forget(engine))
         else:
             self._drop(engine)
 
@@ -230,10 +231,12 @@ class Fleet:
         self._create(engine)
 
     def _drop(self, engine: int) -> None:
-        actor = self._actors.pop(engine, None)
-        if actor is not None:
-            self._calls = {call: of for call, of in self._calls.items() if of[0] != engine}
-            ray.kill(actor)
+        if engine in self._actors:
+            ray.kill(self._forget(engine))
+
+    def _forget(self, engine: int) -> Any:
+        self._calls = {call: of for call, of in self._calls.items() if of[0] != engine}
+        return self._actors.pop(engine)
 
 
 def _loss(error: RayError) -> LandscapeError:

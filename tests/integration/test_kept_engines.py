@@ -68,24 +68,53 @@ def starts(out: Path) -> list[set[str]]:
 NEW, TAKEN_OVER = {"fetch", "load", "prove", "start"}, {"adopt"}
 
 
+def two_ready(config: SweepConfig, out: Path) -> set[str]:
+    """Sweep until two engines lie ready, and return their names: a busy machine may end a sweep before both are up."""
+    for attempt in range(20):
+        assert run_sweep(config, str(out / str(attempt))).exit_code == 0
+        if len(kept_engines(stop=False)) == 2:
+            return engine_names()
+    pytest.fail("two engines never came up")
+
+
 def test_the_next_sweep_takes_the_engines_over(
     tmp_path: Path, synthetic_config: MakeConfig, expected_rows: ExpectedRows, stored_rows: StoredRows
 ) -> None:
-    # Long enough that both engines come up before it is over.
-    first = synthetic_config(num=31, engines=2, keep_engines_s=60, faults={"delay_s": 0.1})
-    assert run_sweep(first, str(tmp_path / "first")).exit_code == 0
-    names = engine_names()
-    assert (len(names), len(kept_engines(stop=False))) == (2, 2)
-    assert starts(tmp_path / "first") == [NEW, NEW]
+    first = synthetic_config(num=31, engines=2, keep_engines_s=240, faults={"delay_s": 0.1})
+    names = two_ready(first, tmp_path / "first")
+    assert starts(tmp_path / "first" / "0")[0] == NEW
 
     second = synthetic_config(
-        num=31, engines=2, keep_engines_s=60, faults={"delay_s": 0.1}, seed=7, benchmarks=("other", "more")
+        num=31, engines=2, keep_engines_s=240, faults={"delay_s": 0.1}, seed=7, benchmarks=("other", "more")
     )
     assert run_sweep(second, str(tmp_path / "second")).exit_code == 0
-    assert starts(tmp_path / "second") == [TAKEN_OVER, TAKEN_OVER]
-    assert engine_names() == names
-    for config, out in ((first, tmp_path / "first"), (second, tmp_path / "second")):
+    assert {frozenset(stages) for stages in starts(tmp_path / "second")} == {frozenset(TAKEN_OVER)}
+    assert (len(names), engine_names()) == (2, names)
+    for config, out in ((first, tmp_path / "first" / "0"), (second, tmp_path / "second")):
         assert stored_rows(out) == expected_rows(config)
+
+
+def test_an_engine_that_is_being_taken_over_as_its_sweep_ends_is_kept(
+    tmp_path: Path, synthetic_config: MakeConfig, expected_rows: ExpectedRows, stored_rows: StoredRows
+) -> None:
+    long, short = (synthetic_config(num=num, engines=2, keep_engines_s=240, faults={"delay_s": 0.1}) for num in (31, 3))
+    names = two_ready(long, tmp_path)
+    slow = ray.get_actor(min(names), namespace=kept.NAMESPACE)
+    ray.get(slow.__ray_call__.remote(be_slow_to_adopt))
+    assert run_sweep(short, str(tmp_path / "short")).exit_code == 0
+    assert starts(tmp_path / "short") == [TAKEN_OVER]
+    assert (len(names), len(kept_engines(stop=False)), engine_names()) == (2, 2, names)
+    assert stored_rows(tmp_path / "short") == expected_rows(short)
+
+
+def be_slow_to_adopt(actor: Any) -> None:
+    adopt = actor._adopt
+
+    def slowly() -> None:
+        time.sleep(8)
+        adopt()
+
+    actor._adopt = slowly
 
 
 def test_engines_built_otherwise_make_room(tmp_path: Path, synthetic_config: MakeConfig) -> None:
@@ -137,7 +166,7 @@ def test_two_drivers_share_engines_and_never_one_engine(
 ) -> None:
     """Two engines lie ready, and each of two drivers wants two: none may wait for engines that the other has."""
     config = synthetic_config(num=31, engines=2, keep_engines_s=240, faults={"delay_s": 0.1})
-    assert run_sweep(config, str(tmp_path / "before")).exit_code == 0
+    two_ready(config, tmp_path / "before")
     path = tmp_path / "sweep.yaml"
     path.write_text(config.model_dump_json(), encoding="utf-8")
     environment = os.environ | {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}

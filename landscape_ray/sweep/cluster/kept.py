@@ -33,7 +33,9 @@ KEEPER = "keeper"
 # A driver asks something of its engines every few seconds; one that is silent for so long is no more.
 HELD_S = 60.0
 ANSWER_S = 10.0
-START_S = 60.0  # of the keeper: a process of its own, and a busy machine takes long to start one
+# To give an engine away: it may be amid being taken over, and the keeper is a process of its own, which a cold machine
+# takes minutes to start.
+GIVE_S = 300.0
 # How a sweep goes about its points, which changes nothing about the engine it needs.
 NOT_BUILT_IN = {
     "engines",
@@ -260,14 +262,15 @@ class KeptEngines:
         return actor
 
     def give(self, actor: Any) -> None:
-        """Leave an engine to the next sweep."""
-        actor.release.remote(self._keep_s)
+        """Leave an engine to the next sweep, once it has done all that was asked of it."""
         keeper = ray.remote(KeeperActor).options(
             name=KEEPER, namespace=NAMESPACE, lifetime="detached", get_if_exists=True, num_cpus=0
         )
         try:
-            ray.get(keeper.remote().give.remote(self._key, self._model, self._keep_s, actor), timeout=START_S)
-        except RayError:  # the keeper was leaving, or did not come up
+            # The answer comes last. The next taker's calls could overtake ours if it had the engine before.
+            ray.get(actor.release.remote(self._keep_s), timeout=GIVE_S)
+            ray.get(keeper.remote().give.remote(self._key, self._model, self._keep_s, actor), timeout=GIVE_S)
+        except RayError:  # the engine died, or the keeper was leaving or did not come up
             ray.kill(actor)
 
 
