@@ -3,6 +3,11 @@
 import hashlib
 import itertools
 import math
+import os
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +26,13 @@ MEASURED = (
     *("draw", "repeat", "alpha", "benchmark", "prompt_id", "prompt", "completion", "num_tokens", "finish_reason"),
     *("verdict", "weights_digest"),
 )
+
+SCRIPT = """
+import sys
+from landscape_ray.config import load_config
+from landscape_ray.sweep import run_sweep
+sys.exit(run_sweep(load_config(sys.argv[1]), sys.argv[2]).exit_code)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +101,40 @@ def letters_config(tmp_path: Path, tied_checkpoint: Path) -> Callable[..., Sweep
         )
 
     return make
+
+
+@pytest.fixture
+def start_driver(tmp_path: Path) -> Callable[[SweepConfig, Path], "subprocess.Popen[bytes]"]:
+    """Run a sweep on this test's cluster from a process of its own."""
+
+    def start(config: SweepConfig, out: Path) -> "subprocess.Popen[bytes]":
+        path = tmp_path / f"{out.name}.json"
+        path.write_text(config.model_dump_json(), encoding="utf-8")
+        environment = os.environ | {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+        return subprocess.Popen([sys.executable, "-c", SCRIPT, str(path), str(out)], env=environment)  # noqa: S603
+
+    return start
+
+
+@pytest.fixture
+def killed_after(
+    start_driver: Callable[[SweepConfig, Path], "subprocess.Popen[bytes]"],
+) -> Callable[[int, SweepConfig, Path], None]:
+    """Run a sweep from a process of its own, and kill that when so many parts are there."""
+
+    def run(num_parts: int, config: SweepConfig, out: Path) -> None:
+        driver, pause = start_driver(config, out), threading.Event()
+        for _ in range(2400):
+            if (out / "parts").exists() and len(list((out / "parts").glob("*.parquet"))) >= num_parts:
+                break
+            pause.wait(0.02)
+        else:
+            driver.kill()
+            pytest.fail(f"{num_parts} parts never came")
+        driver.send_signal(signal.SIGKILL)
+        assert driver.wait(timeout=60) == -signal.SIGKILL
+
+    return run
 
 
 def uniform(text: str) -> float:

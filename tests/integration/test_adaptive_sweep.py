@@ -1,16 +1,10 @@
 """Sweeps whose points are chosen as results come, on a local Ray cluster with the synthetic engine."""
 
-import os
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 
 from landscape_ray.analysis import AdaptiveVisage
 from landscape_ray.config import CertifyConfig, SweepConfig
@@ -61,33 +55,8 @@ def log_lines(out: Path, event: str) -> int:
     return sum(path.read_text(encoding="utf-8").count(f'"event": "{event}"') for path in (out / "log").iterdir())
 
 
-SCRIPT = """
-import sys
-from landscape_ray.config import load_config
-from landscape_ray.sweep import run_sweep
-sys.exit(run_sweep(load_config(sys.argv[1]), sys.argv[2]).exit_code)
-"""
-
-
-def kill_between_rounds(config: SweepConfig, out: Path, *, num_parts: int) -> None:
-    """Start a driver of its own and kill it when so many parts are there."""
-    path = out.parent / "sweep.yaml"
-    path.write_text(config.model_dump_json(), encoding="utf-8")
-    address = ray.get_runtime_context().gcs_address
-    driver = subprocess.Popen(  # noqa: S603  (our own interpreter and code)
-        [sys.executable, "-c", SCRIPT, str(path), str(out)], env=os.environ | {"RAY_ADDRESS": address}
-    )
-    pause = threading.Event()
-    for _ in range(2400):
-        if (out / "parts").exists() and len(parts(out)) >= num_parts:
-            driver.send_signal(signal.SIGKILL)
-            break
-        pause.wait(0.02)
-    assert driver.wait(timeout=60) == -signal.SIGKILL
-
-
 def test_a_sweep_killed_between_rounds_makes_the_same_choice_and_estimate(
-    tmp_path: Path, adaptive_config: Make
+    tmp_path: Path, adaptive_config: Make, killed_after: Callable[[int, SweepConfig, Path], None]
 ) -> None:
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
     outcome = run_sweep(adaptive_config(engines=2), str(undisturbed))
@@ -95,7 +64,7 @@ def test_a_sweep_killed_between_rounds_makes_the_same_choice_and_estimate(
     assert outcome.exit_code == 0
 
     slow = adaptive_config(faults={"delay_s": 0.03})
-    kill_between_rounds(slow, disturbed, num_parts=NUM_ROUND_1)
+    killed_after(NUM_ROUND_1, slow, disturbed)
     first = parts(disturbed)
     assert NUM_ROUND_1 <= len(first) < NUM_VISITS
     assert run_sweep(adaptive_config(engines=2), str(disturbed)).exit_code == 0
@@ -114,7 +83,9 @@ def test_a_sweep_killed_between_rounds_makes_the_same_choice_and_estimate(
     assert log_lines(undisturbed, "engine_up") in {1, 2}
 
 
-def test_a_sweep_killed_while_it_certifies_ends_with_the_same_draws(tmp_path: Path, synthetic_config: Make) -> None:
+def test_a_sweep_killed_while_it_certifies_ends_with_the_same_draws(
+    tmp_path: Path, synthetic_config: Make, killed_after: Callable[[int, SweepConfig, Path], None]
+) -> None:
     def certifying(**settings: Any) -> SweepConfig:
         data = synthetic_config(num=7, **settings).model_dump(mode="json")
         data["directions"]["draws"] = 20
@@ -127,7 +98,7 @@ def test_a_sweep_killed_while_it_certifies_ends_with_the_same_draws(tmp_path: Pa
     assert (rest, outcome.num_points, outcome.exit_code) == (0, outcome.num_done, 0)
     assert num_draws == 16  # the eight of the first round did not settle it
 
-    kill_between_rounds(certifying(faults={"delay_s": 0.03}), disturbed, num_parts=50)
+    killed_after(50, certifying(faults={"delay_s": 0.03}), disturbed)
     assert 50 <= len(parts(disturbed)) < outcome.num_done
     assert run_sweep(certifying(), str(disturbed)) == outcome
     assert parts(disturbed).keys() == parts(undisturbed).keys()

@@ -1,9 +1,7 @@
 """Engines that outlive a sweep: on a cluster of this machine, taken over by drivers that are processes of their own."""
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -153,27 +151,17 @@ def test_an_engine_that_nobody_wants_leaves(tmp_path: Path, synthetic_config: Ma
     assert KeptEngines("any", model="", keep_s=0).take() is None
 
 
-SCRIPT = """
-import sys
-from landscape_ray.config import load_config
-from landscape_ray.sweep import run_sweep
-sys.exit(run_sweep(load_config(sys.argv[1]), sys.argv[2]).exit_code)
-"""
-
-
 def test_two_drivers_share_engines_and_never_one_engine(
-    tmp_path: Path, synthetic_config: MakeConfig, expected_rows: ExpectedRows, stored_rows: StoredRows
+    tmp_path: Path,
+    synthetic_config: MakeConfig,
+    start_driver: Callable[[SweepConfig, Path], "subprocess.Popen[bytes]"],
+    expected_rows: ExpectedRows,
+    stored_rows: StoredRows,
 ) -> None:
     """Two engines lie ready, and each of two drivers wants two: none may wait for engines that the other has."""
     config = synthetic_config(num=31, engines=2, keep_engines_s=240, faults={"delay_s": 0.1})
     two_ready(config, tmp_path / "before")
-    path = tmp_path / "sweep.yaml"
-    path.write_text(config.model_dump_json(), encoding="utf-8")
-    environment = os.environ | {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
-    drivers = [
-        subprocess.Popen([sys.executable, "-c", SCRIPT, str(path), str(tmp_path / name)], env=environment)  # noqa: S603
-        for name in ("one", "two")
-    ]
+    drivers = [start_driver(config, tmp_path / name) for name in ("one", "two")]
     assert [driver.wait(120) for driver in drivers] == [0, 0]
     for name in ("one", "two"):
         assert stored_rows(tmp_path / name) == expected_rows(config)

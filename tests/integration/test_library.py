@@ -75,13 +75,12 @@ def test_rows_and_texts_are_those_that_were_stored(
     results: SweepResults, config: SweepConfig, expected_rows: Callable[[SweepConfig], Rows]
 ) -> None:
     rows = expected_rows(config)
-    stored = results.rows("other").select(["draw", "alpha", "prompt_index", "verdict"]).to_pylist()
-    assert len(stored) == sum(place[3] == "other" for place in rows)
-    assert all(
-        row["verdict"]
-        in {rows[place] for place in rows if place[2:] == ((row["alpha"],), "other", row["prompt_index"])}
-        for row in stored
-    )
+    stored = results.rows("other").select(["draw", "repeat", "alpha", "prompt_index", "verdict"]).to_pylist()
+    places = [(row["draw"], row["repeat"], (row["alpha"],), "other", row["prompt_index"]) for row in stored]
+    assert len(set(places)) == len(places)
+    assert dict(zip(places, (row["verdict"] for row in stored), strict=True)) == {
+        place: verdict for place, verdict in rows.items() if place[3] == "other"
+    }
     for draw, alpha in ((1, 0.2), (0, -0.1), (1, 0.0)):
         texts = results.texts(alpha, draw=draw)
         assert [text["prompt"] for text in texts] == [f"harmful request {number}" for number in range(12)]

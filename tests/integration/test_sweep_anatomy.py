@@ -1,18 +1,12 @@
 """Anatomies as they are run: killed and resumed, continued with more draws, adaptive, and the recipes."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import ray
 from safetensors.torch import load_file, save_file
 
 from landscape_ray.config import SweepConfig, load_config
@@ -26,12 +20,6 @@ RECIPES = Path(__file__).parents[2] / "jobs" / "configs" / "anatomy"
 Measured = Callable[[Path], list[tuple[str, ...]]]
 MakeAnatomy = Callable[..., SweepConfig]
 
-SCRIPT = """
-import sys
-from landscape_ray.config import load_config
-from landscape_ray.sweep import run_sweep
-sys.exit(run_sweep(load_config(sys.argv[1]), sys.argv[2]).exit_code)
-"""
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -59,29 +47,12 @@ def anatomy(untied_checkpoint: Path) -> MakeAnatomy:
     return make
 
 
-def killed_after(num_parts: int, config: SweepConfig, out: Path) -> None:
-    """Start a driver of its own, and kill it when so many parts are there."""
-    path = out.parent / "sweep.yaml"
-    path.write_text(config.model_dump_json(), encoding="utf-8")
-    driver = subprocess.Popen(  # noqa: S603  (our own interpreter and code)
-        [sys.executable, "-c", SCRIPT, str(path), str(out)],
-        env=os.environ | {"RAY_ADDRESS": ray.get_runtime_context().gcs_address},
-    )
-    pause = threading.Event()
-    for _ in range(2400):
-        if (out / "parts").exists() and len(list((out / "parts").iterdir())) >= num_parts:
-            break
-        pause.wait(0.02)
-    driver.send_signal(signal.SIGKILL)
-    assert driver.wait(timeout=60) == -signal.SIGKILL
-
-
 def parts(out: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (out / "parts").iterdir()}
 
 
 def test_an_anatomy_that_is_killed_resumes_to_the_same_rows(
-    anatomy: MakeAnatomy, measured: Measured, tmp_path: Path
+    anatomy: MakeAnatomy, killed_after: Callable[[int, SweepConfig, Path], None], measured: Measured, tmp_path: Path
 ) -> None:
     config = anatomy(landscape={"kind": "anatomy", "by": "layer-and-module", "origin_repeats": 1})
     num_points = 1 + (2 + 2 * 7) * 4

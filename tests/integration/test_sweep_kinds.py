@@ -1,18 +1,12 @@
 """Sweeps along every kind of direction: killed and resumed, continued with more of them, refused before they start."""
 
-import os
 import re
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import ray
 from safetensors.torch import load_file, save_file
 
 from landscape_ray.config import SweepConfig, load_config
@@ -33,13 +27,6 @@ def named(path: Path) -> Any:
 
 
 MakeKinds = Callable[..., SweepConfig]
-
-SCRIPT = """
-import sys
-from landscape_ray.config import load_config
-from landscape_ray.sweep import run_sweep
-sys.exit(run_sweep(load_config(sys.argv[1]), sys.argv[2]).exit_code)
-"""
 
 
 @pytest.fixture
@@ -92,30 +79,14 @@ def sweep_along(untied_checkpoint: Path) -> MakeKinds:
     return make
 
 
-def killed_after(num_parts: int, config: SweepConfig, out: Path) -> None:
-    """Start a driver of its own, and kill it when so many parts are there."""
-    path = out.parent / "sweep.yaml"
-    path.write_text(config.model_dump_json(), encoding="utf-8")
-    driver = subprocess.Popen(  # noqa: S603  (our own interpreter and code)
-        [sys.executable, "-c", SCRIPT, str(path), str(out)],
-        env=os.environ | {"RAY_ADDRESS": ray.get_runtime_context().gcs_address},
-    )
-    pause = threading.Event()
-    for _ in range(2400):
-        if (out / "parts").exists() and len(list((out / "parts").iterdir())) >= num_parts:
-            break
-        pause.wait(0.02)
-    driver.send_signal(signal.SIGKILL)
-    assert driver.wait(timeout=60) == -signal.SIGKILL
-
-
 @pytest.mark.usefixtures("local_ray")
 @pytest.mark.parametrize("batching", ["point", pytest.param("line", marks=pytest.mark.long)])
-def test_a_sweep_of_all_kinds_that_is_killed_resumes_to_the_same_rows(
+def test_a_sweep_of_all_kinds_that_is_killed_resumes_to_the_same_rows(  # noqa: PLR0917  (pytest passes them by name)
     batching: str,
     all_kinds: list[dict[str, Any]],
     sweep_along: MakeKinds,
     measured: Callable[[Path], list[tuple[str, ...]]],
+    killed_after: Callable[[int, SweepConfig, Path], None],
     tmp_path: Path,
 ) -> None:
     config = sweep_along(all_kinds, batching=batching)
