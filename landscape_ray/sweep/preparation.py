@@ -4,7 +4,7 @@ import contextlib
 import importlib.metadata
 import logging
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ from landscape_ray.config import AnatomyLandscape, DirectionsConfig, SweepConfig
 from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.checkpoints.geometry import measure_geometry, resolve_checkpoints
 from landscape_ray.engine.checkpoints.resolution import ResolvedModel, resolve
-from landscape_ray.engine.checkpoints.tensor_listing import decided_by_names, list_tensors, own_weights
+from landscape_ray.engine.checkpoints.tensor_listing import TensorListing, decided_by_names, list_tensors, own_weights
 from landscape_ray.engine.preflight import check_architecture, check_checkpoints, check_numbers, check_room
 from landscape_ray.engine.tokens.settling import settled
 from landscape_ray.errors import few_of, number_of
@@ -89,7 +89,7 @@ def prepare(config: SweepConfig, out: str) -> PreparedSweep:
         listing = fetched(list_tensors, model)
         config, left_out = decided_by_names(config, model, listing), listing.left_out
         _say_left_out(config, left_out)
-        _say_unmoved(config, own_weights(model, listing))
+        _say_unmoved(config, model, listing)
     earlier = store.read_manifest()
     now = datetime.now(UTC)
     date = (earlier and earlier.date) or now.date().isoformat()
@@ -216,10 +216,10 @@ def _say_left_out(config: SweepConfig, left_out: Mapping[str, int]) -> None:
         logger.warning("Left out of %s, because no answer is computed with them: %s.", config.model.id, kinds)
 
 
-def _say_unmoved(config: SweepConfig, names: Sequence[str]) -> None:
+def _say_unmoved(config: SweepConfig, model: ResolvedModel, listing: TensorListing) -> None:
     """Tell which tensors no group of an anatomy moves, so that its groups are not taken for the whole model."""
     if isinstance(config.landscape, AnatomyLandscape) and isinstance(config.directions, DirectionsConfig):
-        left = left_by_groups(config.landscape, names, config.directions.excluded)
+        left = left_by_groups(config.landscape, own_weights(model, listing), config.directions.excluded)
         if left:
             logger.warning("No group of the anatomy moves %s: %s.", number_of(len(left), "tensor"), few_of(left))
 
