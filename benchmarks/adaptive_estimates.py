@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from landscape_ray.analysis import Landscape, Outcome, adaptive_visage, design_points, visage
 from landscape_ray.config import AdaptiveConfig, AxisConfig
-from landscape_ray.plan import Axis, Grid
+from landscape_ray.planning import Axis, Grid
 
 GRID = Grid(axes=(Axis.from_config(AxisConfig()), Axis.from_config(AxisConfig())))
 NUM_PROMPTS = 80

@@ -22,7 +22,7 @@ from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.checkpoints.resolution import resolve
 from landscape_ray.engine.vllm.engine import VllmEngine
 from landscape_ray.evaluation import Benchmark, Completion, judge_named, load_benchmark, stop_strings
-from landscape_ray.plan import Perturbation, RandomVector, direction_seed
+from landscape_ray.planning import Perturbation, RandomVector, direction_seed
 
 REPETITIONS = 5
 VECTOR = RandomVector(seed=direction_seed(0, 0, 0), normalization="layer", excluded=("norm",))

@@ -30,7 +30,7 @@ from landscape_ray.config import BenchmarkConfig, RunConfig
 from landscape_ray.engine import Engine, EngineSpec
 from landscape_ray.engine.factory import create_engine
 from landscape_ray.evaluation import Benchmark, load_benchmark
-from landscape_ray.plan import ORIGIN, Perturbation, RandomVector, direction_seed
+from landscape_ray.planning import ORIGIN, Perturbation, RandomVector, direction_seed
 
 Row: TypeAlias = tuple[str, str, str]
 

@@ -1,4 +1,4 @@
-"""What each kind of direction costs; prints the table of docs/directions.md, and the constants of `plan/kind_costs.py`.
+"""What each kind of direction costs: the table of docs/directions.md, and the constants in `planning/kind_costs.py`.
 
     python benchmarks/kinds_cost.py                       # a minute on one core
 
@@ -14,7 +14,7 @@ from functools import partial
 
 import torch
 
-from landscape_ray.plan import (
+from landscape_ray.planning import (
     CheckpointDelta,
     Complement,
     LowRank,

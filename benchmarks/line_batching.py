@@ -31,7 +31,7 @@ from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.checkpoints.resolution import resolve
 from landscape_ray.engine.factory import create_engine
 from landscape_ray.evaluation import Completion, load_benchmark
-from landscape_ray.plan import Perturbation, RandomVector, direction_seed
+from landscape_ray.planning import Perturbation, RandomVector, direction_seed
 
 NUM_PROMPTS = (2, 8, 32)
 VECTOR = RandomVector(seed=direction_seed(0, 0, 0), normalization="layer", excluded=("norm",))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from landscape_ray.config import SweepConfig
 from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Row, Verdict, VisitFacts
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.store import BenchmarkIdentity
 from landscape_ray.sweep import PreparedSweep, prepare
 

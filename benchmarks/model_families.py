@@ -32,7 +32,7 @@ from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.factory import create_engine, create_loaded_engine
 from landscape_ray.errors import LandscapeError
 from landscape_ray.evaluation import Benchmark, Prompt, ScoredText
-from landscape_ray.plan import ORIGIN, Perturbation, RandomVector
+from landscape_ray.planning import ORIGIN, Perturbation, RandomVector
 
 ALPHAS = (0.1, 0.3)
 # Nothing is left out, so that every tensor moves.

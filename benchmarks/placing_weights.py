@@ -27,7 +27,7 @@ from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.checkpoints.resolution import resolve
 from landscape_ray.engine.factory import create_engine
 from landscape_ray.errors import ResourceError
-from landscape_ray.plan import Perturbation, RandomVector, direction_seed
+from landscape_ray.planning import Perturbation, RandomVector, direction_seed
 from landscape_ray.weights import (
     BaseWeights,
     FusedPass,

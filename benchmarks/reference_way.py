@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from landscape_ray.evaluation import Benchmark
-from landscape_ray.plan import RandomVector
+from landscape_ray.planning import RandomVector
 from landscape_ray.weights import direction
 
 __all__ = ["ReferencePoint", "reference_sweep"]

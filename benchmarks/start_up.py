@@ -29,7 +29,7 @@ ENGINE_ALONE = """
 import os, sys
 from landscape_ray.config import load_config
 from landscape_ray.engine.factory import create_engine
-from landscape_ray.plan import ORIGIN
+from landscape_ray.planning import ORIGIN
 from landscape_ray.sweep import prepare
 os.environ["OMP_NUM_THREADS"] = "1"
 create_engine(prepare(load_config(sys.argv[1]), sys.argv[2]).spec).place(ORIGIN)

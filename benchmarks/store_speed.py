@@ -29,7 +29,7 @@ from made_up import begin_sweep, made_up_record, publish
 from timing import spread, timed
 
 from landscape_ray.evaluation import PointRecord
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.report.results import READ, load_results
 from landscape_ray.report.scores import score
 from landscape_ray.report.status import load_status

@@ -22,7 +22,7 @@ from reference_way import ReferencePoint, reference_sweep
 from landscape_ray.config import SweepConfig
 from landscape_ray.engine.checkpoints.resolution import checkpoint_folder
 from landscape_ray.evaluation import Completion, FinishReason, judge_named
-from landscape_ray.plan import RandomVector
+from landscape_ray.planning import RandomVector
 from landscape_ray.sweep import PreparedSweep, SweepStatus, prepare, run_sweep
 
 

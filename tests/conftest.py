@@ -19,7 +19,7 @@ import pytest
 from landscape_ray.analysis import Landscape, Outcome
 from landscape_ray.config import AxisConfig, SweepConfig
 from landscape_ray.evaluation import Benchmark, Prompt, Verdict
-from landscape_ray.plan import Axis, Grid, PlannedPoint, SweepPlan
+from landscape_ray.planning import Axis, Grid, PlannedPoint, SweepPlan
 
 EXIT_STATUS = pytest.StashKey[int]()
 

@@ -24,7 +24,7 @@ import numpy as np
 from landscape_ray.analysis.landscape import BoolArray, FloatArray, IntArray, Landscape
 from landscape_ray.analysis.lattices import interpolated, lattice, pulled_back
 from landscape_ray.config import AdaptiveConfig, SweepConfig
-from landscape_ray.plan import Grid, PlannedPoint
+from landscape_ray.planning import Grid, PlannedPoint
 
 __all__ = ["AdaptiveDesign", "Sample", "design_points", "planned_design"]
 

@@ -13,7 +13,7 @@ from scipy import ndimage
 from landscape_ray.analysis.landscape import BoolArray, FloatArray, Landscape
 from landscape_ray.analysis.proportion import clopper_pearson
 from landscape_ray.analysis.uncertainty import LEVEL, Estimate, Statistic, Sums, estimate
-from landscape_ray.plan import Grid
+from landscape_ray.planning import Grid
 
 __all__ = [
     "DEFAULT_RADIUS",

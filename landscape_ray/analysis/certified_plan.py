@@ -21,7 +21,7 @@ import numpy as np
 from landscape_ray.analysis.certificate import allowed_failures, walks
 from landscape_ray.analysis.landscape import BoolArray, Landscape
 from landscape_ray.config import CertifyConfig, SweepConfig
-from landscape_ray.plan import SweepPlan
+from landscape_ray.planning import SweepPlan
 
 __all__ = ["DRAWS_A_ROUND", "certified_plan", "chosen_draws"]
 

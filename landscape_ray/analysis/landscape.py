@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from landscape_ray.analysis.metric import METRICS, Metric, Outcome
 from landscape_ray.errors import IncompleteError, PartError
-from landscape_ray.plan import Axis, Grid, SweepPlan
+from landscape_ray.planning import Axis, Grid, SweepPlan
 
 __all__ = ["COLUMNS", "Landscape", "LogLikelihoods", "check_complete"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from landscape_ray.analysis.landscape import FloatArray, Landscape
 from landscape_ray.analysis.metric import Metric
 from landscape_ray.analysis.uncertainty import Estimate, Statistic, Sums, estimate
-from landscape_ray.plan import Grid
+from landscape_ray.planning import Grid
 
 __all__ = [
     "margin_statistic",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from landscape_ray.analysis.uncertainty import VarianceComponents
 from landscape_ray.config import SweepConfig
-from landscape_ray.plan import SweepPlan, num_planned_visits
+from landscape_ray.planning import SweepPlan, num_planned_visits
 
 __all__ = [
     "ASSUMED_COMPONENTS",

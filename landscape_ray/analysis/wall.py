@@ -17,7 +17,7 @@ from landscape_ray.analysis.landscape import VERDICTS, FloatArray, Landscape
 from landscape_ray.analysis.metric import Outcome
 from landscape_ray.analysis.noise_floor import NoiseFloor, disagreement
 from landscape_ray.config import SweepConfig
-from landscape_ray.plan import PlannedPoint, SweepPlan
+from landscape_ray.planning import PlannedPoint, SweepPlan
 
 __all__ = ["WallNoise", "repeats_plan", "wall_noise", "with_wall_visits"]
 

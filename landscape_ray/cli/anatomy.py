@@ -8,7 +8,7 @@ from landscape_ray.config import AnatomyLandscape, DirectionsConfig, SweepConfig
 from landscape_ray.engine.checkpoints.resolution import resolve
 from landscape_ray.engine.checkpoints.tensor_listing import list_tensors, tensor_sizes
 from landscape_ray.errors import few_of, number_of
-from landscape_ray.plan import SweepPlan, left_by_groups, members
+from landscape_ray.planning import SweepPlan, left_by_groups, members
 
 __all__ = ["GroupSize", "group_sizes", "plan_text"]
 

@@ -70,7 +70,7 @@ def plan(
     """
     from landscape_ray.cli import anatomy  # noqa: PLC0415
     from landscape_ray.engine.preflight import check_ahead  # noqa: PLC0415
-    from landscape_ray.plan import Geometry, SweepPlan, estimate, kind_costs  # noqa: PLC0415
+    from landscape_ray.planning import Geometry, SweepPlan, estimate, kind_costs  # noqa: PLC0415
 
     if from_ is not None and target_interval is None:
         raise typer.BadParameter("--from is of use with --target-interval only.")  # noqa: EM101
@@ -197,7 +197,7 @@ def run(
 def _start_of_run(sweep: SweepConfig, folder: str) -> dict[str, Any]:
     """Return the first JSON line of a run."""
     from landscape_ray.engine.preflight import as_run  # noqa: PLC0415
-    from landscape_ray.plan import Geometry, SweepPlan, num_planned_visits  # noqa: PLC0415
+    from landscape_ray.planning import Geometry, SweepPlan, num_planned_visits  # noqa: PLC0415
 
     sweep = as_run(sweep)
     num_points = num_planned_visits(sweep, SweepPlan.from_config(sweep, Geometry.assumed(sweep)))

@@ -16,7 +16,7 @@ from landscape_ray.analysis import (
 from landscape_ray.cli.text import Fact
 from landscape_ray.config import AdvBenchPrompts, BenchmarkConfig, SweepConfig
 from landscape_ray.errors import BenchmarkError, TransientError, UserError, number_of
-from landscape_ray.plan import SweepPlan
+from landscape_ray.planning import SweepPlan
 
 __all__ = ["Precision", "precision_by_benchmark", "precision_text"]
 

@@ -23,7 +23,7 @@ from landscape_ray.config import (
     SweepConfig,
 )
 from landscape_ray.errors import LandscapeError, number_of
-from landscape_ray.plan import SVD_WIDTH, TIME_ASSUMPTIONS, SweepEstimate, kind_costs, random_axes
+from landscape_ray.planning import SVD_WIDTH, TIME_ASSUMPTIONS, SweepEstimate, kind_costs, random_axes
 
 __all__ = ["Fact", "columns", "failure_told", "plan_text", "print_facts", "print_json"]
 

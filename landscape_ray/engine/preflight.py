@@ -28,7 +28,7 @@ from landscape_ray.engine.tokens.settling import settled
 from landscape_ray.engine.vllm.registry import generative_architectures
 from landscape_ray.errors import BenchmarkError, CheckpointError, few_of
 from landscape_ray.evaluation import Benchmark, scored_texts
-from landscape_ray.plan import CheckpointDelta
+from landscape_ray.planning import CheckpointDelta
 
 READING_S = 20.0
 STAND_IN = re.compile(r"(image|video|audio|vision)_token_(id|index)")

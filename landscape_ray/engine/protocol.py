@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from landscape_ray.config import RunConfig
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.evaluation import Benchmark, Completion, FirstTokens, LogLikelihood, ScoredText
-from landscape_ray.plan import CheckpointDelta, Perturbation
+from landscape_ray.planning import CheckpointDelta, Perturbation
 
 __all__ = ["IN_LINES", "IN_PLACE", "RELOADING", "Engine", "EngineFacts", "EngineSpec", "LineEngine"]
 

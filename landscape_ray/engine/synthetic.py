@@ -49,7 +49,7 @@ from landscape_ray.evaluation import (
     ScoredText,
     stop_strings,
 )
-from landscape_ray.plan import CheckpointDelta, Geometry, Perturbation, PlannedPoint, RandomVector, VectorSpec
+from landscape_ray.planning import CheckpointDelta, Geometry, Perturbation, PlannedPoint, RandomVector, VectorSpec
 
 __all__ = ["SyntheticEngine", "strike", "synthetic_delta", "synthetic_geometry"]
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from landscape_ray.evaluation.benchmark import Prompt
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 
 __all__ = ["WHOLE_ANSWERS", "Completion", "FinishReason", "PointRecord", "Row", "Verdict", "VisitFacts"]
 

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from landscape_ray.analysis import Along, Anatomy, Landscape
-from landscape_ray.plan import cell_of_group
+from landscape_ray.planning import cell_of_group
 from landscape_ray.report.anatomy_text import holding_text
 from landscape_ray.report.figures import literal
 from landscape_ray.report.palette import COLOURS, GREY, INK, PALE, SMALL_PT, TEXT_PT, WIDTH_IN

@@ -1,6 +1,6 @@
 """What has to stand beside scores wherever they are shown."""
 
-from landscape_ray.plan import random_axes
+from landscape_ray.planning import random_axes
 from landscape_ray.report.results import Results
 
 __all__ = ["INTERVALS", "caveats", "one_direction"]

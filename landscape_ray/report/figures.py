@@ -20,7 +20,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MultipleLocator
 
 from landscape_ray.analysis import AdaptiveVisage, Landscape, Metric, VisageScore, band_of_mean
-from landscape_ray.plan import Axis, Grid, Mark
+from landscape_ray.planning import Axis, Grid, Mark
 from landscape_ray.report.palette import (
     ALPHA,
     BETA,

@@ -8,7 +8,7 @@ import numpy as np
 
 from landscape_ray.analysis import Basin, Certificate, Estimate, Interval, Landscape, VisageScore
 from landscape_ray.errors import number_of
-from landscape_ray.plan import Axis, random_axes
+from landscape_ray.planning import Axis, random_axes
 from landscape_ray.report.figures import near
 from landscape_ray.report.paired import difference_texts
 from landscape_ray.report.results import Results

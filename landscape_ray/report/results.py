@@ -15,7 +15,7 @@ from landscape_ray.analysis import (
     wall_noise,
 )
 from landscape_ray.config import AnatomyLandscape, BenchmarkConfig, SweepConfig
-from landscape_ray.plan import Geometry, SweepPlan
+from landscape_ray.planning import Geometry, SweepPlan
 from landscape_ray.store import (
     JUDGED_METRICS,
     JudgedResultStore,

@@ -39,7 +39,7 @@ from landscape_ray.analysis.basin import DEFAULT_RADIUS, DEFAULT_TAU_PCT
 from landscape_ray.analysis.visage_conditions import Definition
 from landscape_ray.config import AnyDirections, DirectionsConfig
 from landscape_ray.errors import UserError
-from landscape_ray.plan import PlannedDirection
+from landscape_ray.planning import PlannedDirection
 from landscape_ray.report.caveats import caveats
 from landscape_ray.report.paired import Paired, paired
 from landscape_ray.report.results import Results

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from landscape_ray.analysis import COLUMNS, Landscape, repeats_plan, with_wall_visits
 from landscape_ray.evaluation import Verdict
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.report.results import load_chosen, load_design
 from landscape_ray.store import (
     LeaseState,

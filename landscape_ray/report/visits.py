@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from landscape_ray.evaluation import Verdict
 from landscape_ray.evaluation.judge import is_missed_by_apostrophes, judge_named
-from landscape_ray.plan import SweepPlan
+from landscape_ray.planning import SweepPlan
 from landscape_ray.report.results import Results
 from landscape_ray.store import ResultStore
 

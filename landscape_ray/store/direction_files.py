@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from landscape_ray.errors import OutputError
-from landscape_ray.plan import STORED_FILE, StoredTensors
+from landscape_ray.planning import STORED_FILE, StoredTensors
 from landscape_ray.store.filesystem import LocalFilesystem, explained, open_filesystem
 from landscape_ray.store.redaction import redacted
 

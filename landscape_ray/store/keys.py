@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Protocol
 
-from landscape_ray.plan import PlannedPoint, RandomVector
+from landscape_ray.planning import PlannedPoint, RandomVector
 
 __all__ = ["IdentifiedBenchmark", "part_key"]
 

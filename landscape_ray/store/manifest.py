@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from landscape_ray.config import Metric, SweepConfig
 from landscape_ray.errors import OutputError
 from landscape_ray.evaluation import Benchmark, Settled, judge_version
-from landscape_ray.plan import CheckpointDelta, Geometry
+from landscape_ray.planning import CheckpointDelta, Geometry
 from landscape_ray.store.redaction import redacted
 from landscape_ray.store.validation import problems
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from landscape_ray.config import SweepConfig
-from landscape_ray.plan import SweepPlan
+from landscape_ray.planning import SweepPlan
 from landscape_ray.store.keys import part_key
 from landscape_ray.store.manifest import BenchmarkIdentity, Manifest
 

@@ -32,7 +32,7 @@ from landscape_ray.evaluation import (
     judge_named,
     score,
 )
-from landscape_ray.plan import LineTask, PointTask, Task
+from landscape_ray.planning import LineTask, PointTask, Task
 from landscape_ray.store import BenchmarkIdentity, ResultStore, part_key
 from landscape_ray.sweep.batches import generate, log_likelihoods, log_likelihoods_points
 from landscape_ray.sweep.cluster.resources import hide_gpus, lease_cores

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Protocol, assert_never
 
 from landscape_ray.config import RunConfig, SweepConfig
-from landscape_ray.plan import PointTask
+from landscape_ray.planning import PointTask
 from landscape_ray.store import RENEW_EVERY_S, Lease, ResultStore
 from landscape_ray.sweep.actor import EngineActor
 from landscape_ray.sweep.cluster.kept import KeptEngineActor, KeptEngines, engine_key

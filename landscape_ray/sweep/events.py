@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from landscape_ray.plan import PointTask, Task
+from landscape_ray.planning import PointTask, Task
 
 __all__ = [
     "Assign",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from landscape_ray.engine import Engine, LineEngine
 from landscape_ray.evaluation import Benchmark, FirstTokens, divergence
-from landscape_ray.plan import ORIGIN, PlannedPoint
+from landscape_ray.planning import ORIGIN, PlannedPoint
 from landscape_ray.sweep.batches import first_tokens
 
 __all__ = ["OriginTokens"]

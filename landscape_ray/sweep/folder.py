@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from landscape_ray.errors import OutputError
-from landscape_ray.plan import Geometry, PointTask
+from landscape_ray.planning import Geometry, PointTask
 from landscape_ray.store import PointFailure, check_same_sweep
 from landscape_ray.sweep.preparation import PreparedSweep
 

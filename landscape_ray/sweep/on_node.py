@@ -8,7 +8,7 @@ from landscape_ray.config import CheckpointConfig, ModelConfig
 from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.checkpoints.resolution import checkpoint_folder, resolve, resolve_delta
 from landscape_ray.errors import CheckpointError, OutputError
-from landscape_ray.plan import CheckpointDelta, StoredTensors
+from landscape_ray.planning import CheckpointDelta, StoredTensors
 from landscape_ray.store import DirectionFiles
 
 __all__ = ["stored_folder", "with_files_here"]

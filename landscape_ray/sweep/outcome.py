@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from landscape_ray.analysis import COLUMNS, Landscape, certified_plan, planned_design, with_wall_visits
-from landscape_ray.plan import PlannedPoint, PointTask
+from landscape_ray.planning import PlannedPoint, PointTask
 from landscape_ray.sweep.preparation import PreparedSweep
 
 __all__ = ["SweepOutcome", "survey"]

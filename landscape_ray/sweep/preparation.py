@@ -19,7 +19,7 @@ from landscape_ray.engine.preflight import check_architecture, check_checkpoints
 from landscape_ray.engine.tokens.settling import settled
 from landscape_ray.errors import few_of, number_of
 from landscape_ray.evaluation import Benchmark, Settled, load_benchmark
-from landscape_ray.plan import (
+from landscape_ray.planning import (
     CheckpointDelta,
     Geometry,
     StoredTensors,

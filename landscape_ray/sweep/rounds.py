@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from landscape_ray.plan import PointTask
+from landscape_ray.planning import PointTask
 from landscape_ray.sweep.events import TasksAdded
 from landscape_ray.sweep.outcome import survey
 from landscape_ray.sweep.preparation import PreparedSweep

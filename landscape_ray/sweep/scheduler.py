@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from landscape_ray.errors import GenerationError, OutputError, TransientError, UserError
-from landscape_ray.plan import PointTask
+from landscape_ray.planning import PointTask
 from landscape_ray.sweep.events import (
     Assign,
     ClusterGrown,

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from landscape_ray.plan import LineTask, PointTask, Task, in_lines
+from landscape_ray.planning import LineTask, PointTask, Task, in_lines
 from landscape_ray.sweep.events import GiveUp, Policy
 
 __all__ = ["OpenTask", "TaskQueue"]

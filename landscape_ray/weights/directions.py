@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from landscape_ray.plan import ComputedVector, RandomVector, VectorSpec
+from landscape_ray.planning import ComputedVector, RandomVector, VectorSpec
 from landscape_ray.weights.base import BaseWeights
 from landscape_ray.weights.kinds import ComputedTensors
 from landscape_ray.weights.patterns import check_patterns

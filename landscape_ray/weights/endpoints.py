@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from landscape_ray.errors import CheckpointError, few_of
-from landscape_ray.plan import STORED_FILE, name_alone
+from landscape_ray.planning import STORED_FILE, name_alone
 from landscape_ray.weights.files import HEAD, CheckpointFiles, TensorSource
 
 __all__ = ["ADAPTER_CONFIG", "open_endpoint"]

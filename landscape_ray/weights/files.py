@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from landscape_ray.errors import CheckpointError, few_of
-from landscape_ray.plan import is_scale, left_out
+from landscape_ray.planning import is_scale, left_out
 
 __all__ = ["HEAD", "CheckpointFiles", "TensorSource", "write_checkpoint"]
 

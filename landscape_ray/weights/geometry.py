@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
-from landscape_ray.plan import CheckpointDelta, ComputedVector, RandomVector, VectorSpec
+from landscape_ray.planning import CheckpointDelta, ComputedVector, RandomVector, VectorSpec
 from landscape_ray.weights.files import TensorSource
 from landscape_ray.weights.kinds import computed
 from landscape_ray.weights.patterns import check_patterns, is_perturbed

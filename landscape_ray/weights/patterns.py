@@ -4,7 +4,7 @@ import re
 from typing import TypeAlias
 
 from landscape_ray.errors import CheckpointError
-from landscape_ray.plan import ComputedVector, RandomVector, is_moved
+from landscape_ray.planning import ComputedVector, RandomVector, is_moved
 
 __all__ = ["check_patterns", "is_perturbed"]
 

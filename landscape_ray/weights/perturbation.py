@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from landscape_ray.plan import CheckpointDelta, ComputedVector, Perturbation, RandomVector
+from landscape_ray.planning import CheckpointDelta, ComputedVector, Perturbation, RandomVector
 from landscape_ray.weights.files import TensorSource
 from landscape_ray.weights.kernels.write import Term
 from landscape_ray.weights.kinds import ComputedTensors

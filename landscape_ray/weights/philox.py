@@ -58,7 +58,7 @@ def tensor_key(seed: int, name: str) -> int:
     """Return the 64-bit Philox key of one checkpoint tensor of one vector.
 
     Args:
-        seed: The vector's seed, see `landscape_ray.plan.direction_seed`.
+        seed: The vector's seed, see `landscape_ray.planning.direction_seed`.
         name: The tensor's name in the checkpoint, so that same-shaped tensors differ.
     """
     digest = hashlib.blake2b(f"landscape-ray/tensor/{seed}/{name}".encode(), digest_size=8).digest()

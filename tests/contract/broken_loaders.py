@@ -30,7 +30,7 @@ from landscape_ray.engine.vllm import worker as vllm_worker
 from landscape_ray.engine.vllm.direct_writes import DirectWrites
 from landscape_ray.engine.vllm.line_engine import VllmLineEngine
 from landscape_ray.errors import PlacementError
-from landscape_ray.plan import ORIGIN
+from landscape_ray.planning import ORIGIN
 
 ONEDNN = vllm._custom_ops._supports_onednn
 DType: TypeAlias = Literal["float32", "bfloat16"]

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save
 from landscape_ray.config import RunConfig, SyntheticFaults
 from landscape_ray.engine import Engine, EngineSpec
 from landscape_ray.engine.factory import create_engine
-from landscape_ray.plan import (
+from landscape_ray.planning import (
     CheckpointDelta,
     Complement,
     ComputedVector,

@@ -21,7 +21,7 @@ from landscape_ray.engine.checkpoints.geometry import measure_geometry
 from landscape_ray.engine.checkpoints.resolution import resolve
 from landscape_ray.engine.checkpoints.tensor_listing import decided_by_names, list_tensors
 from landscape_ray.engine.factory import create_engine
-from landscape_ray.plan import PlannedPoint, SweepPlan, direction_seed
+from landscape_ray.planning import PlannedPoint, SweepPlan, direction_seed
 from landscape_ray.weights import standard_normals, tensor_key
 
 Tensors: TypeAlias = Mapping[str, npt.NDArray[np.float64]]

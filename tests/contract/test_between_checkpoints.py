@@ -13,7 +13,7 @@ from landscape_ray.engine.checkpoints.resolution import resolve, resolve_delta
 from landscape_ray.engine.factory import create_engine
 from landscape_ray.errors import CheckpointError
 from landscape_ray.evaluation import Benchmark, load_benchmark
-from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, TaskVector
+from landscape_ray.planning import ORIGIN, CheckpointDelta, Perturbation, TaskVector
 
 MakeSibling = Callable[..., Path]
 MakeBenchmark = Callable[..., Benchmark]

@@ -12,7 +12,7 @@ from landscape_ray.config import load_config
 from landscape_ray.engine import Engine
 from landscape_ray.engine.checkpoints.resolution import resolve
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, Verdict, judge_named, load_benchmark
-from landscape_ray.plan import Perturbation, SweepPlan
+from landscape_ray.planning import Perturbation, SweepPlan
 
 DEMO = load_config(Path(__file__).parents[2] / "jobs" / "configs" / "demo.yaml", environment={})
 POINTS = SweepPlan.from_config(DEMO).points

@@ -9,7 +9,7 @@ import pytest
 from landscape_ray.engine import Engine
 from landscape_ray.errors import BenchmarkError, CheckpointError, GenerationError
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason
-from landscape_ray.plan import ORIGIN, Perturbation, RandomVector
+from landscape_ray.planning import ORIGIN, Perturbation, RandomVector
 
 MakeEngine: TypeAlias = Callable[[str, Path], Engine]
 MakeBenchmark: TypeAlias = Callable[..., Benchmark]

@@ -15,7 +15,7 @@ from landscape_ray.engine import Engine, EngineSpec
 from landscape_ray.engine.factory import create_engine
 from landscape_ray.engine.tokens.encoding import PromptEncoder
 from landscape_ray.evaluation import Benchmark, Prompt, divergence
-from landscape_ray.plan import ORIGIN, Perturbation, RandomVector
+from landscape_ray.planning import ORIGIN, Perturbation, RandomVector
 from landscape_ray.weights import BaseWeights, Perturber
 
 MakeEngine: TypeAlias = Callable[..., Engine]

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from landscape_ray.engine import Engine
 from landscape_ray.evaluation import LogLikelihood, ScoredText
-from landscape_ray.plan import ORIGIN, Perturbation, RandomVector
+from landscape_ray.planning import ORIGIN, Perturbation, RandomVector
 
 MakeEngine: TypeAlias = Callable[[str, Path], Engine]
 

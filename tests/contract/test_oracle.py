@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from landscape_ray.engine import Engine
 from landscape_ray.evaluation import Benchmark
-from landscape_ray.plan import ORIGIN, Perturbation, RandomVector, direction_seed
+from landscape_ray.planning import ORIGIN, Perturbation, RandomVector, direction_seed
 
 MakeEngine: TypeAlias = Callable[[str, Path], Engine]
 MakeBenchmark: TypeAlias = Callable[..., Benchmark]

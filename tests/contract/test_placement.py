@@ -15,7 +15,7 @@ from landscape_ray.engine.factory import create_engine
 from landscape_ray.engine.vllm.layout import LoadingTrace
 from landscape_ray.engine.vllm.placing import Placing
 from landscape_ray.evaluation import Benchmark
-from landscape_ray.plan import ORIGIN, CheckpointDelta, ComputedVector, Perturbation, RandomVector
+from landscape_ray.planning import ORIGIN, CheckpointDelta, ComputedVector, Perturbation, RandomVector
 from landscape_ray.weights import Perturber, open_endpoint
 
 MakeEngine: TypeAlias = Callable[[str, Path], Engine]

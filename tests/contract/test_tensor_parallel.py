@@ -16,7 +16,7 @@ from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.checkpoints.resolution import resolve_delta
 from landscape_ray.engine.factory import create_engine
 from landscape_ray.evaluation import Benchmark
-from landscape_ray.plan import ORIGIN, CheckpointDelta, ComputedVector, Perturbation, RandomVector
+from landscape_ray.planning import ORIGIN, CheckpointDelta, ComputedVector, Perturbation, RandomVector
 
 LAYER = RandomVector(seed=1, normalization="layer", excluded=("norm",))
 FILTER = RandomVector(seed=2, normalization="filter", excluded=(), included=("proj", "norm"))

@@ -12,7 +12,7 @@ from landscape_ray.engine import Engine, EngineSpec
 from landscape_ray.engine.checkpoints.resolution import ResolvedModel
 from landscape_ray.engine.tokens.settling import settled
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, Verdict, judge_named, load_benchmark
-from landscape_ray.plan import ORIGIN, Perturbation, RandomVector
+from landscape_ray.planning import ORIGIN, Perturbation, RandomVector
 
 MakeEngine: TypeAlias = Callable[[str, Path], Engine]
 ENGINES = ["transformers", pytest.param("vllm", marks=pytest.mark.slow)]

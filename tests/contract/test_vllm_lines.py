@@ -14,7 +14,7 @@ from landscape_ray.engine.checkpoints.resolution import resolve_delta
 from landscape_ray.engine.factory import create_engine
 from landscape_ray.errors import CheckpointError, ResourceError
 from landscape_ray.evaluation import Benchmark, FinishReason, LogLikelihood, ScoredText
-from landscape_ray.plan import ORIGIN, CheckpointDelta, ComputedVector, Perturbation, RandomVector
+from landscape_ray.planning import ORIGIN, CheckpointDelta, ComputedVector, Perturbation, RandomVector
 
 MakeBenchmark: TypeAlias = Callable[..., Benchmark]
 

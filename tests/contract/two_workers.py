@@ -15,7 +15,7 @@ from typing import Any
 from unittest.mock import patch
 
 from landscape_ray.engine.factory import create_engine, import_engine
-from landscape_ray.plan import Perturbation
+from landscape_ray.planning import Perturbation
 
 
 def is_placed_as_reloaded(worker: Any, point: Perturbation, other: Perturbation) -> bool:

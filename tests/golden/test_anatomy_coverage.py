@@ -13,7 +13,7 @@ import pytest
 
 from landscape_ray.analysis import Along, Landscape, Outcome, anatomy
 from landscape_ray.config import AxisConfig
-from landscape_ray.plan import Axis, Grid
+from landscape_ray.planning import Axis, Grid
 
 GRID = Grid(axes=(Axis.from_config(AxisConfig(start=0, stop=1, num=6)),))
 COORDINATES = np.array(GRID.axes[0].coordinates)[None, :, None]

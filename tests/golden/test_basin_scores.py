@@ -9,7 +9,7 @@ import pytest
 
 from landscape_ray.analysis import Landscape, Outcome, basin, mean_margin, mean_margin_of_points, mean_value, visage
 from landscape_ray.config import AxisConfig
-from landscape_ray.plan import Axis, Grid
+from landscape_ray.planning import Axis, Grid
 
 LandscapeFromCounts = Callable[..., Landscape]
 

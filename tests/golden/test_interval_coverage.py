@@ -31,7 +31,7 @@ from landscape_ray.analysis.basin import extent_statistics
 from landscape_ray.analysis.comparison import _change
 from landscape_ray.analysis.means import margin_statistic, trapezoids
 from landscape_ray.config import AxisConfig
-from landscape_ray.plan import Axis, Grid
+from landscape_ray.planning import Axis, Grid
 
 GRID = Grid(axes=(Axis.from_config(AxisConfig()),))
 ALPHA = np.array(GRID.axes[0].coordinates)[:, None]

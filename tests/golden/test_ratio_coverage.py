@@ -17,7 +17,7 @@ from landscape_ray.analysis import Along, Estimate, Landscape, Outcome
 from landscape_ray.analysis.basin import DEFAULT_TAU_PCT
 from landscape_ray.analysis.by_kind import _ratio
 from landscape_ray.config import AxisConfig
-from landscape_ray.plan import Axis, Grid
+from landscape_ray.planning import Axis, Grid
 
 GRID = Grid(axes=(Axis.from_config(AxisConfig(start=0, stop=1, num=11)),))
 ALPHA = np.array(GRID.axes[0].coordinates)[:, None]

@@ -17,7 +17,7 @@ import pytest
 import ray
 
 from landscape_ray.config import SweepConfig
-from landscape_ray.plan import RandomVector, SweepPlan
+from landscape_ray.planning import RandomVector, SweepPlan
 from landscape_ray.store import ResultStore
 
 # (draw or None, repeat, coordinates, benchmark, prompt number): verdict

@@ -12,7 +12,7 @@ from ray.exceptions import ActorDiedError, RuntimeEnvSetupError
 
 from landscape_ray.engine import EngineFacts
 from landscape_ray.errors import DefectError, GenerationError, LandscapeError, TransientError
-from landscape_ray.plan import ORIGIN, PlannedPoint, PointTask
+from landscape_ray.planning import ORIGIN, PlannedPoint, PointTask
 from landscape_ray.sweep.cluster.resources import Allotment
 from landscape_ray.sweep.events import Finished, Instruction, Policy, StartEngine, Tick
 from landscape_ray.sweep.fleet import Fleet, _loss

@@ -11,7 +11,7 @@ import pytest
 
 from landscape_ray.config import SweepConfig
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, PointRecord, Prompt, Row, Verdict, VisitFacts
-from landscape_ray.plan import PlannedPoint, SweepPlan
+from landscape_ray.planning import PlannedPoint, SweepPlan
 from landscape_ray.store import SCHEMA, SCHEMA_VERSION, ResultStore, part_key
 from landscape_ray.store.parts import PartInfo
 

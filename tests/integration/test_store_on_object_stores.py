@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from landscape_ray.errors import LeaseError, OutputError, TransientError
 from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Prompt, Row, Verdict, VisitFacts
 from landscape_ray.evaluation.judging import Exchange, Judgment
-from landscape_ray.plan import Perturbation, PlannedPoint, RandomVector
+from landscape_ray.planning import Perturbation, PlannedPoint, RandomVector
 from landscape_ray.store import Lease, PointFailure, ReceivedAnswer, ReceivedStore, ResultStore, filesystem
 from landscape_ray.store.filesystem import open_filesystem
 from landscape_ray.store.lease import latest

@@ -13,7 +13,7 @@ from landscape_ray.store import ResultStore
 WRITERS = """
 import json, os, random, signal, sys, time
 from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Prompt, Row, Verdict, VisitFacts
-from landscape_ray.plan import Perturbation, PlannedPoint, RandomVector
+from landscape_ray.planning import Perturbation, PlannedPoint, RandomVector
 from landscape_ray.store import ResultStore
 
 location, acknowledged, num_kills = sys.argv[1], sys.argv[2], int(sys.argv[3])

@@ -15,7 +15,7 @@ import pytest
 
 from landscape_ray.config import SweepConfig
 from landscape_ray.errors import OutputError
-from landscape_ray.plan import direction_seed
+from landscape_ray.planning import direction_seed
 from landscape_ray.report.results import load_results
 from landscape_ray.report.status import load_status
 from landscape_ray.store import ResultStore

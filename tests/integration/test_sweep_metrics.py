@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from landscape_ray.config import SweepConfig
-from landscape_ray.plan import RandomVector, SweepPlan
+from landscape_ray.planning import RandomVector, SweepPlan
 from landscape_ray.store import ResultStore
 from landscape_ray.sweep import SweepStatus, run_sweep
 

@@ -22,7 +22,7 @@ from landscape_ray.analysis import (
 )
 from landscape_ray.errors import PartError
 from landscape_ray.evaluation import Verdict
-from landscape_ray.plan import SweepPlan
+from landscape_ray.planning import SweepPlan
 
 Columns = dict[str, npt.NDArray[Any]]
 # The fixtures are plain builders without state.

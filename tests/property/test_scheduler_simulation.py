@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from landscape_ray.errors import CheckpointError, DefectError, GenerationError, PlacementError, TransientError
-from landscape_ray.plan import ORIGIN, PlannedPoint, PointTask, Task
+from landscape_ray.planning import ORIGIN, PlannedPoint, PointTask, Task
 from landscape_ray.sweep.events import (
     Assign,
     ClusterGrown,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, PointRecord, Prompt, Row, Verdict, VisitFacts
-from landscape_ray.plan import Perturbation, PlannedPoint, RandomVector
+from landscape_ray.planning import Perturbation, PlannedPoint, RandomVector
 from landscape_ray.store import ResultStore, part_key, parts
 
 SWEEP_ID = "5eed" * 4

@@ -10,7 +10,7 @@ import pytest
 
 from landscape_ray.cli import main
 from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Row, Verdict, VisitFacts, judge_named
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.sweep import PreparedSweep
 
 

@@ -14,7 +14,7 @@ import yaml
 
 from landscape_ray import __version__
 from landscape_ray.config import SweepConfig, load_config
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.store import PointFailure, ResultStore
 from landscape_ray.sweep import PreparedSweep, prepare
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from landscape_ray.config import load_config
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.sweep import PreparedSweep, prepare, survey
 
 CLI = Callable[[str], Any]

@@ -27,7 +27,7 @@ def test_the_package_itself_is_light() -> None:
 
 
 def test_planning_and_loading_prompts_need_no_numpy() -> None:
-    code = "import landscape_ray.plan, landscape_ray.evaluation, landscape_ray.config"
+    code = "import landscape_ray.planning, landscape_ray.evaluation, landscape_ray.config"
     heavy = ENGINES | {"numpy", "pyarrow", "ray", "matplotlib", "huggingface_hub"}
     assert loaded_after(code) & heavy == set()
 

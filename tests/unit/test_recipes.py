@@ -17,7 +17,7 @@ from landscape_ray.engine.preflight import as_run
 from landscape_ray.errors import BenchmarkError, CheckpointError
 from landscape_ray.evaluation import load_benchmark
 from landscape_ray.evaluation.judge_config import load_judge
-from landscape_ray.plan import Geometry, SweepPlan
+from landscape_ray.planning import Geometry, SweepPlan
 
 FOLDER = Path(__file__).parents[2] / "jobs" / "configs"
 

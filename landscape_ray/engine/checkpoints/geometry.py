@@ -16,7 +16,7 @@ from landscape_ray.engine.checkpoints.resolution import (
 )
 from landscape_ray.engine.synthetic import synthetic_delta, synthetic_geometry
 from landscape_ray.errors import ResourceError, in_brief
-from landscape_ray.plan import CheckpointDelta, Geometry, StoredTensors, entry_vectors, random_vector
+from landscape_ray.planning import CheckpointDelta, Geometry, StoredTensors, entry_vectors, random_vector
 
 __all__ = ["has_tied_head", "measure_geometry", "resolve_checkpoints"]
 

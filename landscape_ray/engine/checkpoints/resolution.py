@@ -9,7 +9,7 @@ from typing import Any
 
 from landscape_ray.config import CheckpointConfig, ModelConfig
 from landscape_ray.errors import CheckpointError, LandscapeError, TransientError, few_of, in_brief
-from landscape_ray.plan import CheckpointDelta
+from landscape_ray.planning import CheckpointDelta
 from landscape_ray.transience import is_transient
 
 __all__ = [

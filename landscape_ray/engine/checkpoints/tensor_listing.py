@@ -12,7 +12,7 @@ from landscape_ray.config import AnatomyLandscape, SweepConfig, leaves_norms
 from landscape_ray.engine.checkpoints.model_config import has_tied_head
 from landscape_ray.engine.checkpoints.resolution import INDEX_FILE, ResolvedModel, checkpoint_folder, header_on_hub
 from landscape_ray.errors import CheckpointError
-from landscape_ray.plan import default_excluded, left_out, with_groups
+from landscape_ray.planning import default_excluded, left_out, with_groups
 
 __all__ = ["TensorListing", "decided_by_names", "list_tensors", "own_weights", "tensor_sizes"]
 

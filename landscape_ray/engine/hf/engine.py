@@ -29,7 +29,7 @@ from landscape_ray.engine.tokens.encoding import PROMPT_TOO_LONG, PromptEncoder
 from landscape_ray.engine.tokens.jobs import Decoded, Job, in_stages
 from landscape_ray.errors import CheckpointError, GenerationError, PlacementError, few_of, in_brief
 from landscape_ray.evaluation import Benchmark, Completion, FirstTokens, LogLikelihood, ScoredText
-from landscape_ray.plan import ORIGIN, Perturbation, VectorSpec, left_out
+from landscape_ray.planning import ORIGIN, Perturbation, VectorSpec, left_out
 from landscape_ray.weights import BaseWeights, Perturber, WeightsDigest, open_endpoint, vector_tensors
 
 __all__ = ["TransformersEngine", "transformers_device"]

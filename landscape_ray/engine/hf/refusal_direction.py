@@ -9,7 +9,7 @@ from landscape_ray.engine.hf.engine import TransformersEngine
 from landscape_ray.engine.hf.residual_stream import decoder_layers, stream_of, writing_tensors
 from landscape_ray.errors import BenchmarkError, CheckpointError, few_of
 from landscape_ray.evaluation import Benchmark
-from landscape_ray.plan import ORIGIN, CheckpointDelta, RefusalAblation, StoredTensors
+from landscape_ray.planning import ORIGIN, CheckpointDelta, RefusalAblation, StoredTensors
 from landscape_ray.weights import BaseWeights, TensorSource
 from landscape_ray.weights.kinds import computed
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from landscape_ray.engine.protocol import EngineFacts, LineEngine
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.evaluation import Benchmark, Completion, FirstTokens, LogLikelihood, ScoredText
-from landscape_ray.plan import Perturbation
+from landscape_ray.planning import Perturbation
 
 __all__ = ["PointOnLine"]
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
-from landscape_ray.plan import ORIGIN, Perturbation, VectorSpec
+from landscape_ray.planning import ORIGIN, Perturbation, VectorSpec
 
 __all__ = ["coefficients_of", "directions_of", "point_digest"]
 

@@ -20,7 +20,7 @@ from landscape_ray.engine.checkpoints.model_config import has_tied_head
 from landscape_ray.engine.factory import create_engine, create_loaded_engine
 from landscape_ray.engine.protocol import IN_LINES, IN_PLACE, Engine, EngineSpec, LineEngine
 from landscape_ray.evaluation import Benchmark, Completion, LogLikelihood, Prompt, ScoredText
-from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector
+from landscape_ray.planning import ORIGIN, CheckpointDelta, Perturbation, RandomVector
 from landscape_ray.weights import CheckpointFiles, Perturber, open_endpoint, write_checkpoint
 
 __all__ = ["Comparison", "compare_with_fresh_loads"]

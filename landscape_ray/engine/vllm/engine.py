@@ -22,7 +22,7 @@ from landscape_ray.engine.vllm.settings import context_needed, memory_settings
 from landscape_ray.engine.vllm.start import START_ERRORS, start_error
 from landscape_ray.errors import GenerationError, PlacementError, ResourceError, in_brief
 from landscape_ray.evaluation import NUM_TOKENS, Benchmark, Completion, FirstTokens, LogLikelihood, ScoredText
-from landscape_ray.plan import ORIGIN, Perturbation
+from landscape_ray.planning import ORIGIN, Perturbation
 
 __all__ = ["LoadedVllm", "VllmEngine"]
 

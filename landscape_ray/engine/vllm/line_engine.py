@@ -11,7 +11,7 @@ from landscape_ray.engine.protocol import IN_LINES, EngineSpec
 from landscape_ray.engine.vllm.engine import VllmEngine
 from landscape_ray.engine.vllm.line import LOAD_FORMAT, NUM_DIRECTIONS, POINT
 from landscape_ray.errors import CheckpointError, PlacementError, ResourceError
-from landscape_ray.plan import ORIGIN, Perturbation, VectorSpec
+from landscape_ray.planning import ORIGIN, Perturbation, VectorSpec
 
 __all__ = ["VllmLineEngine"]
 

@@ -14,7 +14,7 @@ import torch
 
 from landscape_ray.engine.protocol import IN_PLACE, RELOADING
 from landscape_ray.errors import PlacementError
-from landscape_ray.plan import Perturbation
+from landscape_ray.planning import Perturbation
 from landscape_ray.weights import Rectangle, check_partition, digest_of
 
 __all__ = ["Layout", "Placing"]

@@ -19,7 +19,7 @@ from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 
 from landscape_ray.engine.checkpoints.model_config import has_tied_head, read_config, text_config
 from landscape_ray.errors import CheckpointError
-from landscape_ray.plan import left_out, name_alone
+from landscape_ray.planning import left_out, name_alone
 
 __all__ = ["TextLoader", "named_as_alone", "text_settings"]
 

@@ -23,7 +23,7 @@ from landscape_ray.engine.vllm.line import VllmLine
 from landscape_ray.engine.vllm.placing import Layout
 from landscape_ray.engine.vllm.text import named_as_alone
 from landscape_ray.errors import PlacementError, few_of, in_brief
-from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector, VectorSpec
+from landscape_ray.planning import ORIGIN, CheckpointDelta, Perturbation, RandomVector, VectorSpec
 from landscape_ray.weights import (
     BaseWeights,
     FusedPass,

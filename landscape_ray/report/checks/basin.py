@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from landscape_ray.plan import random_axes
+from landscape_ray.planning import random_axes
 from landscape_ray.report.checks.check import BASIN_PCT, Check, Sweep, check_that
 
 __all__ = ["aligned", "resolved", "samples", "walls"]

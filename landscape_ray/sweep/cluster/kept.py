@@ -21,7 +21,7 @@ from ray.exceptions import RayError
 
 from landscape_ray.engine import EngineSpec
 from landscape_ray.errors import PlacementError
-from landscape_ray.plan import ORIGIN, Task
+from landscape_ray.planning import ORIGIN, Task
 from landscape_ray.sweep.actor import EngineActor
 from landscape_ray.sweep.cluster.resources import Allotment, connection
 from landscape_ray.sweep.reports import EngineReady, Trouble, VisitReport

@@ -17,7 +17,7 @@ from landscape_ray.errors import ConfigError, PartError
 from landscape_ray.evaluation import WHOLE_ANSWERS, Verdict
 from landscape_ray.evaluation.judge_config import ModelJudgeConfig
 from landscape_ray.evaluation.judging import Exchange, ExchangeJudge, Judgment
-from landscape_ray.plan import PointTask
+from landscape_ray.planning import PointTask
 from landscape_ray.store import ReceivedAnswer, ResultStore, VerdictRecord, VerdictStore, verdict_key
 from landscape_ray.sweep.cluster.resources import hide_gpus, lease_cores
 from landscape_ray.sweep.judging.part_answers import PartAnswers

@@ -12,7 +12,7 @@ from functools import partial
 
 from landscape_ray.config import RunConfig
 from landscape_ray.evaluation.judge_config import EndpointJudgeConfig, JudgeConfig, ModelJudgeConfig
-from landscape_ray.plan import PointTask
+from landscape_ray.planning import PointTask
 from landscape_ray.store import absolute
 from landscape_ray.sweep.cluster.resources import Allotment, allot, connection
 from landscape_ray.sweep.driver import Run, policy_of, stop_requests

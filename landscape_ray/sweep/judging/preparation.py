@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from landscape_ray.engine.judges.factory import ResolvedJudge, resolve_judge
 from landscape_ray.errors import ConfigError
 from landscape_ray.evaluation.judge_config import JudgeConfig, question_of
-from landscape_ray.plan import PointTask, SweepPlan
+from landscape_ray.planning import PointTask, SweepPlan
 from landscape_ray.store import (
     JUDGED_METRICS,
     JudgeIdentity,

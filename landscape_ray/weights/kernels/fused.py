@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 
-from landscape_ray.plan import Perturbation, RandomVector
+from landscape_ray.planning import Perturbation, RandomVector
 from landscape_ray.weights.base import BaseWeights, moved
 from landscape_ray.weights.digest import WeightsDigest
 from landscape_ray.weights.files import TensorSource

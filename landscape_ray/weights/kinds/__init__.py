@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from landscape_ray.plan import (
+from landscape_ray.planning import (
     CheckpointDelta,
     Complement,
     ComputedVector,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from landscape_ray.plan import CheckpointDelta, Complement
+from landscape_ray.planning import CheckpointDelta, Complement
 from landscape_ray.weights.files import TensorSource
 from landscape_ray.weights.kinds.difference import difference
 from landscape_ray.weights.philox import standard_normals, tensor_key

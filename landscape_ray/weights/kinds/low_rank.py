@@ -5,7 +5,7 @@ import math
 import torch
 
 from landscape_ray.errors import CheckpointError
-from landscape_ray.plan import LowRank
+from landscape_ray.planning import LowRank
 from landscape_ray.weights.philox import standard_normals, tensor_key
 
 __all__ = ["low_rank"]

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import torch
 
-from landscape_ray.plan import Pruning
+from landscape_ray.planning import Pruning
 
 __all__ = ["pruning"]
 

@@ -3,7 +3,7 @@
 import torch
 
 from landscape_ray.errors import CheckpointError
-from landscape_ray.plan import QuantizationError
+from landscape_ray.planning import QuantizationError
 
 __all__ = ["quantization_error", "quantized"]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from landscape_ray.plan import CheckpointDelta, RefusalAblation
+from landscape_ray.planning import CheckpointDelta, RefusalAblation
 from landscape_ray.weights.files import TensorSource
 
 __all__ = ["refusal_ablation"]

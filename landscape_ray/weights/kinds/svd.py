@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from landscape_ray.errors import CheckpointError
-from landscape_ray.plan import CheckpointDelta, SingularPart
+from landscape_ray.planning import CheckpointDelta, SingularPart
 from landscape_ray.weights.files import TensorSource
 from landscape_ray.weights.kinds.difference import difference
 

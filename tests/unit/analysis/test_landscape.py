@@ -11,7 +11,7 @@ import pytest
 from landscape_ray.analysis import Landscape, Outcome
 from landscape_ray.errors import PartError
 from landscape_ray.evaluation import Verdict
-from landscape_ray.plan import PlannedPoint, SweepPlan
+from landscape_ray.planning import PlannedPoint, SweepPlan
 
 Columns = dict[str, npt.NDArray[Any]]
 

@@ -10,7 +10,7 @@ import pytest
 from landscape_ray.analysis import METRICS, Landscape, Outcome, band_of_mean, mean_value, noise_floor, visage
 from landscape_ray.errors import PartError, UserError
 from landscape_ray.evaluation import Verdict
-from landscape_ray.plan import SweepPlan
+from landscape_ray.planning import SweepPlan
 
 Columns = dict[str, npt.NDArray[Any]]
 

@@ -14,7 +14,7 @@ from landscape_ray.analysis.precision import (
     with_assumed_draws,
 )
 from landscape_ray.config import AxisConfig, SweepConfig
-from landscape_ray.plan import Axis, Grid, SweepPlan
+from landscape_ray.planning import Axis, Grid, SweepPlan
 
 COMPONENTS = VarianceComponents(num_prompts=80, num_draws=3, prompts=4.0, draws=9.0, interaction=3.0)
 

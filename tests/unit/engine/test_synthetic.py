@@ -8,7 +8,7 @@ from landscape_ray.config import CheckpointConfig, SyntheticFaults
 from landscape_ray.engine.synthetic import SyntheticEngine, strike, synthetic_delta, synthetic_geometry
 from landscape_ray.errors import PlacementError
 from landscape_ray.evaluation import Benchmark, FinishReason, Prompt, ScoredText, Verdict, judge_named
-from landscape_ray.plan import ORIGIN, Perturbation, PlannedPoint, RandomVector
+from landscape_ray.planning import ORIGIN, Perturbation, PlannedPoint, RandomVector
 
 BENCHMARK = Benchmark(
     name="harmful",

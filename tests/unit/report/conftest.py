@@ -18,7 +18,7 @@ from landscape_ray.evaluation import (
     Verdict,
     VisitFacts,
 )
-from landscape_ray.plan import Geometry, PlannedPoint, SweepPlan
+from landscape_ray.planning import Geometry, PlannedPoint, SweepPlan
 from landscape_ray.store import BenchmarkIdentity, Manifest, ResultStore, part_key
 
 FINGERPRINT = "0123456789abcdef"

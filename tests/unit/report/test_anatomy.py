@@ -12,7 +12,7 @@ import pytest
 from landscape_ray.cli.results_text import scores_text
 from landscape_ray.config import SweepConfig
 from landscape_ray.evaluation import Verdict
-from landscape_ray.plan import Geometry, PlannedPoint
+from landscape_ray.planning import Geometry, PlannedPoint
 from landscape_ray.report.anatomy_figure import draw_anatomy
 from landscape_ray.report.caveats import caveats
 from landscape_ray.report.folder import write_report

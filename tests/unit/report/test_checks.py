@@ -9,7 +9,7 @@ import pytest
 
 from landscape_ray.config import SweepConfig
 from landscape_ray.evaluation import Verdict, VisitFacts
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.report.checks import Check, checks_of
 from landscape_ray.report.results import load_results
 from landscape_ray.report.status import load_status

@@ -11,7 +11,7 @@ import pytest
 from landscape_ray.config import SweepConfig
 from landscape_ray.errors import IncompleteError, OutputError, UserError
 from landscape_ray.evaluation import Verdict
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.report.comparison import compare_results, comparison_document
 from landscape_ray.report.gate import decide
 from landscape_ray.report.results import Results, load_results

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from landscape_ray.config import SweepConfig
 from landscape_ray.errors import OutputError
 from landscape_ray.evaluation import Verdict
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.report.export import export
 from landscape_ray.store import SCHEMA, ResultStore
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from landscape_ray.analysis import METRICS, Landscape, LogLikelihoods, Outcome, band_of_mean, visage
 from landscape_ray.config import AxisConfig
-from landscape_ray.plan import Axis, Grid, Mark
+from landscape_ray.planning import Axis, Grid, Mark
 from landscape_ray.report.figures import caption, draw, draw_together, near, save
 from landscape_ray.report.trade_off import draw_trade_off
 

@@ -12,7 +12,7 @@ import pytest
 
 from landscape_ray.config import SweepConfig
 from landscape_ray.evaluation import Verdict
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.report.folder import write_report
 from landscape_ray.report.html import _json
 

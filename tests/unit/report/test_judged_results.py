@@ -14,7 +14,7 @@ from landscape_ray.errors import OutputError, UserError
 from landscape_ray.evaluation import Verdict
 from landscape_ray.evaluation.guards import Question
 from landscape_ray.evaluation.judging import Judgment
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.report.agreement import compare_judges, comparison_document
 from landscape_ray.report.results import load_results
 from landscape_ray.report.scores import score, scores_document

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_pla
 
 from landscape_ray.config import SweepConfig
 from landscape_ray.evaluation import Verdict
-from landscape_ray.plan import Geometry, PlannedPoint
+from landscape_ray.planning import Geometry, PlannedPoint
 from landscape_ray.report.folder import write_report
 
 pytestmark = pytest.mark.slow

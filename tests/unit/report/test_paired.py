@@ -12,7 +12,7 @@ from scipy import stats
 from landscape_ray.cli.results_text import scores_text
 from landscape_ray.config import SweepConfig
 from landscape_ray.evaluation import Verdict
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.report.html import page
 from landscape_ray.report.results import Results, load_results, open_results
 from landscape_ray.report.scores import score, scores_document

@@ -9,7 +9,7 @@ import pytest
 from landscape_ray.config import DirectionsConfig, SweepConfig
 from landscape_ray.errors import OutputError
 from landscape_ray.evaluation import Verdict
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.report.results import load_results
 
 

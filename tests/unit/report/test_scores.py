@@ -12,7 +12,7 @@ from landscape_ray.analysis import Definition
 from landscape_ray.config import SweepConfig
 from landscape_ray.errors import IncompleteError, UserError
 from landscape_ray.evaluation import Verdict
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.report.results import load_results
 from landscape_ray.report.scores import score, scores_document, visages_by, write_scores
 

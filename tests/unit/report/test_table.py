@@ -12,7 +12,7 @@ import pytest
 from landscape_ray.config import SweepConfig
 from landscape_ray.errors import UserError
 from landscape_ray.evaluation import Verdict
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.report.table import COLUMNS, csv_text, read_outcomes, sweeps_table
 from landscape_ray.report.table_page import table_page
 

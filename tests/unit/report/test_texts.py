@@ -11,7 +11,7 @@ from typing import Any
 
 from landscape_ray.config import SweepConfig
 from landscape_ray.evaluation import Verdict
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.report.results import load_results
 from landscape_ray.report.texts import MIN_PROMPTS, Texts, load_texts
 from landscape_ray.store import ResultStore

@@ -9,7 +9,7 @@ import numpy as np
 
 from landscape_ray.config import SweepConfig
 from landscape_ray.evaluation import Verdict, VisitFacts
-from landscape_ray.plan import PlannedPoint, SweepPlan
+from landscape_ray.planning import PlannedPoint, SweepPlan
 from landscape_ray.report.results import load_results
 from landscape_ray.report.visits import Visits, grid_places, load_visits
 from landscape_ray.store import ResultStore

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, PointRecord, Prompt, Row, Verdict, VisitFacts
-from landscape_ray.plan import ORIGIN, Perturbation, PlannedPoint, RandomVector
+from landscape_ray.planning import ORIGIN, Perturbation, PlannedPoint, RandomVector
 from landscape_ray.store import ResultStore, part_key
 
 SWEEP_ID = "5eed" * 4

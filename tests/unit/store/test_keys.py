@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from landscape_ray.evaluation import Benchmark, Prompt
-from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, PlannedPoint, RandomVector
+from landscape_ray.planning import ORIGIN, CheckpointDelta, Perturbation, PlannedPoint, RandomVector
 from landscape_ray.store import part_key
 
 PointAt = Callable[..., PlannedPoint]

@@ -14,7 +14,7 @@ import pytest
 
 from landscape_ray.errors import PartError
 from landscape_ray.evaluation import PointRecord
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.store import parts
 from landscape_ray.store.parts import PartInfo
 from landscape_ray.store.schema import MEASURED, SCHEMA, rows_of

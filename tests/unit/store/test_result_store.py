@@ -13,7 +13,7 @@ import pytest
 
 from landscape_ray.errors import OutputError
 from landscape_ray.evaluation import PointRecord
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.store import PointFailure, ResultStore
 from landscape_ray.store.schema import SCHEMA
 

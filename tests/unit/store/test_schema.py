@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from landscape_ray.evaluation import PointRecord
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.store.schema import MEASURED, SCHEMA, rows_of
 
 KEY, SWEEP_ID = "ab" * 16, "5eed" * 4

@@ -9,7 +9,7 @@ import pytest
 from landscape_ray.errors import OutputError, PartError
 from landscape_ray.evaluation import Verdict
 from landscape_ray.evaluation.judging import MAX_ANSWER_CHARS, Judgment
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.store import (
     JudgedResultStore,
     JudgeIdentity,

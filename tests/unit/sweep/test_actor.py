@@ -16,7 +16,7 @@ from landscape_ray.errors import (
     TransientError,
 )
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, Prompt, Verdict, judge_named
-from landscape_ray.plan import Perturbation, RandomVector
+from landscape_ray.planning import Perturbation, RandomVector
 from landscape_ray.sweep.batches import generate
 from landscape_ray.sweep.reports import Trouble
 

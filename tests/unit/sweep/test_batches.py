@@ -17,7 +17,7 @@ from landscape_ray.evaluation import (
     Verdict,
     score,
 )
-from landscape_ray.plan import Perturbation, RandomVector
+from landscape_ray.planning import Perturbation, RandomVector
 from landscape_ray.sweep.batches import generate, log_likelihoods
 
 

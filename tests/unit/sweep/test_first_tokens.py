@@ -10,7 +10,7 @@ from landscape_ray.config import SyntheticFaults
 from landscape_ray.engine.synthetic import SyntheticEngine
 from landscape_ray.errors import GenerationError
 from landscape_ray.evaluation import Benchmark, FirstTokens, Prompt
-from landscape_ray.plan import ORIGIN, Perturbation, PlannedPoint, RandomVector
+from landscape_ray.planning import ORIGIN, Perturbation, PlannedPoint, RandomVector
 from landscape_ray.sweep.first_tokens import OriginTokens
 
 VECTOR = RandomVector(seed=11, normalization="layer", excluded=())

@@ -8,7 +8,7 @@ from landscape_ray.config import Metric, RunConfig, SyntheticFaults
 from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.factory import create_point_on_line
 from landscape_ray.evaluation import Benchmark, Prompt
-from landscape_ray.plan import LineTask, Perturbation, PlannedPoint, PointTask, RandomVector, Task
+from landscape_ray.planning import LineTask, Perturbation, PlannedPoint, PointTask, RandomVector, Task
 from landscape_ray.store import ResultStore
 from landscape_ray.sweep.actor import EngineActor
 from landscape_ray.sweep.reports import Trouble, VisitReport

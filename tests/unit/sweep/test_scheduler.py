@@ -13,7 +13,7 @@ from landscape_ray.errors import (
     PlacementError,
     TransientError,
 )
-from landscape_ray.plan import ORIGIN, PlannedPoint, PointTask
+from landscape_ray.planning import ORIGIN, PlannedPoint, PointTask
 from landscape_ray.sweep.events import (
     Assign,
     ClusterGrown,

@@ -9,7 +9,7 @@ import pytest
 
 from landscape_ray.analysis import chosen_draws
 from landscape_ray.config import CertifyConfig, SweepConfig
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.report.certificates import certificates
 from landscape_ray.report.results import load_results
 from landscape_ray.report.scores import score

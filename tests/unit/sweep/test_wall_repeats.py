@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from landscape_ray.config import SweepConfig
-from landscape_ray.plan import PlannedPoint
+from landscape_ray.planning import PlannedPoint
 from landscape_ray.report.results import load_results
 from landscape_ray.report.scores import score
 from landscape_ray.report.status import load_status

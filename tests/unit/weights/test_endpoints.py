@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from landscape_ray.errors import CheckpointError
-from landscape_ray.plan import CheckpointDelta, Perturbation, RandomVector
+from landscape_ray.planning import CheckpointDelta, Perturbation, RandomVector
 from landscape_ray.weights import BaseWeights, Perturber, direction, open_endpoint, perturbation
 
 MakeSibling = Callable[..., Path]
@@ -300,7 +300,7 @@ import os
 import re, sys
 from pathlib import Path
 import torch
-from landscape_ray.plan import CheckpointDelta, Perturbation
+from landscape_ray.planning import CheckpointDelta, Perturbation
 from landscape_ray.weights import BaseWeights, CheckpointFiles, Perturber, inner_products, open_endpoint
 
 def memory(kind):

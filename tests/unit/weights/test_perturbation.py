@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from landscape_ray.config import Normalization
 from landscape_ray.errors import CheckpointError
-from landscape_ray.plan import ORIGIN, Perturbation, RandomVector
+from landscape_ray.planning import ORIGIN, Perturbation, RandomVector
 from landscape_ray.weights import BaseWeights, Perturber, direction, perturbation, standard_normals, tensor_key
 
 CPU = torch.device("cpu")

@@ -15,7 +15,7 @@ from landscape_ray.config import ModelConfig, SweepConfig
 from landscape_ray.engine.checkpoints.geometry import measure_geometry, resolve_checkpoints
 from landscape_ray.engine.checkpoints.resolution import resolve
 from landscape_ray.errors import CheckpointError
-from landscape_ray.plan import SweepPlan
+from landscape_ray.planning import SweepPlan
 from landscape_ray.weights import BaseWeights, Perturber, open_endpoint
 
 MakeSibling = Callable[..., Path]

@@ -17,7 +17,7 @@ from landscape_ray.engine.hf.computed_directions import computed_directions
 from landscape_ray.engine.hf.residual_stream import writing_tensors
 from landscape_ray.errors import BenchmarkError, CheckpointError
 from landscape_ray.evaluation import Benchmark
-from landscape_ray.plan import CheckpointDelta, Gradient, Perturbation, RefusalAblation, StoredTensors
+from landscape_ray.planning import CheckpointDelta, Gradient, Perturbation, RefusalAblation, StoredTensors
 from landscape_ray.weights import BaseWeights, CheckpointFiles, Perturber, TensorSource
 
 Tensors = dict[str, torch.Tensor]

@@ -15,7 +15,7 @@ from landscape_ray.engine.hf.engine import TransformersEngine, _check_values
 from landscape_ray.engine.tokens.encoding import PromptEncoder
 from landscape_ray.errors import CheckpointError, GenerationError, PlacementError
 from landscape_ray.evaluation import Benchmark, FinishReason, ScoredText
-from landscape_ray.plan import ORIGIN, Perturbation, RandomVector
+from landscape_ray.planning import ORIGIN, Perturbation, RandomVector
 from landscape_ray.weights import BaseWeights, direction
 
 MakeBenchmark: TypeAlias = Callable[..., Benchmark]

@@ -13,7 +13,7 @@ from landscape_ray.config import RunConfig
 from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.hf.engine import TransformersEngine
 from landscape_ray.engine.hf.layout import Place, _place, checkpoint_places, live_tensors
-from landscape_ray.plan import ORIGIN, Perturbation, RandomVector
+from landscape_ray.planning import ORIGIN, Perturbation, RandomVector
 
 SIZES: dict[str, Any] = {
     "vocab_size": 93,

@@ -16,7 +16,7 @@ from landscape_ray.engine.hf.engine import TransformersEngine
 from landscape_ray.engine.hf.line_batching import Line
 from landscape_ray.errors import CheckpointError, GenerationError
 from landscape_ray.evaluation import Benchmark, FinishReason, LogLikelihood, ScoredText, load_benchmark
-from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector, direction_seed
+from landscape_ray.planning import ORIGIN, CheckpointDelta, Perturbation, RandomVector, direction_seed
 
 MakeBenchmark: TypeAlias = Callable[..., Benchmark]
 

@@ -3,7 +3,7 @@
 import itertools
 
 from landscape_ray.engine.lines.points import coefficients_of, directions_of, point_digest
-from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector, VectorSpec
+from landscape_ray.planning import ORIGIN, CheckpointDelta, Perturbation, RandomVector, VectorSpec
 
 A, B = (RandomVector(seed=seed, normalization="layer", excluded=()) for seed in (2, 1))
 C = CheckpointDelta(fingerprint="f", location="here", revision=None)

@@ -17,7 +17,7 @@ from landscape_ray.engine.hf.engine import TransformersEngine
 from landscape_ray.engine.proof import proven
 from landscape_ray.engine.proof.proven import Combination, Proof, awaited_proof, prove, require_way
 from landscape_ray.errors import CheckpointError, GenerationError, PlacementError
-from landscape_ray.plan import Perturbation
+from landscape_ray.planning import Perturbation
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ import torch
 
 from landscape_ray.engine.vllm.placing import Layout, Placing
 from landscape_ray.errors import PlacementError
-from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, RandomVector
+from landscape_ray.planning import ORIGIN, CheckpointDelta, Perturbation, RandomVector
 from landscape_ray.weights import (
     BaseWeights,
     FusedPass,

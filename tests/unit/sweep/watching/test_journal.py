@@ -9,7 +9,7 @@ import pytest
 
 from landscape_ray.engine import EngineFacts
 from landscape_ray.errors import GenerationError
-from landscape_ray.plan import PointTask, SweepPlan
+from landscape_ray.planning import PointTask, SweepPlan
 from landscape_ray.store import ResultStore
 from landscape_ray.sweep.events import (
     Assign,

@@ -13,7 +13,7 @@ from landscape_ray.engine import EngineSpec
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.synthetic import SyntheticEngine
 from landscape_ray.evaluation import Benchmark, Completion, Prompt
-from landscape_ray.plan import Perturbation, PlannedPoint, PointTask, RandomVector
+from landscape_ray.planning import Perturbation, PlannedPoint, PointTask, RandomVector
 from landscape_ray.store import ResultStore
 from landscape_ray.sweep.actor import EngineActor
 from landscape_ray.sweep.outcome import SweepOutcome

@@ -13,7 +13,7 @@ import pytest
 # Triton decides when it is imported whether it interprets: hence a process of its own.
 SCRIPT = """
 import itertools, torch
-from landscape_ray.plan import Perturbation, RandomVector
+from landscape_ray.planning import Perturbation, RandomVector
 from landscape_ray.weights import BaseWeights, FusedPass, Perturber, WeightsDigest, standard_normals
 from landscape_ray.weights.kernels import fused
 from landscape_ray.weights.kernels.cuda import CudaKernel

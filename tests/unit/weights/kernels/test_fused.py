@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landscape_ray.plan import ORIGIN, CheckpointDelta, Perturbation, Pruning, RandomVector, TaskVector
+from landscape_ray.planning import ORIGIN, CheckpointDelta, Perturbation, Pruning, RandomVector, TaskVector
 from landscape_ray.weights import (
     BaseWeights,
     FusedPass,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from landscape_ray.errors import CheckpointError
-from landscape_ray.plan import (
+from landscape_ray.planning import (
     CheckpointDelta,
     Complement,
     ComputedVector,

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from landscape_ray.errors import CheckpointError
-from landscape_ray.plan import (
+from landscape_ray.planning import (
     CheckpointDelta,
     Complement,
     ComputedVector,

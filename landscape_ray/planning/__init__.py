@@ -1,12 +1,12 @@
 """Which points are visited, with which coefficients on which vectors. Pure: no clock, no files, no environment."""
 
-from landscape_ray.plan.anatomy import cell_of_group, left_by_groups, members, with_groups
-from landscape_ray.plan.directions import PlannedDirection, entry_vectors
-from landscape_ray.plan.estimate import TIME_ASSUMPTIONS, SweepEstimate, estimate, num_planned_visits
-from landscape_ray.plan.geometry import Geometry, Mark, needs_geometry, random_axes, random_vector
-from landscape_ray.plan.grid import Axis, Grid, GridPoint
-from landscape_ray.plan.kind_costs import SVD_WIDTH, KindCost, kind_costs
-from landscape_ray.plan.kinds import (
+from landscape_ray.planning.anatomy import cell_of_group, left_by_groups, members, with_groups
+from landscape_ray.planning.directions import PlannedDirection, entry_vectors
+from landscape_ray.planning.estimate import TIME_ASSUMPTIONS, SweepEstimate, estimate, num_planned_visits
+from landscape_ray.planning.geometry import Geometry, Mark, needs_geometry, random_axes, random_vector
+from landscape_ray.planning.grid import Axis, Grid, GridPoint
+from landscape_ray.planning.kind_costs import SVD_WIDTH, KindCost, kind_costs
+from landscape_ray.planning.kinds import (
     Complement,
     Gradient,
     LowRank,
@@ -16,8 +16,8 @@ from landscape_ray.plan.kinds import (
     SingularPart,
     TaskVector,
 )
-from landscape_ray.plan.lines import LineTask, Task, in_lines
-from landscape_ray.plan.perturbation import (
+from landscape_ray.planning.lines import LineTask, Task, in_lines
+from landscape_ray.planning.perturbation import (
     ORIGIN,
     STORED_FILE,
     CheckpointDelta,
@@ -28,8 +28,8 @@ from landscape_ray.plan.perturbation import (
     VectorSpec,
     direction_seed,
 )
-from landscape_ray.plan.sweep_plan import PlannedPoint, PointTask, SweepPlan
-from landscape_ray.plan.tensor_names import default_excluded, is_moved, is_scale, left_out, name_alone
+from landscape_ray.planning.sweep_plan import PlannedPoint, PointTask, SweepPlan
+from landscape_ray.planning.tensor_names import default_excluded, is_moved, is_scale, left_out, name_alone
 
 __all__ = [
     "ORIGIN",

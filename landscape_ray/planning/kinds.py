@@ -6,7 +6,7 @@ What the tensors of each are is said in the file of `weights/kinds/` that has it
 from dataclasses import dataclass
 from typing import Literal
 
-from landscape_ray.plan.perturbation import CheckpointDelta, ComputedVector, StoredTensors
+from landscape_ray.planning.perturbation import CheckpointDelta, ComputedVector, StoredTensors
 
 __all__ = [
     "Complement",

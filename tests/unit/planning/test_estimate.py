@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from landscape_ray.config import SweepConfig
-from landscape_ray.plan import SweepEstimate, SweepPlan, estimate
+from landscape_ray.planning import SweepEstimate, SweepPlan, estimate
 
 
 def estimated(num_prompts: dict[str, int], *, limits: dict[str, int] | None = None, **science: Any) -> SweepEstimate:

@@ -7,7 +7,7 @@ import pytest
 
 from landscape_ray.config import SweepConfig
 from landscape_ray.errors import CheckpointError
-from landscape_ray.plan import CheckpointDelta, Geometry, Mark, RandomVector, SweepPlan, direction_seed
+from landscape_ray.planning import CheckpointDelta, Geometry, Mark, RandomVector, SweepPlan, direction_seed
 
 Vector = tuple[float, ...]
 

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from landscape_ray.config import SweepConfig
-from landscape_ray.plan import ORIGIN, PlannedPoint, RandomVector, SweepPlan, direction_seed
+from landscape_ray.planning import ORIGIN, PlannedPoint, RandomVector, SweepPlan, direction_seed
 
 
 def plan(axes: list[dict[str, Any]], *, draws: int = 3, origin_repeats: int = 2, seed: int = 0) -> SweepPlan:

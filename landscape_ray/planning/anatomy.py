@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from landscape_ray.config import AnatomyLandscape, GroupConfig, Module
 from landscape_ray.errors import CheckpointError, ConfigError, few_of
-from landscape_ray.plan.tensor_names import is_moved
+from landscape_ray.planning.tensor_names import is_moved
 
 __all__ = ["cell_of_group", "groups_of", "left_by_groups", "members", "with_groups"]
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from landscape_ray.config import SweepConfig
-from landscape_ray.plan.directions import PlannedDirection, planned_directions
-from landscape_ray.plan.geometry import (
+from landscape_ray.planning.directions import PlannedDirection, planned_directions
+from landscape_ray.planning.geometry import (
     NO_GEOMETRY,
     Combination,
     Geometry,
@@ -15,8 +15,8 @@ from landscape_ray.plan.geometry import (
     checkpoint_marks,
     needs_geometry,
 )
-from landscape_ray.plan.grid import Axis, Grid
-from landscape_ray.plan.perturbation import ORIGIN, CheckpointDelta, ComputedVector, Perturbation, VectorSpec
+from landscape_ray.planning.grid import Axis, Grid
+from landscape_ray.planning.perturbation import ORIGIN, CheckpointDelta, ComputedVector, Perturbation, VectorSpec
 
 __all__ = ["PlannedPoint", "PointTask", "SweepPlan"]
 

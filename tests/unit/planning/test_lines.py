@@ -1,6 +1,6 @@
 """Which points are visited together."""
 
-from landscape_ray.plan import ORIGIN, LineTask, PlannedPoint, PointTask, in_lines
+from landscape_ray.planning import ORIGIN, LineTask, PlannedPoint, PointTask, in_lines
 
 
 def task(draw: int | None, coordinate: float, *, repeat: int = 0, benchmarks: tuple[str, ...] = ("a",)) -> PointTask:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from landscape_ray.config import GENERATED_METRICS, SweepConfig
-from landscape_ray.plan.sweep_plan import SweepPlan
+from landscape_ray.planning.sweep_plan import SweepPlan
 
 __all__ = ["TIME_ASSUMPTIONS", "SweepEstimate", "estimate", "num_planned_visits"]
 

@@ -23,8 +23,8 @@ from landscape_ray.config import (
     TaskVectorDirection,
 )
 from landscape_ray.errors import CheckpointError, ConfigError, few_of
-from landscape_ray.plan.geometry import Geometry, random_vector, rounded
-from landscape_ray.plan.kinds import (
+from landscape_ray.planning.geometry import Geometry, random_vector, rounded
+from landscape_ray.planning.kinds import (
     Complement,
     Gradient,
     LowRank,
@@ -34,7 +34,7 @@ from landscape_ray.plan.kinds import (
     SingularPart,
     TaskVector,
 )
-from landscape_ray.plan.perturbation import CheckpointDelta, StoredTensors, VectorSpec, direction_seed
+from landscape_ray.planning.perturbation import CheckpointDelta, StoredTensors, VectorSpec, direction_seed
 
 __all__ = ["PlannedDirection", "entry_vectors", "planned_directions"]
 

@@ -1,6 +1,6 @@
 import pytest
 
-from landscape_ray.plan import default_excluded, is_scale, left_out, name_alone
+from landscape_ray.planning import default_excluded, is_scale, left_out, name_alone
 
 PLAIN = {"model_type": "llama", "num_hidden_layers": 2}
 FURTHER = {"model_type": "deepseek_v3", "num_hidden_layers": 2, "num_nextn_predict_layers": 1}

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from landscape_ray.config import CheckpointConfig, DirectionsConfig, PlaneLandscape, SweepConfig
 from landscape_ray.errors import CheckpointError
-from landscape_ray.plan.perturbation import CheckpointDelta, RandomVector, VectorSpec, direction_seed
+from landscape_ray.planning.perturbation import CheckpointDelta, RandomVector, VectorSpec, direction_seed
 
 __all__ = [
     "NO_GEOMETRY",

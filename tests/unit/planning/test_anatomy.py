@@ -10,7 +10,7 @@ import pytest
 
 from landscape_ray.config import AnatomyLandscape, SweepConfig
 from landscape_ray.errors import CheckpointError, ConfigError
-from landscape_ray.plan import (
+from landscape_ray.planning import (
     CheckpointDelta,
     Geometry,
     RandomVector,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from landscape_ray.plan.sweep_plan import PointTask
+from landscape_ray.planning.sweep_plan import PointTask
 
 __all__ = ["LineTask", "Task", "in_lines"]
 
