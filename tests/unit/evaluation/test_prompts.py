@@ -2,17 +2,19 @@ import json
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import huggingface_hub
 import polars as pl
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from huggingface_hub import constants, errors
 
-from landscape_ray.config import BenchmarkConfig, DecodingConfig, DemoPrompts, FilePrompts, HubPrompts
+from landscape_ray.config import BenchmarkConfig, DecodingConfig, DemoPrompts, FilePrompts, HubPrompts, NamedPrompts
+from landscape_ray.config.prompts import NAMED_SETS
 from landscape_ray.errors import BenchmarkError
 from landscape_ray.evaluation import Benchmark, load_benchmark
 from landscape_ray.evaluation.system_prompts import shipped_system_prompts
@@ -466,6 +468,51 @@ def test_half_a_character_is_refused_with_its_row(tmp_path: Path, column: str) -
         BenchmarkError, match=r"row 1 \(counted from 0.*'\\ud83d' at character 5 .* is half a character"
     ):
         file_benchmark(path, id_column="id")
+
+
+@pytest.mark.parametrize(
+    ("prompts", "repository", "file", "column", "labels"),
+    [
+        ({"source": "harmbench"}, "walledai/HarmBench", "standard/train-0-of-1.parquet", "prompt", None),
+        ({"source": "jailbreakbench"}, "JailbreakBench/JBB-Behaviors", "data/harmful-behaviors.csv", "Goal", None),
+        (
+            {"source": "jailbreakbench", "part": "benign"},
+            *("JailbreakBench/JBB-Behaviors", "data/benign-behaviors.csv", "Goal", None),
+        ),
+        ({"source": "or-bench"}, "bench-llm/or-bench", "or-bench-hard-1k.csv", "prompt", None),
+        ({"source": "or-bench", "part": "toxic"}, "bench-llm/or-bench", "or-bench-toxic.csv", "prompt", None),
+        ({"source": "strongreject"}, "walledai/StrongREJECT", "data/train-0-of-1.parquet", "prompt", None),
+        ({"source": "xstest"}, "Paul/XSTest", "xstest_prompts.csv", "prompt", ("safe", "unsafe")),
+        ({"source": "xstest", "part": "unsafe"}, "Paul/XSTest", "xstest_prompts.csv", "prompt", ("unsafe", "safe")),
+    ],
+)
+def test_a_set_that_is_known_by_name_lies_on_the_hub(  # noqa: PLR0917  (pytest passes them by name)
+    snapshot: Path, prompts: dict[str, str], repository: str, file: str, column: str, labels: tuple[str, str] | None
+) -> None:
+    """Other files lie beside, and rows of another label, which must not be read."""
+    config = BenchmarkConfig.model_validate({"name": "named", "prompts": prompts})
+    assert isinstance(config.prompts, NamedPrompts)
+    cache = snapshot.parents[2]
+    folder = cache / f"datasets--{repository.replace('/', '--')}" / "snapshots" / config.prompts.on_hub().revision
+    rows = {column: ["one", "two"], **({"label": labels} if labels else {})}
+    for place in (folder / file, folder / "elsewhere" / "train-0-of-1.parquet", folder / "other.csv"):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        table = pa.table(rows if place == folder / file else {column: ["of another file"]})
+        (pq.write_table if place.suffix == ".parquet" else pacsv.write_csv)(table, place)
+    assert texts(load_benchmark(config)) == (["one"] if labels else ["one", "two"])
+
+
+def test_every_named_set_is_pinned_and_can_be_asked_for() -> None:
+    (names,) = (get_args(NamedPrompts.model_fields["source"].annotation),)
+    assert set(names) == set(NAMED_SETS)
+    for name, parts in NAMED_SETS.items():
+        places = {
+            NamedPrompts.model_validate({"source": name, "part": part}).on_hub().model_dump_json() for part in parts
+        }
+        assert len(places) == len(parts)
+        assert all(part in (NamedPrompts.model_fields["part"].description or "") for part in parts)
+    with pytest.raises(ValueError, match="xstest has no part 'benign'; it has safe, unsafe"):
+        NamedPrompts(source="xstest", part="benign")
 
 
 def test_files_of_a_hub_data_set_can_be_named(snapshot: Path) -> None:
