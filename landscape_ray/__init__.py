@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-__all__ = ["compare", "direction", "load_config", "open_results", "run"]
+__all__ = ["compare", "direction", "load_config", "open_results", "plan", "run"]
 
 __version__ = "0.1.0"
 

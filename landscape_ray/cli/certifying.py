@@ -12,11 +12,10 @@ from landscape_ray.errors import few_of, number_of
 
 if TYPE_CHECKING:
     from landscape_ray.analysis import Certificate
-    from landscape_ray.config import SweepConfig
     from landscape_ray.report.folder import WrittenReport
     from landscape_ray.sweep import SweepOutcome
 
-__all__ = ["certificates_of_run", "certificates_text", "certify", "plan_text"]
+__all__ = ["certificates_of_run", "certificates_text", "certify"]
 
 MAX_LISTED = 10
 
@@ -68,18 +67,6 @@ def certify(
         text.print_facts(certificates_text(found))
     if not certified:
         raise typer.Exit(5)
-
-
-def plan_text(config: "SweepConfig", num_draws: int) -> Iterator[text.Fact]:
-    """Yield when a sweep ends that certifies; nothing of any other."""
-    if (asked := config.certify) is None:
-        return
-    from landscape_ray.analysis import allowed_failures  # noqa: PLC0415
-
-    may_fail = allowed_failures(asked, num_draws)
-    wanted = f"at least {100 * asked.share:g} % of directions as basins of radius {asked.radius:g}"
-    how = f"with a confidence of {100 * asked.confidence:g} %: {may_fail} of {number_of(num_draws, 'draw')} may fail"
-    yield "certify", f"{wanted}, {how}; ends as soon as it is settled, so sizes here are upper bounds"
 
 
 def certificates_of_run(outcome: "SweepOutcome", report: "WrittenReport") -> dict[str, "Certificate"]:

@@ -26,8 +26,7 @@ from landscape_ray.cli.app import (
 )
 from landscape_ray.cli.text import print_json
 from landscape_ray.config import SweepConfig, load_config
-from landscape_ray.errors import BenchmarkError, LandscapeError, TransientError
-from landscape_ray.evaluation import Benchmark, load_benchmark
+from landscape_ray.errors import LandscapeError
 
 if TYPE_CHECKING:
     from landscape_ray.report.folder import WrittenReport
@@ -68,34 +67,15 @@ def plan(
     landscape-ray plan my.yaml --target-interval 2.0 --from results/my
     ```
     """
-    from landscape_ray.cli import anatomy  # noqa: PLC0415
-    from landscape_ray.engine.preflight import check_ahead  # noqa: PLC0415
-    from landscape_ray.planning import Geometry, SweepPlan, estimate, kind_costs  # noqa: PLC0415
+    from landscape_ray.library import plan as plan_sweep  # noqa: PLC0415
 
     if from_ is not None and target_interval is None:
         raise typer.BadParameter("--from is of use with --target-interval only.")  # noqa: EM101
 
     sweep = _load(config, set_ or (), adaptive=adaptive, until_certified=until_certified)
-    benchmarks, num_prompts, problems = _prompts(sweep)
-    sweep, not_checked = check_ahead(sweep, benchmarks)
-    planned = SweepPlan.from_config(sweep, Geometry.assumed(sweep))
-    size = estimate(sweep, planned, num_prompts)
-    document = {"sweep_id": sweep.sweep_id, "num_prompts": num_prompts, **asdict(size)}
-    document |= {"problems": [str(problem) for problem in problems], "not_checked": not_checked}
-    groups, left = anatomy.group_sizes(sweep, planned)
-    document |= {"groups": [asdict(group) for group in groups], "in_no_group": left} if groups else {}
-    document |= {"kinds": [asdict(cost) for cost in kind_costs(sweep)]} if sweep.kinds else {}
-    facts = [*text.plan_text(sweep, size, num_prompts), *anatomy.plan_text(groups, left)]
-    facts += certifying.plan_text(sweep, planned.draws)
-    facts += [("not checked", not_checked)] if not_checked else []
-    if target_interval is not None:
-        from landscape_ray.cli import precision  # noqa: PLC0415
-
-        needs = precision.precision_by_benchmark(sweep, planned, target_interval, num_prompts, measured=from_)
-        document["precision"] = {name: asdict(need) for name, need in needs.items()}
-        facts += precision.precision_text(needs)
-    print_json(document) if json_ else text.print_facts(facts)
-    _fail_on(problems)
+    planned = plan_sweep(sweep, target_interval=target_interval, measured=from_)
+    print_json(planned.document()) if json_ else text.print_facts(planned.facts())
+    _fail_on(planned.problems)
 
 
 def _fail_on(problems: Sequence[LandscapeError]) -> None:
@@ -110,23 +90,6 @@ def _load(config: Path, overrides: Sequence[str], *, adaptive: bool, until_certi
     overrides = [*overrides, *([] if until_certified is None else [f"certify.radius={until_certified!r}"])]
     sweep = load_config(config, overrides)
     return load_config(config, ["adaptive={}", *overrides]) if adaptive and sweep.adaptive is None else sweep
-
-
-def _prompts(config: SweepConfig) -> tuple[list[Benchmark], dict[str, int], list[LandscapeError]]:
-    """Return benchmarks, their numbers of prompts by name, and why prompts that will be needed cannot be had now."""
-    benchmarks: list[Benchmark] = []
-    num_prompts: dict[str, int] = {}
-    problems: list[LandscapeError] = []
-    for benchmark in config.benchmarks:
-        try:
-            benchmarks.append(load_benchmark(benchmark))
-            num_prompts[benchmark.name] = len(benchmarks[-1].prompts)
-        except (BenchmarkError, TransientError) as error:
-            if benchmark.limit is None:
-                raise
-            num_prompts[benchmark.name] = benchmark.limit
-            problems.append(error)
-    return benchmarks, num_prompts, problems
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What `plan --target-interval` finds out and prints."""
+"""What an interval of VISAGE takes: prompts and draws."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from landscape_ray.analysis import (
     precision_options,
     with_assumed_draws,
 )
-from landscape_ray.cli.text import Fact
 from landscape_ray.config import AdvBenchPrompts, BenchmarkConfig, SweepConfig
 from landscape_ray.errors import BenchmarkError, TransientError, UserError, number_of
 from landscape_ray.planning import SweepPlan
+from landscape_ray.report.words import Fact
 
 __all__ = ["Precision", "precision_by_benchmark", "precision_text"]
 

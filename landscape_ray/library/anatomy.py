@@ -1,16 +1,14 @@
-"""What `plan` prints of an anatomy: its groups, and what of the model they hold."""
+"""The groups of an anatomy, and what of the model they hold."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from landscape_ray.cli import text
 from landscape_ray.config import AnatomyLandscape, DirectionsConfig, SweepConfig
 from landscape_ray.engine.checkpoints.resolution import resolve
 from landscape_ray.engine.checkpoints.tensor_listing import list_tensors, tensor_sizes
-from landscape_ray.errors import few_of, number_of
 from landscape_ray.planning import SweepPlan, left_by_groups, members
 
-__all__ = ["GroupSize", "group_sizes", "plan_text"]
+__all__ = ["GroupSize", "group_sizes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,16 +50,6 @@ def group_sizes(config: SweepConfig, plan: SweepPlan) -> tuple[list[GroupSize], 
     return groups, left_by_groups(landscape, sizes, directions.excluded)
 
 
-def plan_text(groups: Sequence[GroupSize], left: Sequence[str]) -> Iterator[text.Fact]:
-    """Yield what the groups are, as `group_sizes` returns them, and what belongs to none."""
-    header = ("", "tensors", "parameters", "points")
-    lines = [header, *((g.name, _count(g.num_tensors), _count(g.num_parameters), f"{g.num_points:,}") for g in groups)]
-    if groups:
-        yield from zip(("groups", *[""] * len(groups)), text.columns(lines), strict=True)
-    if left:
-        yield "left", f"{number_of(len(left), 'tensor')} in no group: not moved ({few_of(left)})"
-
-
 def _num_points(config: SweepConfig, plan: SweepPlan) -> int:
     """Return how many points beyond the origin are measured of a group: as many of each."""
     of_draw = len(plan.grid.axes[0])
@@ -73,7 +61,3 @@ def _num_points(config: SweepConfig, plan: SweepPlan) -> int:
 def _total(sizes: Mapping[str, int | None], names: Sequence[str]) -> int | None:
     known = [size for name in names if (size := sizes[name]) is not None]
     return sum(known) if len(known) == len(names) else None
-
-
-def _count(num: int | None) -> str:
-    return "not known" if num is None else f"{num:,}"

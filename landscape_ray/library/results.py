@@ -1,20 +1,14 @@
-"""`import landscape_ray as lr`: sweeps and their results in a program or notebook.
-
-What is heavy is loaded by the function that needs it: Ray by `run`, matplotlib by figures, torch by `direction`.
-"""
+"""Results in a program or notebook: arrays, tables, texts, scores and figures."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from landscape_ray.config import SweepConfig
-from landscape_ray.config import load_config as read_config
 from landscape_ray.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,53 +24,11 @@ if TYPE_CHECKING:
     from landscape_ray.report.comparison import Comparison
     from landscape_ray.report.results import Results
     from landscape_ray.report.scores import Scores
-    from landscape_ray.sweep import SweepOutcome, SweepStatus
 
-__all__ = ["MeasuredLandscape", "ShownFigure", "SweepResults", "compare", "load_config", "open_results", "run"]
+__all__ = ["MeasuredLandscape", "ShownFigure", "SweepResults", "compare", "open_results"]
 
 AXES = ("alpha", "beta")
 TEXTS = ["prompt_id", "prompt", "completion", "verdict"]
-
-
-def load_config(path: str | Path, **changes: Any) -> SweepConfig:
-    """Read a configuration, with changes to single keys.
-
-    Args:
-        path: A YAML file.
-        changes: Values by key; a key of a section has two underscores: `run__engines=2`, `benchmarks__0__limit=8`.
-
-    Raises:
-        ConfigError: The file cannot be read, or describes no valid sweep.
-    """
-    return read_config(path, [f"{name.replace('__', '.')}={_as_yaml(value)}" for name, value in changes.items()])
-
-
-def run(
-    config: SweepConfig,
-    out: str | Path,
-    *,
-    progress: Callable[[SweepStatus], object] | None = None,
-    retry_failed: bool = False,
-) -> SweepOutcome:
-    """Measure what is missing of a sweep, on the Ray cluster that RAY_ADDRESS names or else on this machine.
-
-    Called again after an interruption, it goes on. Whether all was measured, the outcome says: `num_missing`,
-    `num_failed`.
-
-    Args:
-        config: The sweep.
-        out: Folder or URL of the results.
-        progress: Called with the state of the sweep at least every second, and at its end.
-        retry_failed: Try points again that were given up in earlier runs.
-
-    Raises:
-        UserError: The sweep cannot be carried out as configured.
-        LandscapeError: No engine could be kept running, or another run is at it.
-    """
-    from landscape_ray.sweep import run_sweep  # noqa: PLC0415
-
-    listener = None if progress is None else _Listener(progress)
-    return run_sweep(config, str(out), progress=listener, retry_failed=retry_failed)
 
 
 def open_results(out: str | Path, judge: str | None = None) -> SweepResults:
@@ -269,21 +221,3 @@ class ShownFigure:
         from landscape_ray.report.inline import svg_uri  # noqa: PLC0415
 
         return f'<img alt="{html.escape(self.description)}" src="{svg_uri(self.figure)}">'
-
-
-class _Listener:
-    """Progress that is told to a function."""
-
-    def __init__(self, tell: Callable[[SweepStatus], object]) -> None:
-        self._tell = tell
-
-    def update(self, status: SweepStatus) -> None:
-        self._tell(status)
-
-    def close(self, status: SweepStatus) -> None:
-        self._tell(status)
-
-
-def _as_yaml(value: Any) -> str:
-    """Return a value as YAML that is read back as the same; JSON is not enough, as YAML takes 1e-05 for a text."""
-    return yaml.safe_dump(value, default_flow_style=True)
