@@ -95,6 +95,9 @@ class BenchmarkConfig(Section):
     """Use the first so many prompts; the paper uses 80 of AdvBench for landscapes. Null: all."""
     template: str | None = None
     """Text of a prompt with columns of its row in braces, such as `{goal} {suffix}`; null: the column alone."""
+    messages_column: str | None = None
+    """Column with conversations of several turns, each a list of `{role: ..., content: ...}` that ends with the user's
+    message; in a CSV file as JSON. Null: each prompt is one message of the user."""
     context: str | None = None
     """For `perplexity`: text before each prompt that is not scored itself, with columns in braces. Null: none."""
     system_prompt: str | None = None
@@ -133,7 +136,7 @@ class BenchmarkConfig(Section):
     def _check_that_keys_apply(self) -> Self:
         scored, generated = self.metric in SCORED_METRICS, self.metric in GENERATED_METRICS
         idle = {
-            **dict.fromkeys(("system_prompt", "system_prompts"), scored),
+            **dict.fromkeys(("system_prompt", "system_prompts", "messages_column"), scored),
             **dict.fromkeys(("decoding", "judge", "reasoning"), not generated),
             **dict.fromkeys(("chat_template", "chat_template_kwargs", "date"), scored),
             "context": self.metric != "perplexity",
@@ -142,6 +145,9 @@ class BenchmarkConfig(Section):
         fields = type(self).model_fields
         if given := [key for key, is_idle in idle.items() if is_idle and getattr(self, key) != fields[key].default]:
             msg = f"{' and '.join(given)} would have no effect with metric {self.metric}; leave it out"
+            raise ValueError(msg)
+        if self.messages_column is not None and self.template is not None:
+            msg = "messages_column takes conversations as they are, and template makes one message; give one of them"
             raise ValueError(msg)
         if self.system_prompts and self.system_prompt is not None:
             msg = "give either system_prompt or system_prompts"

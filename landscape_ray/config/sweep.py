@@ -316,8 +316,8 @@ class SweepConfig(Section):
                     del benchmark["multiple_choice"][key]
             if benchmark["decoding"]["max_thinking_tokens"] is None:
                 del benchmark["decoding"]["max_thinking_tokens"]
-            for later, default in (("chat_template_kwargs", {}), ("reasoning", "auto"), ("date", None)):
-                if benchmark[later] == default:
+            for later in ("chat_template_kwargs", "reasoning", "date", "messages_column"):
+                if benchmark[later] == BenchmarkConfig.model_fields[later].default:
                     del benchmark[later]
         del science["landscape"]["wall_repeats"]  # says what is measured again, and decides no point
         if self.batching == "point":

@@ -1,6 +1,6 @@
 """Prompts in, verdicts out."""
 
-from landscape_ray.evaluation.benchmark import Benchmark, Prompt, Settled
+from landscape_ray.evaluation.benchmark import Benchmark, Prompt, Settled, Turn
 from landscape_ray.evaluation.broken import is_broken
 from landscape_ray.evaluation.first_tokens import NUM_TOKENS, FirstTokens, compared, divergence
 from landscape_ray.evaluation.judge import judge_named, judge_version, stop_strings
@@ -31,6 +31,7 @@ __all__ = [
     "Row",
     "ScoredText",
     "Settled",
+    "Turn",
     "Verdict",
     "VisitFacts",
     "compared",

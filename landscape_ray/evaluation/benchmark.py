@@ -7,23 +7,41 @@ from dataclasses import dataclass
 from landscape_ray.config import GENERATED_METRICS, SCORED_METRICS, Metric
 from landscape_ray.evaluation.reasoning import Reasoning
 
-__all__ = ["Benchmark", "Prompt", "Settled"]
+__all__ = ["Benchmark", "Prompt", "Settled", "Turn"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One message of a conversation."""
+
+    role: str
+    """Who says it: `system`, `user` or `assistant`."""
+    content: str
+    """What is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """One user message, one question with several answers, or one text whose likelihood is measured."""
+    """What a user says, one question with several answers, or one text whose likelihood is measured."""
 
     id: str
     """Unique in its benchmark."""
     text: str
-    """What the user says, before the chat template; or the question; or the text to score."""
+    """What the user says, before the chat template; or a conversation as one text, see `as_text`; or the question; or
+    the text to score."""
     context: str = ""
     """What stands directly before a question or a text to score: solved examples, or the beginning of the text."""
     choices: tuple[str, ...] = ()
     """Answers to the question, each as it continues it, such as ` A`."""
     answer: int | None = None
     """Index of the right answer."""
+    turns: tuple[Turn, ...] = ()
+    """A conversation up to the user's last message; empty: the text alone is what the user says."""
+
+    @property
+    def last_said(self) -> str:
+        """What the user says last."""
+        return self.turns[-1].content if self.turns else self.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +123,12 @@ class Benchmark:
     def _later_additions(self) -> list[object]:
         """Return what came after the first results and decides completions; nothing of what a benchmark leaves out."""
         chat = self.settled
+        conversations = [[[turn.role, turn.content] for turn in prompt.turns] for prompt in self.prompts]
         marks = chat.reasoning and [chat.reasoning.start, chat.reasoning.end, chat.reasoning.closing]
         return [
             *([["template arguments", self.template_arguments]] if self.template_arguments != "{}" else []),
             *([["reasoning", marks, self.max_thinking_tokens]] if marks else []),
             *([["date", chat.date, chat.rendered]] if chat.rendered else []),
             *([["end of turn", chat.turn_end]] if chat.turn_end else []),
+            *([["conversations", conversations]] if any(conversations) else []),
         ]

@@ -23,7 +23,8 @@ from landscape_ray.config import (
 )
 from landscape_ray.errors import BenchmarkError, TransientError, in_brief
 from landscape_ray.evaluation.advbench import advbench_csv
-from landscape_ray.evaluation.benchmark import Benchmark, Prompt
+from landscape_ray.evaluation.benchmark import Benchmark, Prompt, Turn
+from landscape_ray.evaluation.conversations import as_text, turns_in
 from landscape_ray.evaluation.multiple_choice import QuestionReader, context_of
 from landscape_ray.evaluation.row_filter import RowFilter
 from landscape_ray.evaluation.system_prompts import check_is_text, system_message
@@ -161,15 +162,20 @@ def _rows_as_prompts(
 def _prompt(
     config: BenchmarkConfig, source: _Source, number: int, row: Row, *, context: str, reader: QuestionReader | None
 ) -> Prompt:
-    if config.template is None:
-        _check_columns(row, number, [source.column])
-        text = row[source.column]
-    else:
+    column = config.messages_column or source.column
+    turns: tuple[Turn, ...] = ()
+    if config.template is not None:
         text = _filled(config.template, row, number)
+    else:
+        _check_columns(row, number, [column])
+        text = row[column]
+    if config.messages_column is not None:
+        turns = _conversation(config, text, number)
+        text = as_text(turns)
     if not isinstance(text, str) or not text.strip():
         msg = (
             f"the prompt in row {number} (counted from 0, without a header) is {text!r}; every row needs a "
-            f"non-empty text in column {source.column!r}. Fix or remove the row."
+            f"non-empty text in column {column!r}. Fix or remove the row."
         )
         raise BenchmarkError(msg)
     _check_columns(row, number, filter(None, [source.id_column]))
@@ -182,13 +188,21 @@ def _prompt(
         if reader is not None:
             prompt = reader.question(row, prompt_id=prompt_id, text=text, context=context)
         else:
-            prompt = Prompt(id=prompt_id, text=text, context=context)
+            prompt = Prompt(id=prompt_id, text=text, context=context, turns=turns)
         for part in (prompt.id, prompt.context, prompt.text, *prompt.choices):
             check_is_text(part)
     except BenchmarkError as error:
         msg = f"row {number} (counted from 0, without a header): {error}."
         raise BenchmarkError(msg) from error
     return prompt
+
+
+def _conversation(config: BenchmarkConfig, cell: Any, number: int) -> tuple[Turn, ...]:
+    try:
+        return turns_in(cell, has_system=config.system_prompt is not None)
+    except BenchmarkError as error:
+        msg = f"column {config.messages_column!r} in row {number} (counted from 0, without a header): {error}."
+        raise BenchmarkError(msg) from error
 
 
 def _check_columns(row: Row, number: int, wanted: Iterable[str]) -> None:

@@ -91,7 +91,7 @@ class JudgeEncoder(PromptEncoder):
         )
         try:
             chat = ChatTemplate(self._tokenizer, asked)
-            text = chat.prompt(template, fixed_clock(asked))
+            text = chat.prompt(asked.prompts[0], fixed_clock(asked))
             ending = replace(asked, settled=Settled(turn_end=self.unlisted_turn_end(asked)))
         except BenchmarkError as error:
             msg = (

@@ -11,7 +11,7 @@ import jinja2
 from jinja2 import meta, nodes
 
 from landscape_ray.errors import BenchmarkError, in_brief
-from landscape_ray.evaluation import Benchmark
+from landscape_ray.evaluation import Benchmark, Prompt
 
 __all__ = ["ChatTemplate", "Clock", "check_template_file", "fixed_clock"]
 
@@ -23,6 +23,7 @@ GENERATION_TAG = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
 PARSER = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"])  # noqa: S701 - it renders nothing
 TEMPLATE_FILES = ("chat_template.jinja", "additional_chat_templates/*.jinja")
 PROBE = "landscape-ray asks where this ends"
+QUESTION = Prompt(id="0", text="?")
 
 
 def check_template_file(folder: Path, benchmark: Benchmark) -> None:
@@ -72,10 +73,12 @@ class ChatTemplate:
         """The template, in Jinja."""
         return str(self._tokenizer.get_chat_template(self._benchmark.chat_template))
 
-    def messages(self, text: str) -> list[dict[str, str]]:
+    def messages(self, prompt: Prompt) -> list[dict[str, str]]:
         """Return the conversation that a prompt is."""
         system = self._benchmark.system_prompt
-        return [*([] if system is None else [{"role": "system", "content": system}]), {"role": "user", "content": text}]
+        turns = [(turn.role, turn.content) for turn in prompt.turns] or [("user", prompt.text)]
+        before = [] if system is None else [("system", system)]
+        return [{"role": role, "content": content} for role, content in (*before, *turns)]
 
     def render(self, messages: list[dict[str, str]], clock: Clock, *, asks: bool = True) -> str:
         """Return a conversation as text; where it `asks`, up to where the model's answer begins.
@@ -92,7 +95,7 @@ class ChatTemplate:
                 **(self._arguments | {"strftime_now": clock}),
             )
         except (jinja2.TemplateError, ValueError, TypeError) as error:
-            roles = " and ".join(message["role"] for message in messages)
+            roles = " and ".join(dict.fromkeys(message["role"] for message in messages))
             msg = (
                 f"Benchmark {self._benchmark.name!r}: the chat template cannot render a conversation of {roles}: "
                 f"{in_brief(error)}. Set system_prompt to null if the model takes none, or give another chat_template."
@@ -100,15 +103,15 @@ class ChatTemplate:
             raise BenchmarkError(msg) from error
         return text
 
-    def prompt(self, text: str, clock: Clock) -> str:
+    def prompt(self, prompt: Prompt, clock: Clock) -> str:
         """Return a prompt as text, up to where the model's answer begins.
 
         Raises:
             BenchmarkError: The template cannot render it, or leaves something out.
         """
-        messages = self.messages(text)
+        messages = self.messages(prompt)
         rendered = self.render(messages, clock)
-        if dropped := [message["role"] for message in messages if message["content"].strip() not in rendered]:
+        if dropped := _left_out(messages, rendered):
             msg = (
                 f"Benchmark {self._benchmark.name!r}: the chat template leaves out the {' and the '.join(dropped)} "
                 "message; the model would answer something else. Set system_prompt to null if the model takes none, "
@@ -119,12 +122,12 @@ class ChatTemplate:
 
     def tells_turns_from_prompts(self, clock: Clock) -> bool:
         """Tell whether the template writes the beginning of an answer only where it is asked to."""
-        messages = self.messages("?")
+        messages = self.messages(QUESTION)
         return self.render(messages, clock, asks=False) != self.render(messages, clock)
 
     def after_answer(self, clock: Clock) -> str | None:
         """Return what the template writes after an answer of the model; None if it writes no answers."""
-        messages = [*self.messages("?"), {"role": "assistant", "content": PROBE}]
+        messages = [*self.messages(QUESTION), {"role": "assistant", "content": PROBE}]
         try:
             _, probe, rest = self.render(messages, clock, asks=False).rpartition(PROBE)
         except BenchmarkError:
@@ -156,6 +159,22 @@ class ChatTemplate:
                 "prompt is the same twice. Give another chat_template."
             )
             raise BenchmarkError(msg)
+
+
+def _left_out(messages: list[dict[str, str]], rendered: str) -> list[str]:
+    """Return the roles of messages that a text does not hold; user and assistant speak in turn, each after the other.
+
+    A system message may stand anywhere: some templates put it into one of the user's.
+    """
+    found, dropped = 0, []
+    for message in messages:
+        content, role = message["content"].strip(), message["role"]
+        place = rendered.find(content, 0 if role == "system" else found)
+        if place < 0:
+            dropped.append(role)
+        elif role != "system":
+            found = place + len(content)
+    return list(dict.fromkeys(dropped))
 
 
 def fixed_clock(benchmark: Benchmark) -> Clock:

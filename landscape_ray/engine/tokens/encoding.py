@@ -103,7 +103,7 @@ class PromptEncoder:
     def _thought_ahead(self, benchmark: Benchmark, prompt: Prompt, rendered: str) -> int | None:
         """Return how many tokens of thinking a prompt ends with; None if it does not end inside of the thinking."""
         marks = benchmark.settled.reasoning
-        after_user = rendered.rpartition(prompt.text.strip())[2]  # what the user says may hold the marks, too
+        after_user = rendered.rpartition(prompt.last_said.strip())[2]  # what the user says may hold the marks, too
         if marks is None or marks.start not in after_user:
             return None
         thought = after_user.rpartition(marks.start)[2]
@@ -125,7 +125,7 @@ class PromptEncoder:
 
     def _rendered(self, benchmark: Benchmark) -> list[str]:
         chat, clock = ChatTemplate(self._tokenizer, benchmark), fixed_clock(benchmark)
-        return [chat.prompt(prompt.text, clock) for prompt in benchmark.prompts]
+        return [chat.prompt(prompt, clock) for prompt in benchmark.prompts]
 
     def check_beginning(self, benchmark: Benchmark, prompt: str) -> None:
         """Refuse a template of the benchmark's own that leaves out the token with which every text begins.

@@ -88,7 +88,7 @@ def _settled(config: BenchmarkConfig, benchmark: Benchmark, encoder: "PromptEnco
         asked.append(form)
         return clock(form)
 
-    prompts = [chat.prompt(prompt.text, watched) for prompt in benchmark.prompts]
+    prompts = [chat.prompt(prompt, watched) for prompt in benchmark.prompts]
     if not asked and config.date is not None:
         msg = f"Benchmark {benchmark.name!r}: the chat template asks for no date, so date has no effect; leave it out."
         raise BenchmarkError(msg)

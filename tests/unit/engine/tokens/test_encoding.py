@@ -1,6 +1,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -10,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from landscape_ray.engine.tokens.encoding import PromptEncoder
 from landscape_ray.errors import BenchmarkError, CheckpointError
-from landscape_ray.evaluation import Benchmark, Completion, FinishReason, Prompt, ScoredText
+from landscape_ray.evaluation import Benchmark, Completion, FinishReason, Prompt, ScoredText, Turn
 
 TOKENS = ["<s>", "</s>", "<pad>", "<end>", "<user>", "<model>", "be", "brief", "how", "why", "?", "#", "sorry"]
 IDS = {token: i for i, token in enumerate(TOKENS)}
@@ -182,6 +183,50 @@ def test_tokens_agree_with_the_template_of_transformers(folder: Path) -> None:
         [{"role": "user", "content": "how ?"}], add_generation_prompt=True, return_dict=False
     )
     assert PromptEncoder(folder).encode(asking("how ?")) == [expected]
+
+
+# --- Conversations ----------------------------------------------------------------------------------------------------
+
+DEMO = Path(__file__).parents[4] / "landscape_ray" / "demo" / "aligned"
+TALK = [("system", "be brief"), ("user", "how ?"), ("assistant", "why ?"), ("user", "why")]
+
+
+def conversing(*turns: tuple[str, str], template: str | None = None) -> Benchmark:
+    talk = tuple(Turn(role=role, content=content) for role, content in turns)
+    return replace(asking(template=template), prompts=(Prompt(id="0", text="any", turns=talk),))
+
+
+@pytest.mark.parametrize("turns", [TALK, TALK[1:], TALK[1:3] * 2 + TALK[3:]])
+@pytest.mark.parametrize("is_demo", [False, True])
+def test_conversations_agree_with_the_template_of_transformers(
+    folder: Path, turns: list[tuple[str, str]], *, is_demo: bool
+) -> None:
+    place = DEMO if is_demo else folder
+    tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(place)
+    messages = [{"role": role, "content": content} for role, content in turns]
+    expected = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    assert PromptEncoder(place).encode(conversing(*turns)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("template", "dropped"),
+    [
+        ("{{ messages[0].content }}{{ messages[-1].content }}", "the assistant and the user message"),
+        # The same is said twice, and once written.
+        ("{{ messages[0].content }}{{ messages[1].content }}{{ messages[2].content }}", "the user message"),
+        ("{% for m in messages[1:] %}{{ m.content }}{% endfor %}", "the system message"),
+    ],
+)
+def test_a_template_that_drops_a_turn_is_refused(folder: Path, template: str, dropped: str) -> None:
+    talk = conversing(*TALK[:3], TALK[1], template=template)
+    with pytest.raises(BenchmarkError, match=f"the chat template leaves out {dropped}"):
+        PromptEncoder(folder).encode(talk)
+
+
+def test_a_template_may_write_the_system_message_into_the_last_one(folder: Path) -> None:
+    template = "{% for m in messages[1:] %}{% if loop.last %}{{ messages[0].content }} {% endif %}{{ m.content }} "
+    found = PromptEncoder(folder).encode(conversing(*TALK, template=template + "{% endfor %}"))
+    assert found == [ids("how", "?", "why", "?", "be", "brief", "why")]
 
 
 # --- Texts whose likelihood is measured -------------------------------------------------------------------------------
