@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from landscape_ray.cli import certifying, text
+from landscape_ray.cli import running, text
 from landscape_ray.cli.app import (
     Adaptive,
     ConfigFile,
@@ -27,10 +27,6 @@ from landscape_ray.cli.app import (
 from landscape_ray.cli.text import print_json
 from landscape_ray.config import SweepConfig, load_config
 from landscape_ray.errors import LandscapeError
-
-if TYPE_CHECKING:
-    from landscape_ray.report.folder import WrittenReport
-    from landscape_ray.sweep import SweepOutcome
 
 __all__ = ["engines", "plan", "run", "score", "status", "submit"]
 
@@ -115,6 +111,10 @@ def run(
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try points again that were given up.")] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Print where the time of the engines went.")] = False,
+    track: Annotated[
+        str | None,
+        typer.Option(metavar="TRACKER", help="Log to wandb, mlflow or trackio, or to `module:Class` of yours."),
+    ] = None,
     submitted_as: Annotated[str | None, typer.Option(hidden=True)] = None,  # the file, from `submit` to its job
     json_: JsonLines = False,
 ) -> None:
@@ -142,55 +142,21 @@ def run(
     near = Path("results", config.stem) if "://" in folder else Path(folder)
     with text.failure_told(as_json=json_):
         if json_:
-            print_json(_start_of_run(sweep, folder))
+            print_json(running.start_of_run(sweep, folder))
         shown = ProfiledProgress(progress_for(sys.stderr), sys.stderr) if profile else progress_for(sys.stderr)
-        outcome = run_sweep(sweep, folder, progress=shown, retry_failed=retry_failed)
-        # Only now, because engines should not wait for what draws figures.
-        from landscape_ray.report.folder import write_report  # noqa: PLC0415
+        with running.tracking(track, sweep, folder, shown) as told:
+            outcome = run_sweep(sweep, folder, progress=told or shown, retry_failed=retry_failed)
+            # Only now, because engines should not wait for what draws figures.
+            from landscape_ray.report.folder import write_report  # noqa: PLC0415
 
-        report = None if outcome.num_missing else write_report(folder, near / "report")
+            report = None if outcome.num_missing else write_report(folder, near / "report")
+            running.tell_end(told, report)
     if json_:
-        print_json(_end_of_run(outcome, report))
+        print_json(running.end_of_run(outcome, report))
     else:
         command = ("run", str(config)) if submitted_as is None else ("submit", submitted_as)
-        _print_run(sweep, command, folder, outcome, report)
+        running.print_run(sweep, command, folder, outcome, report, place=told.place if told else "")
     raise typer.Exit(outcome.exit_code)
-
-
-def _start_of_run(sweep: SweepConfig, folder: str) -> dict[str, Any]:
-    """Return the first JSON line of a run."""
-    from landscape_ray.engine.preflight import as_run  # noqa: PLC0415
-    from landscape_ray.planning import Geometry, SweepPlan, num_planned_visits  # noqa: PLC0415
-
-    sweep = as_run(sweep)
-    num_points = num_planned_visits(sweep, SweepPlan.from_config(sweep, Geometry.assumed(sweep)))
-    return {"event": "start", "sweep_id": sweep.sweep_id, "out": folder, "num_points": num_points}
-
-
-def _print_run(
-    sweep: SweepConfig,
-    command: tuple[str, str],
-    folder: str,
-    outcome: "SweepOutcome",
-    report: "WrittenReport | None",
-) -> None:
-    """Print the scores, where all is measured, and what to try next."""
-    from landscape_ray.cli import results_text  # noqa: PLC0415
-
-    if report is not None:
-        certificates = certifying.certificates_text(certifying.certificates_of_run(outcome, report))
-        text.print_facts([*results_text.report_text(report.results, report.scores, report.files), *certificates])
-    text.print_facts(results_text.next_steps(sweep, command, folder, **asdict(outcome)))
-
-
-def _end_of_run(outcome: "SweepOutcome", report: "WrittenReport | None") -> dict[str, Any]:
-    """Return the last JSON line of a run."""
-    end = {"event": "end", "exit_code": outcome.exit_code, **asdict(outcome), "num_missing": outcome.num_missing}
-    if report is not None:
-        end |= {"files": [str(file) for file in report.files], "scores": report.document}
-        if found := certifying.certificates_of_run(outcome, report):
-            end["certificates"] = {name: asdict(each) for name, each in found.items()}
-    return end
 
 
 @app.command()
