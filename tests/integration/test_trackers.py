@@ -17,6 +17,8 @@ from landscape_ray.sweep import SilentProgress, SweepStatus
 from landscape_ray.tracking import TrackedRun
 from landscape_ray.tracking.listener import Tracking
 
+pytestmark = pytest.mark.slow
+
 RUN = TrackedRun(sweep_id="0123456789abcdef", name="m 01234567", config={"engine": "hf", "model": {"id": "m"}}, out="o")
 DOCUMENT = {"benchmarks": {"mine": {"visage": {"value": 81.5, "interval": {"low": 80.25, "high": 83.0}}}}}
 DONE = (3, 8)
@@ -149,7 +151,6 @@ def test_trackio(track: Callable[[str], str], tmp_path: Path) -> None:
     assert {name: json.loads(config)[name] for name in (*RUN.config, "out")} == {**RUN.config, "out": "o"}
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
 def test_a_sweep_that_ray_measures_is_tracked_from_its_first_point_to_its_scores(
     tmp_path: Path, synthetic_config: Callable[..., SweepConfig], monkeypatch: pytest.MonkeyPatch
