@@ -16,6 +16,7 @@ import ray
 
 from landscape_ray.config import RunConfig
 from landscape_ray.errors import ResourceError, in_brief
+from landscape_ray.sweep.cluster.tokens import sent_where_asked
 
 __all__ = ["Allotment", "allot", "connection", "forwarded_environment", "hardware", "hide_gpus", "lease_cores"]
 
@@ -49,24 +50,26 @@ def connection(*, must_outlive: bool = False) -> Iterator[None]:
             "RAY_ADDRESS=auto, and run the same command again; or leave out --keep-engines (run.keep_engines_s)."
         )
         raise ResourceError(msg)
-    try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-    except Exception as error:  # Ray raises bare exceptions here
-        if address != "local":
-            msg = (
-                f"Cannot connect to the Ray cluster at RAY_ADDRESS={address}. Check it with `ray status`. If it wants "
-                "a token, set RAY_AUTH_MODE=token. To run on this machine, unset RAY_ADDRESS. Ray says: "
-                f"{in_brief(error)}."
-            )
-        else:
-            msg = (
-                f"Cannot start Ray on this machine; `ray start --head` shows more of why. Ray says: {in_brief(error)}."
-            )
-        raise ResourceError(msg) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with sent_where_asked(address):
+        try:
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+        except Exception as error:  # Ray raises bare exceptions here
+            raise _no_connection(address, error) from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _no_connection(address: str, error: Exception) -> ResourceError:
+    if address == "local":
+        return ResourceError(
+            f"Cannot start Ray on this machine; `ray start --head` shows more of why. Ray says: {in_brief(error)}."
+        )
+    return ResourceError(
+        f"Cannot connect to the Ray cluster at RAY_ADDRESS={address}. Check it with `ray status`. To run on this "
+        f"machine, unset RAY_ADDRESS. Ray says: {in_brief(error)}."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

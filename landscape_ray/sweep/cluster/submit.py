@@ -7,7 +7,6 @@ file of the job's folder (which jobs share), and can be read in the dashboard.
 
 import asyncio
 import contextlib
-import os
 import re
 import shlex
 import time
@@ -24,6 +23,7 @@ from landscape_ray import __version__
 from landscape_ray.config import SweepConfig
 from landscape_ray.errors import ConfigError, GenerationError, OutputError, ResourceError
 from landscape_ray.store.redaction import redacted
+from landscape_ray.sweep.cluster.tokens import token_of_this_machine
 
 __all__ = ["SubmittedJob", "forwarded", "submit_sweep"]
 
@@ -225,18 +225,10 @@ def _connect(address: str) -> tuple[JobSubmissionClient, bool]:
     try:
         return JobSubmissionClient(address), False
     except AuthenticationError:
-        token = _token()
+        token = token_of_this_machine()
         if not token:
             raise
     return JobSubmissionClient(address, headers={"Authorization": f"Bearer {token}"}), True
-
-
-def _token() -> str:
-    """Return the token of this machine, from where Ray looks for it; empty if there is none."""
-    if token := os.environ.get("RAY_AUTH_TOKEN"):
-        return token
-    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
-    return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
 
 
 def _submit_when_ready(client: Any, **job: Any) -> str:
