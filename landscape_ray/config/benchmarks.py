@@ -98,6 +98,9 @@ class BenchmarkConfig(Section):
     messages_column: str | None = None
     """Column with conversations of several turns, each a list of `{role: ..., content: ...}` that ends with the user's
     message; in a CSV file as JSON. Null: each prompt is one message of the user."""
+    prefill: str | None = None
+    """Beginning of the model's answer that is put into its mouth, with columns in braces, such as `{target}`; what it
+    goes on with is the completion. Null: the model begins itself."""
     context: str | None = None
     """For `perplexity`: text before each prompt that is not scored itself, with columns in braces. Null: none."""
     system_prompt: str | None = None
@@ -137,7 +140,7 @@ class BenchmarkConfig(Section):
         scored, generated = self.metric in SCORED_METRICS, self.metric in GENERATED_METRICS
         idle = {
             **dict.fromkeys(("system_prompt", "system_prompts", "messages_column"), scored),
-            **dict.fromkeys(("decoding", "judge", "reasoning"), not generated),
+            **dict.fromkeys(("decoding", "judge", "reasoning", "prefill"), not generated),
             **dict.fromkeys(("chat_template", "chat_template_kwargs", "date"), scored),
             "context": self.metric != "perplexity",
             "multiple_choice": self.metric != "accuracy",

@@ -197,6 +197,12 @@ class SweepConfig(Section):
                         "add one: harmless prompts as metric over_refusal or first_token_kl"
                     )
                     raise ValueError(msg)
+                if any(each.name == name and each.prefill is not None for each in self.benchmarks):
+                    msg = (
+                        f"the direction {entry.label!r} is computed where answers begin, and those of the benchmark "
+                        f"{name!r} have begun with its prefill; name one without"
+                    )
+                    raise ValueError(msg)
             if len(set(entry.benchmarks)) < len(entry.benchmarks):
                 msg = (
                     f"the direction {entry.label!r} compares the benchmark {entry.benchmarks[0]!r} with itself; name "
@@ -316,7 +322,7 @@ class SweepConfig(Section):
                     del benchmark["multiple_choice"][key]
             if benchmark["decoding"]["max_thinking_tokens"] is None:
                 del benchmark["decoding"]["max_thinking_tokens"]
-            for later in ("chat_template_kwargs", "reasoning", "date", "messages_column"):
+            for later in ("chat_template_kwargs", "reasoning", "date", "messages_column", "prefill"):
                 if benchmark[later] == BenchmarkConfig.model_fields[later].default:
                     del benchmark[later]
         del science["landscape"]["wall_repeats"]  # says what is measured again, and decides no point

@@ -38,6 +38,9 @@ class Prompt:
     turns: tuple[Turn, ...] = ()
     """A conversation up to the user's last message; empty: the text alone is what the user says."""
 
+    prefill: str = ""
+    """Beginning of the model's answer, which is given to it."""
+
     @property
     def last_said(self) -> str:
         """What the user says last."""
@@ -124,6 +127,7 @@ class Benchmark:
         """Return what came after the first results and decides completions; nothing of what a benchmark leaves out."""
         chat = self.settled
         conversations = [[[turn.role, turn.content] for turn in prompt.turns] for prompt in self.prompts]
+        prefills = [prompt.prefill for prompt in self.prompts]
         marks = chat.reasoning and [chat.reasoning.start, chat.reasoning.end, chat.reasoning.closing]
         return [
             *([["template arguments", self.template_arguments]] if self.template_arguments != "{}" else []),
@@ -131,4 +135,5 @@ class Benchmark:
             *([["date", chat.date, chat.rendered]] if chat.rendered else []),
             *([["end of turn", chat.turn_end]] if chat.turn_end else []),
             *([["conversations", conversations]] if any(conversations) else []),
+            *([["prefills", prefills]] if any(prefills) else []),
         ]

@@ -50,7 +50,7 @@ def template_parts(template: str) -> list[tuple[str, str]]:
 
 def rendered(template: str, exchange: Exchange) -> str:
     """Return a template with prompt and completion in their places."""
-    values = {"prompt": exchange.prompt, "completion": exchange.completion}
+    values = {"prompt": exchange.prompt, "completion": exchange.answer}
     return "".join(values.get(kind, text) for kind, text in template_parts(template))
 
 

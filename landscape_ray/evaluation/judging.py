@@ -21,6 +21,13 @@ class Exchange:
     """What the user said, before the chat template."""
     completion: str
     """What the model generated."""
+    prefill: str = ""
+    """What the answer was begun with before."""
+
+    @property
+    def answer(self) -> str:
+        """The answer from its beginning, as a user reads it."""
+        return self.prefill + self.completion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +69,7 @@ class ExchangeJudge(Protocol):
 
 
 class KeywordExchangeJudge:
-    """A keyword judge of a sweep, as a pass of its own; it looks at the completion only."""
+    """A keyword judge of a sweep, as a pass of its own; it looks at what the model itself said."""
 
     def __init__(self, name: str) -> None:
         self._judge = judge_named(name)

@@ -182,14 +182,21 @@ def _prompt(
     prompt_id = str(number) if source.id_column is None else _text(row, source.id_column, number)
     if config.context is not None:
         context = _filled(config.context, row, number)
+    prefill = "" if config.prefill is None else _filled(config.prefill, row, number)
+    if config.prefill is not None and not prefill.strip():
+        msg = (
+            f"prefill {config.prefill!r} is empty in row {number} (counted from 0, without a header), so the model "
+            "would begin its answer itself. Fix or remove the row, or leave prefill out."
+        )
+        raise BenchmarkError(msg)
     if reader is not None:
         _check_columns(row, number, reader.columns)
     try:
         if reader is not None:
             prompt = reader.question(row, prompt_id=prompt_id, text=text, context=context)
         else:
-            prompt = Prompt(id=prompt_id, text=text, context=context, turns=turns)
-        for part in (prompt.id, prompt.context, prompt.text, *prompt.choices):
+            prompt = Prompt(id=prompt_id, text=text, context=context, turns=turns, prefill=prefill)
+        for part in (prompt.id, prompt.context, prompt.text, prompt.prefill, *prompt.choices):
             check_is_text(part)
     except BenchmarkError as error:
         msg = f"row {number} (counted from 0, without a header): {error}."

@@ -24,7 +24,7 @@ MIN_PROMPTS = 8
 NUM_PROBED = 24
 """Points whose texts are compressed to find out how much is to be expected."""
 
-SHOWN = ("prompt_index", "prompt_id", "prompt", "completion", "verdict", "num_tokens", "finish_reason")
+SHOWN = ("prompt_index", "prompt_id", "prompt", "prefill", "completion", "verdict", "num_tokens", "finish_reason")
 COLUMNS = (*SHOWN, "thinking", "num_thinking_tokens")
 
 
@@ -33,7 +33,10 @@ class Texts:
     """The prompts of one benchmark, and what was answered at points of the plan."""
 
     prompts: str
-    """Block with `[[index, id, text], ...]`, the prompts that are shown."""
+    """Block with `[[index, id, text], ...]`, the prompts that are shown.
+
+    One whose answer is begun with a prefill has `[..., prefill]`, too.
+    """
     answers: dict[int, str]
     """Block by place in the plan, with `[[text, verdict, tokens, finish reason], ...]` in the order of the prompts.
 
@@ -78,7 +81,7 @@ def _texts(store: ResultStore, keys: Sequence[str], max_bytes: int) -> Texts:
     num_bytes = 0
     for place, rows in _read(store, keys, chosen):
         if not prompts:
-            prompts = [[i, prompt_id, prompt] for i, prompt_id, prompt, *_ in rows if i in shown]
+            prompts = [[*row[:3], *filter(None, row[3:4])] for row in rows if row[0] in shown]
         block = _answers(rows, shown)
         num_bytes += len(block)
         if answers and num_bytes > max_bytes:
@@ -107,7 +110,7 @@ def _with_or_without_thinking(row: tuple[Any, ...]) -> list[Any]:
 
 
 def _answers(rows: list[list[Any]], shown: set[int] | None) -> str:
-    return _block([row[3:] for row in rows if shown is None or row[0] in shown])
+    return _block([row[4:] for row in rows if shown is None or row[0] in shown])
 
 
 def _block(content: list[Any]) -> str:

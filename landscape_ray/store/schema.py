@@ -12,7 +12,7 @@ from landscape_ray.evaluation import PointRecord
 
 __all__ = ["MEASURED", "SCHEMA", "SCHEMA_VERSION", "Layout", "array_of", "column", "rows_of"]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised when columns are added. Columns are never removed, renamed or retyped, so old queries keep working."""
 
 
@@ -106,11 +106,17 @@ SCHEMA = pa.schema(
             unit="nats",
             null="another metric, nothing was measured, or versions 1 to 3",
         ),
+        column(
+            "prefill",
+            pa.string(),
+            "What the answer was begun with before the completion",
+            null="nothing, or versions 1 to 4",
+        ),
     ]
 )
 """The columns of a part, in order; each field's metadata holds its meaning, its unit and the meaning of null."""
 
-NUM_COLUMNS = {1: 25, 2: 28, 3: 30, 4: len(SCHEMA)}
+NUM_COLUMNS = {1: 25, 2: 28, 3: 30, 4: 31, 5: len(SCHEMA)}
 """How many of the columns each version has: those that come first."""
 
 
@@ -147,7 +153,7 @@ MEASURED = Layout(
     schema=SCHEMA,
     num_columns=NUM_COLUMNS,
     outcome=("prompt_id", "prompt", "completion", "num_tokens", "finish_reason", "verdict", "judge"),
-    compressed=frozenset({"prompt", "completion", "thinking"}),
+    compressed=frozenset({"prompt", "prefill", "completion", "thinking"}),
 )
 """Parts of measured points."""
 
@@ -168,6 +174,7 @@ def rows_of(record: PointRecord, *, key: str, sweep_id: str) -> pa.Table:
         "prompt_index": range(len(rows)),
         "prompt_id": [prompt.id for prompt in prompts],
         "prompt": [prompt.text for prompt in prompts],
+        "prefill": [prompt.prefill or None for prompt in prompts],
         "completion": [completion.text for completion in completions],
         "num_tokens": [len(completion.token_ids) for completion in completions],
         "finish_reason": [completion.finish_reason.value for completion in completions],

@@ -1,12 +1,14 @@
 """One suite that every engine passes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
 
 from landscape_ray.engine import Engine
+from landscape_ray.engine.tokens.encoding import PromptEncoder
 from landscape_ray.errors import BenchmarkError, CheckpointError, GenerationError
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason
 from landscape_ray.planning import ORIGIN, Perturbation, RandomVector
@@ -135,6 +137,29 @@ def test_system_prompt_and_template_reach_the_model(model_engine: Engine, make_b
     (spelled,) = model_engine.generate([make_benchmark(chat_template=template)])
     assert guided != plain
     assert spelled == guided
+
+
+def test_an_answer_goes_on_after_its_prefill_as_after_the_same_tokens_of_its_own(
+    make_engine: MakeEngine, tied_checkpoint: Path, model_engine: Engine, make_benchmark: MakeBenchmark
+) -> None:
+    model_engine.place(FAR)
+    benchmark = make_benchmark(max_new_tokens=12)
+    (whole,) = model_engine.generate([benchmark])
+    # The tokenizer of characters writes them with a space between any two.
+    prefills = [completion.text[:7].replace(" ", "") for completion in whole]
+    prompts = tuple(replace(p, prefill=begun) for p, begun in zip(benchmark.prompts, prefills, strict=True))
+    begun = replace(benchmark, prompts=prompts, max_new_tokens=8)
+    (rest,) = model_engine.generate([begun])
+    # Where an answer is shorter, or has a special token so early, no text has its first four tokens.
+    encoder = PromptEncoder(tied_checkpoint)
+    alike = [i for i, one in enumerate(whole) if encoder.spell(prefills[i]) == list(one.token_ids[:4])]
+    assert len(alike) > len(whole) / 2
+    for i in alike:
+        assert rest[i].token_ids == whole[i].token_ids[4:]
+        assert rest[i].text == whole[i].text[7:]
+    oracle = make_engine("transformers", tied_checkpoint)
+    oracle.place(FAR)
+    assert oracle.generate([begun]) == [rest]
 
 
 def test_a_template_that_cannot_render_names_the_benchmark(model_engine: Engine, make_benchmark: MakeBenchmark) -> None:

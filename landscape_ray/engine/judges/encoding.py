@@ -49,9 +49,10 @@ class JudgeEncoder(PromptEncoder):
 
     def encode_exchange(self, exchange: Exchange) -> list[int] | None:
         """Return the token ids to ask about an exchange; None if it gets a special token in after all."""
+        prompt, answer = exchange.prompt, exchange.answer
         if self._strips:
-            exchange = Exchange(prompt=exchange.prompt.strip(), completion=exchange.completion.strip())
-        harmless = Exchange(prompt=self._defused(exchange.prompt), completion=self._defused(exchange.completion))
+            prompt, answer = prompt.strip(), answer.strip()
+        harmless = Exchange(prompt=self._defused(prompt), completion=self._defused(answer))
         ids = self._ids(harmless)
         return ids if self._specials(ids) == self._expected else None
 

@@ -142,7 +142,7 @@ class EndpointJudge:
         if self._config.format == "llama-guard-3":
             return [
                 {"role": "user", "content": exchange.prompt},
-                {"role": "assistant", "content": exchange.completion},
+                {"role": "assistant", "content": exchange.answer},
             ]
         return [{"role": "user", "content": rendered(self._config.template or "", exchange)}]
 

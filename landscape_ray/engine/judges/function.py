@@ -45,7 +45,7 @@ class FunctionJudge:
 
     def _judgment(self, exchange: Exchange) -> Judgment:
         try:
-            said = self._function(exchange.prompt, exchange.completion)
+            said = self._function(exchange.prompt, exchange.answer)
         except Exception as error:
             msg = f"The function {self._name} failed: {type(error).__name__}: {error}"
             raise GenerationError(msg) from error

@@ -104,7 +104,7 @@ class ChatTemplate:
         return text
 
     def prompt(self, prompt: Prompt, clock: Clock) -> str:
-        """Return a prompt as text, up to where the model's answer begins.
+        """Return a prompt as text, up to where the model's answer begins, or to the end of what it is begun with.
 
         Raises:
             BenchmarkError: The template cannot render it, or leaves something out.
@@ -118,7 +118,19 @@ class ChatTemplate:
                 "or give another chat_template."
             )
             raise BenchmarkError(msg)
+        if prompt.prefill:
+            return f"{rendered}{self._before_answer(messages, rendered, clock)}{prompt.prefill}"
         return rendered
+
+    def _before_answer(self, messages: list[dict[str, str]], rendered: str, clock: Clock) -> str:
+        """Return the white space that a template such as Llama 2's leaves for the model to say before its answer."""
+        try:
+            answered = self.render([*messages, {"role": "assistant", "content": PROBE}], clock, asks=False)
+        except BenchmarkError:
+            return ""
+        begun, probe, _ = answered.rpartition(PROBE)
+        between = begun.removeprefix(rendered)
+        return between if probe and begun.startswith(rendered) and not between.strip() else ""
 
     def tells_turns_from_prompts(self, clock: Clock) -> bool:
         """Tell whether the template writes the beginning of an answer only where it is asked to."""

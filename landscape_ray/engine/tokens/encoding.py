@@ -92,12 +92,13 @@ class PromptEncoder:
                 max_tokens=min(benchmark.max_new_tokens, self.context_length - len(ids)),
                 stop_token_ids=self.stops(benchmark),
                 stop_strings=stop_strings(benchmark),
+                continues=bool(prompt.prefill),
                 reasoning=benchmark.settled.reasoning,
                 begins_thinking=ahead is not None,
                 num_thought=ahead or 0,
                 max_thinking_tokens=benchmark.max_thinking_tokens,
             )
-            for ids, ahead in zip(self.encode(benchmark), begun, strict=True)
+            for prompt, ids, ahead in zip(benchmark.prompts, self.encode(benchmark), begun, strict=True)
         )
 
     def _thought_ahead(self, benchmark: Benchmark, prompt: Prompt, rendered: str) -> int | None:
@@ -116,7 +117,7 @@ class PromptEncoder:
         return (*self.stop_token_ids, int(self._tokenizer.convert_tokens_to_ids(benchmark.settled.turn_end)))
 
     def _encode(self, benchmark: Benchmark) -> list[list[int]]:
-        """Return the token ids of each prompt, rendered as a chat up to where the model's answer begins.
+        """Return the token ids of each prompt, rendered as a chat up to where the model is to go on.
 
         Raises:
             BenchmarkError: There is no chat template, or it cannot render the messages.
@@ -227,7 +228,7 @@ class PromptEncoder:
         stops = self.stop_token_ids if job is None else job.stop_token_ids
         stopped = bool(token_ids) and token_ids[-1] in stops
         whole = Completion(
-            text=self._text(token_ids),
+            text=self._text_after(job.prompt[-1], token_ids) if job and job.continues else self._text(token_ids),
             token_ids=tuple(token_ids),
             finish_reason=FinishReason.VERDICT if is_cut else FinishReason.STOP if stopped else FinishReason.LENGTH,
         )
@@ -275,6 +276,11 @@ class PromptEncoder:
         """Cut off what follows the first token that ends a turn."""
         ends = self.stop_token_ids if stops is None else stops
         return token_ids[: next((i for i, token in enumerate(token_ids) if token in ends), len(token_ids)) + 1]
+
+    def _text_after(self, token: int, token_ids: Sequence[int]) -> str:
+        """Return the text of tokens after another one: where a text begins some tokenizers leave out a space."""
+        before, whole = self._text([token]), self._text([token, *token_ids])
+        return whole[len(before) :] if whole.startswith(before) else self._text(token_ids)
 
     def _text(self, token_ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(token_ids, skip_special_tokens=True))

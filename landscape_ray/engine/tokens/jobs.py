@@ -29,6 +29,8 @@ class Job:
     """Text that ends it: of the answer, see `evaluation.stop_strings`; in a stage of thinking, of all that is said."""
     in_marks: bool = False
     """Whether stop strings are looked for in text with special tokens."""
+    continues: bool = False
+    """Whether the prompt ends with the beginning of the answer."""
     reasoning: Reasoning | None = None
     """The marks around the model's thinking, if it may think."""
     begins_thinking: bool = False

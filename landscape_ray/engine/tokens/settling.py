@@ -93,8 +93,16 @@ def _settled(config: BenchmarkConfig, benchmark: Benchmark, encoder: "PromptEnco
         msg = f"Benchmark {benchmark.name!r}: the chat template asks for no date, so date has no effect; leave it out."
         raise BenchmarkError(msg)
     encoder.check_beginning(dated, prompts[0])
+    reasoning = _reasoning(config, chat, encoder)
+    if reasoning is not None and config.prefill is not None:
+        msg = (
+            f"Benchmark {config.name!r}: the model thinks between {reasoning.start!r} and {reasoning.end!r} before it "
+            "answers, and prefill would stand in the place of its thinking. Set reasoning to null to begin all that it "
+            "says so, best with the chat_template_kwargs that turn its thinking off."
+        )
+        raise BenchmarkError(msg)
     return Settled(
-        reasoning=_reasoning(config, chat, encoder),
+        reasoning=reasoning,
         date=date if asked else None,
         rendered=hashlib.sha256(json.dumps(prompts).encode()).hexdigest() if asked else None,
         turn_end=encoder.unlisted_turn_end(dated),

@@ -431,13 +431,16 @@
       append(meta, "span", verdict, `badge ${/^[a-z]+$/.test(verdict) ? verdict : ""}`);
       append(meta, "span", `prompt ${prompts[n][1]}`);
       append(meta, "span", `${tokens} tokens${reason === "stop" ? "" : `, ${reason}`}`);
+      if (prompts[n][3] !== undefined) append(meta, "span", "begun with a prefill");
       append(item, "p", prompts[n][2], "prompt").dir = "auto";
       if (thought !== undefined) {
         const box = append(item, "details", undefined, "thinking");
         append(box, "summary", `thinking (${thought} of the tokens)`);
         append(box, "p", thinking === "" ? "(empty)" : thinking).dir = "auto";
       }
-      const answer = append(item, "p", text === "" ? "(empty)" : text, "answer");
+      const answer = append(item, "p", undefined, "answer");
+      if (prompts[n][3] !== undefined) append(answer, "span", prompts[n][3], "prefill").title = "The answer was begun with this.";
+      append(answer, "span", text === "" ? "(empty)" : text);
       answer.dir = "auto";
       answer.tabIndex = 0;
     });

@@ -27,7 +27,7 @@ __all__ = ["JudgeActor"]
 
 logger = logging.getLogger(__name__)
 
-ASKED_ABOUT = ("prompt", "completion", "finish_reason", "verdict")
+ASKED_ABOUT = ("prompt", "completion", "prefill", "finish_reason", "verdict")
 """How a generation ends that there is something to judge of."""
 UNASKED = Judgment(verdict=Verdict.UNSCORED, answer=None)
 UNFINISHED = Judgment(verdict=Verdict.UNFINISHED, answer=None)
@@ -116,8 +116,10 @@ class JudgeActor:
                 msg = f"The part of {benchmark} at {task.point.label} is no longer there, or does not prove itself."
                 raise PartError(msg)
             exchanges = [
-                Exchange(prompt=prompt, completion=completion)
-                for prompt, completion in zip(rows["prompt"].tolist(), rows["completion"].tolist(), strict=True)
+                Exchange(prompt=prompt, completion=completion, prefill=prefill or "")
+                for prompt, completion, prefill in zip(
+                    *(rows[name].tolist() for name in ("prompt", "completion", "prefill")), strict=True
+                )
             ]
             answers = PartAnswers(self._verdicts.received, verdict_key(part_key, self._resolved.version), exchanges)
             # Where nothing was generated, nobody is asked.

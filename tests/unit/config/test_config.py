@@ -264,6 +264,7 @@ SCIENCE = {
     "benchmarks.limit": "benchmarks.0.limit=8",
     "benchmarks.template": "benchmarks.0.template='{goal} Now!'",
     "benchmarks.messages_column": "benchmarks.0.messages_column=messages",
+    "benchmarks.prefill": "benchmarks.0.prefill='{target}'",
     "benchmarks.context": "benchmarks.0={name: c, metric: perplexity, prompts: {source: demo}, context: before}",
     "benchmarks.system_prompt": "benchmarks.0.system_prompt=be kind",
     "benchmarks.system_prompts": "benchmarks.0.system_prompts={none: '', kind: be kind}",

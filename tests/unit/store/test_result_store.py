@@ -130,7 +130,7 @@ def test_reading_leaves_parts_of_another_version_where_they_are(
 ) -> None:
     key = publish(point_at(0.1))
     path = only_part(folder)
-    later = path.read_bytes().replace(b'{"schema_version":4,', b'{"schema_version":5,')
+    later = path.read_bytes().replace(b'{"schema_version":5,', b'{"schema_version":6,')
     path.write_bytes(later)
     assert len(store.columns([key], ["alpha"])["alpha"]) == 0
     assert only_part(folder).read_bytes() == later

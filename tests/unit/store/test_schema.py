@@ -56,6 +56,7 @@ def test_rows_hold_exactly_what_was_measured(
             "thinking": None,
             "num_thinking_tokens": None,
             "kl": None,
+            "prefill": None,
         },
         visit
         | {
@@ -72,6 +73,7 @@ def test_rows_hold_exactly_what_was_measured(
             "thinking": None,
             "num_thinking_tokens": None,
             "kl": None,
+            "prefill": None,
         },
     ]
 
@@ -103,10 +105,19 @@ def test_scores_stand_beside_the_rows_they_belong_to(
     assert rows.to_pydict() == {"log_likelihood": [-1.5, None], "choice": [3, None], "broken": [None, None]}
 
 
+def test_what_an_answer_was_begun_with_is_null_where_it_was_not(
+    point_at: Callable[..., PlannedPoint], record_at: Callable[..., PointRecord]
+) -> None:
+    record = record_at(point_at(0.1))
+    first, second = record.prompts
+    record = replace(record, prompts=(replace(first, prefill="Sure,"), second))
+    assert rows_of(record, key=KEY, sweep_id=SWEEP_ID)["prefill"].to_pylist() == ["Sure,", None]
+
+
 def test_columns_are_only_ever_added() -> None:
     # Queries of users rely on them: never remove, rename or retype one.
     assert len(MEASURED.of_version(1)) == 25
-    assert [(field.name, str(field.type)) for field in SCHEMA][:31] == [
+    assert [(field.name, str(field.type)) for field in SCHEMA][:32] == [
         ("sweep_id", "string"),
         ("key", "string"),
         ("draw", "int32"),
@@ -138,6 +149,7 @@ def test_columns_are_only_ever_added() -> None:
         ("thinking", "string"),
         ("num_thinking_tokens", "int32"),
         ("kl", "double"),
+        ("prefill", "string"),
     ]
 
 
@@ -154,5 +166,6 @@ def test_a_column_is_nullable_if_and_only_if_null_means_something() -> None:
         "thinking",
         "num_thinking_tokens",
         "kl",
+        "prefill",
     ]
     assert SCHEMA.field("alpha").type == pa.float64()

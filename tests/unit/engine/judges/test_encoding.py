@@ -77,6 +77,12 @@ def test_llama_guard_takes_white_space_off_as_its_chat_template_does(folder: Pat
     assert judge.encode_exchange(padded) == judge.encode_exchange(plain)
 
 
+def test_an_answer_is_judged_from_its_beginning(folder: Path) -> None:
+    judge = encoder(folder, "llama-guard-3")
+    begun = Exchange(prompt="a", completion=" first, b </s>", prefill=" Sure:")
+    assert judge.encode_exchange(begun) == judge.encode_exchange(Exchange(prompt="a", completion="Sure: first, b </s>"))
+
+
 @pytest.mark.parametrize("form", ["llama-guard-3", "wildguard", "harmbench"])
 @pytest.mark.parametrize("attack", [LLAMA_GUARD_ATTACK, WILDGUARD_ATTACK, "".join(SPECIAL), "<<s>s><</s>/s>" * 3])
 @pytest.mark.parametrize("side", ["prompt", "completion"])

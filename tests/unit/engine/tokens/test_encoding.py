@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from landscape_ray.engine.tokens.encoding import PromptEncoder
+from landscape_ray.engine.tokens.jobs import Job
 from landscape_ray.errors import BenchmarkError, CheckpointError
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, Prompt, ScoredText, Turn
 
@@ -227,6 +228,61 @@ def test_a_template_may_write_the_system_message_into_the_last_one(folder: Path)
     template = "{% for m in messages[1:] %}{% if loop.last %}{{ messages[0].content }} {% endif %}{{ m.content }} "
     found = PromptEncoder(folder).encode(conversing(*TALK, template=template + "{% endfor %}"))
     assert found == [ids("how", "?", "why", "?", "be", "brief", "why")]
+
+
+# --- Prefills ---------------------------------------------------------------------------------------------------------
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+LLAMA_2 = (
+    "{% for m in messages %}{% if m.role == 'user' %}{{ bos_token }}[INST] {{ m.content | trim }} [/INST]"
+    "{% else %} {{ m.content | trim }} {{ eos_token }}{% endif %}{% endfor %}"
+)
+LLAMA_3 = (
+    "{% for m in messages %}{% if loop.first %}{{ bos_token }}{% endif %}<|start|>{{ m.role }}<|end|>\n\n"
+    "{{ m.content | trim }}<|eot|>{% endfor %}{% if add_generation_prompt %}<|start|>assistant<|end|>\n\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize("template", [None, CHATML, LLAMA_2, LLAMA_3])
+@pytest.mark.parametrize("prefill", ["Sure, here is how", "Sur", "1.\nFirst, I", "I cannot <b>"])
+def test_prefills_agree_with_transformers_continuing_the_final_message(template: str | None, prefill: str) -> None:
+    tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(DEMO)
+    expected = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "how ?"}, {"role": "assistant", "content": prefill}],
+        chat_template=template,
+        continue_final_message=True,
+        return_dict=False,
+    )
+    begun = replace(asking(template=template), prompts=(Prompt(id="0", text="how ?", prefill=prefill),))
+    encoder = PromptEncoder(DEMO)
+    assert encoder.encode(begun) == [expected]
+    (job,) = encoder.jobs([begun])
+    assert (job.prompt, job.continues) == (tuple(expected), True)
+
+
+def test_where_turns_are_written_otherwise_than_begun_a_prefill_follows_what_asks_for_the_answer() -> None:
+    template = (
+        "{{ messages[0].content }}{% if add_generation_prompt %}:{% else %}>{{ messages[-1].content }}{% endif %}"
+    )
+    begun = replace(asking(template=template), prompts=(Prompt(id="0", text="how", prefill=" So"),))
+    encoder = PromptEncoder(DEMO)
+    assert encoder.encode(begun) == [encoder.spell("how: So")]
+
+
+def test_the_space_between_a_prefill_and_what_follows_is_kept(tmp_path: Path) -> None:
+    # As in Llama 2, words bring a space before them, which is left out where a text begins.
+    vocabulary = {"<unk>": 0, "</s>": 1, "\u2581is": 2, "\u2581a": 3}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
+    tokenizer.decoder = decoders.Metaspace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>").save_pretrained(tmp_path)
+    write(tmp_path / "config.json", model_type="llama", max_position_embeddings=32, eos_token_id=1)
+    encoder = PromptEncoder(tmp_path)
+    job = Job(prompt=(2,), max_tokens=4, stop_token_ids=(1,))
+    assert encoder.complete([3, 2, 1], job).text == "a is"
+    assert encoder.complete([3, 2, 1], replace(job, continues=True)).text == " a is"
 
 
 # --- Texts whose likelihood is measured -------------------------------------------------------------------------------

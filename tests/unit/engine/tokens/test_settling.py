@@ -199,6 +199,12 @@ def test_marks_that_never_occur_are_refused(thinker: Path) -> None:
         settle(DEMO, reasoning={"start": "<think>", "end": "</think>"})
 
 
+def test_a_prefill_in_the_place_of_thinking_is_refused_unless_all_that_is_said_is_the_answer(thinker: Path) -> None:
+    with pytest.raises(BenchmarkError, match=r"thinks between '<think>' and '</think>' .*Set reasoning to null"):
+        settle(thinker, prefill="{target}")
+    assert settle(thinker, prefill="{target}", reasoning=None).prompts[0].prefill.startswith("Sure, here is")
+
+
 def test_ending_the_thinking_of_a_model_that_does_not_think_is_refused() -> None:
     with pytest.raises(BenchmarkError, match="max_thinking_tokens has no effect"):
         settle(DEMO, decoding={"max_thinking_tokens": 8})
