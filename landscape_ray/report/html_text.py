@@ -44,7 +44,7 @@ WORD = {"pass": "holds", "attention": "look at this", "unknown": "not known"}
 TALLY = {"pass": "checks hold", "attention": "to look at", "unknown": "not known"}
 ANSWERED = frozenset({"asr", "over_refusal"})
 """Metrics for which text is generated."""
-MAX_SYSTEM_PROMPT = 160
+MAX_SHOWN = 160
 BAND_HOLDS = "in simulations it held 90 % or more everywhere, but not where one direction in ten is unlike the others"
 """See the table of docs/numerics.md."""
 
@@ -284,12 +284,17 @@ def _benchmark(results: Results, name: str) -> Iterator[str]:
         return
     yield f"judge {results.judge_of(name)}"
     yield f"at most {benchmark.decoding.max_new_tokens} tokens"
+    if benchmark.prefill is not None:
+        yield f"answers begun with: {_shortened(benchmark.prefill)}"
     if benchmark.system_prompt is None:
         yield "system prompt: none given"
-    elif shown := re.sub(r"\s+", " ", benchmark.system_prompt).strip():
-        yield f"system prompt: {shown[:MAX_SYSTEM_PROMPT]}{'…' if len(shown) > MAX_SYSTEM_PROMPT else ''}"
     else:
-        yield "system prompt: empty"
+        yield f"system prompt: {_shortened(benchmark.system_prompt) or 'empty'}"
+
+
+def _shortened(text: str) -> str:
+    shown = re.sub(r"\s+", " ", text).strip()
+    return f"{shown[:MAX_SHOWN]}{'…' if len(shown) > MAX_SHOWN else ''}"
 
 
 def _visage_facts(scores: Scores) -> Iterator[Fact]:

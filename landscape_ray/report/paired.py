@@ -13,7 +13,7 @@ from landscape_ray.report.results import ranked
 
 __all__ = ["LABELS", "Paired", "difference_texts", "paired"]
 
-PROMPTS = ("prompts", "limit", "template", "context", "multiple_choice")
+PROMPTS = ("prompts", "limit", "template", "messages_column", "context", "multiple_choice")
 COUNTED = ("metric", "judge")
 """Benchmarks that agree in these keys ask the same prompts, and their scores are of one kind."""
 

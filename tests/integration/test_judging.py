@@ -106,6 +106,21 @@ def test_every_stored_answer_is_judged_once(
     assert {name: after[name] for name in before} == before
 
 
+def test_a_judge_reads_answers_from_what_they_were_begun_with(
+    tmp_path: Path, synthetic_config: MakeConfig, endpoint: Any, says: Says
+) -> None:
+    out = tmp_path / "out"
+    config = synthetic_config(num=3, benchmarks=("harmful",))
+    (harmful,) = config.benchmarks
+    begun = harmful.model_copy(update={"prefill": "Sure, it is illegal:"})
+    run_sweep(config.model_copy(update={"benchmarks": (begun,)}), str(out))
+    endpoint.reply = lambda _: says("no")
+    run_judge(endpoint_judge(endpoint), str(out))
+    assert asked_points(endpoint) == Counter(
+        {asked.replace(" | ", " | Sure, it is illegal:"): num for asked, num in expected_requests(out).items()}
+    )
+
+
 @pytest.mark.long
 def test_the_keyword_judge_repeats_the_sweeps_own_verdicts(
     tmp_path: Path, synthetic_config: MakeConfig, monkeypatch: pytest.MonkeyPatch

@@ -71,6 +71,7 @@ NUM_VISITS = {
     "demo-finetuned": 62,
     "demo-capability": 22,
     "demo-danger": 38,
+    "demo-prefill": 38,
     "demo-interpolation": 22,
     "llama-3-8b-instruct-capability": 22,
     "demo-plane": 122,

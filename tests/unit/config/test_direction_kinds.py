@@ -134,6 +134,11 @@ def test_only_kinds_that_leave_norms_alone_let_the_model_say_which_these_are() -
             {},
             "'gradient of refusals, c' is computed from the prompts of the benchmark 'c'",
         ),
+        (
+            [GRADIENT],
+            {"benchmarks": [{"name": "b", "prompts": {"source": "demo"}, "prefill": "Sure"}]},
+            "is computed where answers begin, and those of the benchmark 'b' have begun with its prefill",
+        ),
         ([GRADIENT | {"refusal": ""}], {}, "directions.0.refusal: cannot be ''"),
         ([TASK, TASK], {}, "used more than once: tuned minus base; give one of them another `name`"),
         ([TASK], {"landscape": {"axes": [{}, {}]}}, "one axis, each direction by itself, and this landscape has 2"),

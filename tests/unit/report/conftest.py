@@ -121,6 +121,7 @@ def publish() -> Callable[..., None]:
         there: Callable[[PlannedPoint], bool] = lambda _: True,
         num_prompts: int = 4,
         prompt: Callable[[int], str] = "prompt {}".format,
+        prefill: Callable[[str, int], str] = lambda *_: "",
         answer: Callable[[str, PlannedPoint, int], str] = lambda *_: "x",
         thinking: Callable[[str, PlannedPoint, int], str | None] = lambda *_: None,
         facts: Callable[[PlannedPoint], VisitFacts] = visit_facts,
@@ -131,13 +132,16 @@ def publish() -> Callable[..., None]:
     ) -> None:
         """Write a results folder as a sweep does: a manifest and a part per planned point and benchmark.
 
-        `verdict`, `answer` and `thinking` get benchmark, point and number of the prompt; `there` leaves points out.
+        `verdict`, `answer` and `thinking` get benchmark, point and number of the prompt, `prefill` the first and the
+        last of them; `there` leaves points out.
         """
         store = ResultStore(str(out))
         benchmarks = [
             Benchmark(
                 name=configured.name,
-                prompts=tuple(Prompt(id=f"p{i}", text=prompt(i)) for i in range(num_prompts)),
+                prompts=tuple(
+                    Prompt(id=f"p{i}", text=prompt(i), prefill=prefill(configured.name, i)) for i in range(num_prompts)
+                ),
                 system_prompt=None,
                 chat_template=None,
                 max_new_tokens=8,

@@ -136,6 +136,7 @@ def curves(
         prompt=HOSTILE.__getitem__,
         answer=hostile_answer,
         thinking=hostile_thinking,
+        prefill=lambda name, i: HOSTILE[i] if name == "harmful" else "",
     )
     return write_report(str(out), out / "report").files[0]
 
@@ -269,6 +270,19 @@ def test_thinking_stands_apart_from_the_answer_and_is_closed(open_page: Open, cu
     assert f", {sum(num_tokens[::2]) / len(HOSTILE)} of them thinking" in str(
         page.locator("#point-facts").text_content()
     )
+    assert page.locator("#texts script, #texts img, #texts svg, #texts a").count() == 0
+
+
+def test_what_an_answer_was_begun_with_stands_before_it(open_page: Open, curves: Path) -> None:
+    page = open_page(curves).page
+    page.select_option("[name=benchmark]", label="harmful")
+    page.select_option("[name=axis0]", label="0.25")
+    page.click("#chooser button")
+    page.click("#reveal")
+    page.locator("#texts li").first.wait_for()
+    answers = [text or "(empty)" for text in reversed(HOSTILE)]
+    assert page.locator("#texts .answer").all_text_contents() == [a + b for a, b in zip(HOSTILE, answers, strict=True)]
+    assert page.locator("#texts .prefill").all_text_contents() == [text for text in HOSTILE if text]
     assert page.locator("#texts script, #texts img, #texts svg, #texts a").count() == 0
 
 

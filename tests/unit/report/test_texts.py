@@ -63,6 +63,20 @@ def test_thinking_comes_with_the_answers_that_have_some(
     assert {len(row) for row in unpacked(texts["harmful"].answers[0])} == {4}
 
 
+def test_what_answers_were_begun_with_comes_with_their_prompts(
+    tmp_path: Path, config: SweepConfig, publish: Callable[..., None]
+) -> None:
+    publish(tmp_path, config, refused, prefill=lambda name, i: "Sure" if (name, i) == ("other", 1) else "")
+    texts = texts_of(tmp_path)
+    assert unpacked(texts["other"].prompts)[:3] == [
+        [0, "p0", "prompt 0"],
+        [1, "p1", "prompt 1", "Sure"],
+        [2, "p2", "prompt 2"],
+    ]
+    assert {len(row) for row in unpacked(texts["harmful"].prompts)} == {3}
+    assert {len(row) for row in unpacked(texts["other"].answers[0])} == {4}
+
+
 def test_every_point_shows_the_same_prompts_where_not_all_fit(
     tmp_path: Path, config: SweepConfig, publish: Callable[..., None]
 ) -> None:
