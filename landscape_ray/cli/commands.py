@@ -253,6 +253,7 @@ def status(out: Out, *, json_: Json = False) -> None:
                 "benchmarks": benchmarks,
                 "quarantined": quarantined,
                 "driver": driver,
+                "paused": None if found.paused is None else found.paused.model_dump(),
                 "latest_run": latest_run,
             }
         )

@@ -166,6 +166,8 @@ def status_text(status: FolderStatus) -> Iterator[Fact]:
     yield "begun", status.manifest.created_at
     if status.driver is not None:
         yield "driver", f"{status.driver.holder}; last heard of {status.driver.renewed_at}"
+    if status.paused is not None:
+        yield "paused", f"by {status.paused.by}, {status.paused.at}: {status.paused.why}"
     if status.latest_run is not None:
         yield "latest run", _run_text(status.latest_run)
     if status.num_grid_points is not None:

@@ -12,9 +12,11 @@ from landscape_ray.store import (
     Manifest,
     PointFailure,
     Quarantined,
+    Request,
     ResultStore,
     RunSummary,
     keys_by_label,
+    pause_among,
     planned_keys,
     planned_sweep,
 )
@@ -55,6 +57,8 @@ class FolderStatus:
     """Files without influence on any score, and why."""
     driver: LeaseState | None
     """The driver that is at work, or was killed; None if the last one has ended by itself."""
+    paused: Request | None
+    """By which request that driver is in a pause; None if it is in none."""
     latest_run: RunSummary | None
     """How far and how fast the latest run was when it last wrote its log, which it does every half minute."""
 
@@ -106,12 +110,14 @@ def load_status(out: str) -> FolderStatus:
         )
         for name, keys in chosen_keys.items()
     }
+    driver = store.leased_to()
     return FolderStatus(
         manifest=manifest,
         num_grid_points=None if design is None else design.chosen.size,
         benchmarks=benchmarks,
         quarantined=tuple(store.quarantined()),
-        driver=store.leased_to(),
+        driver=driver,
+        paused=None if driver is None else pause_among(store.requests.asked(), driver.epoch),
         latest_run=store.latest_run(),
     )
 

@@ -10,6 +10,7 @@ from landscape_ray.store.manifest import BenchmarkIdentity, Manifest, check_same
 from landscape_ray.store.parts import PartInfo
 from landscape_ray.store.planned import keys_by_label, part_keys, planned_keys, planned_sweep
 from landscape_ray.store.received import ReceivedAnswer, ReceivedStore
+from landscape_ray.store.requests import Asked, Request, RequestStore, pause_among, request_of
 from landscape_ray.store.result_store import Quarantined, ResultStore
 from landscape_ray.store.run_log import RunSummary
 from landscape_ray.store.schema import SCHEMA, SCHEMA_VERSION
@@ -28,6 +29,7 @@ __all__ = [
     "RENEW_EVERY_S",
     "SCHEMA",
     "SCHEMA_VERSION",
+    "Asked",
     "BenchmarkIdentity",
     "DirectionFiles",
     "ExportFormat",
@@ -41,6 +43,8 @@ __all__ = [
     "Quarantined",
     "ReceivedAnswer",
     "ReceivedStore",
+    "Request",
+    "RequestStore",
     "ResultStore",
     "RunSummary",
     "VerdictRecord",
@@ -52,8 +56,10 @@ __all__ = [
     "keys_by_label",
     "part_key",
     "part_keys",
+    "pause_among",
     "planned_keys",
     "planned_sweep",
     "points_table",
+    "request_of",
     "verdict_key",
 ]

@@ -74,6 +74,11 @@ class LeaseState:
         """The holder, for people."""
         return f"process {self.pid} on {self.host or 'an unnamed machine'}, since {self.begun_at}"
 
+    @property
+    def has_died(self) -> bool:
+        """Whether the holder was a process of this machine that is no more; of other machines nobody knows."""
+        return bool(self.machine) and self.machine == _machine() and not Path(f"/proc/{self.pid}").exists()
+
 
 _STATE = TypeAdapter(LeaseState)
 
@@ -84,6 +89,11 @@ class Lease:
     def __init__(self, files: Filesystem, state: LeaseState) -> None:
         self._files = files
         self._state = state
+
+    @property
+    def epoch(self) -> int:
+        """Its number."""
+        return self._state.epoch
 
     @classmethod
     def acquire(cls, files: Filesystem, *, pause: Callable[[float], None] = time.sleep) -> "Lease":
@@ -99,7 +109,7 @@ class Lease:
         """
         for _ in range(ACQUIRE_TRIES):
             epoch, held = latest(files)
-            if epoch and not (held and (held.released or _has_died(held))):
+            if epoch and not (held and (held.released or held.has_died)):
                 _watch(files, epoch, held, pause)
             lease = cls(files, _state_of_this_process(epoch + 1))
             # Who reads its own token back has the lease: the answer to a write may be lost and the write repeated, and
@@ -177,11 +187,6 @@ def _watch(files: Filesystem, epoch: int, held: LeaseState | None, pause: Callab
                 "`landscape-ray status`, or stop it and run the same command again."
             )
             raise LeaseError(msg)
-
-
-def _has_died(held: LeaseState) -> bool:
-    """Tell whether the holder was a process of this machine that is no more."""
-    return bool(held.machine) and held.machine == _machine() and not Path(f"/proc/{held.pid}").exists()
 
 
 def _machine() -> str:

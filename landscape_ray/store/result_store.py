@@ -8,6 +8,7 @@
     failures/<key>.json                          a point that was given up, and why
     quarantine/<name of the part>.<8 digits>     what stood in a part's place without proving itself, or disagreed
     lease/<epoch>.json                           the driver at work, see `store.lease`
+    control/<time>-<8 digits>.json               what a driver was asked, see `store.requests`
     log/<start>-<8 digits>.jsonl                 what happened in one run; its last line says how far and how fast
 
 Parts are created, never changed and never deleted.
@@ -24,13 +25,14 @@ from pydantic import ValidationError
 
 from landscape_ray.errors import OutputError, PartError
 from landscape_ray.evaluation import PointRecord
-from landscape_ray.store import failures, lease, manifest, parts, run_log
+from landscape_ray.store import failures, lease, manifest, parts, requests, run_log
 from landscape_ray.store.failures import PointFailure
 from landscape_ray.store.filesystem import Entry, explained, open_filesystem
 from landscape_ray.store.lease import Lease, LeaseState
 from landscape_ray.store.manifest import Manifest
 from landscape_ray.store.parts import PartInfo
 from landscape_ray.store.redaction import redacted
+from landscape_ray.store.requests import RequestStore
 from landscape_ray.store.run_log import RunSummary
 from landscape_ray.store.schema import MEASURED, Layout, array_of
 from landscape_ray.store.validation import problems
@@ -82,7 +84,7 @@ class ResultStore:
             self._files.create(name, content)
             found = self._read("", name, len(content))
             self._files.delete(name)
-            for folder in (PARTS, FAILURES, QUARANTINE, LOG, lease.FOLDER, ""):
+            for folder in (PARTS, FAILURES, QUARANTINE, LOG, lease.FOLDER, requests.FOLDER, ""):
                 self._files.sweep(folder)
         if found != content:
             msg = f"{self.location} does not give back what was written to it. Choose another output folder (--out)."
@@ -265,6 +267,11 @@ class ResultStore:
         finally:
             with contextlib.suppress(OSError):  # then the next driver has to wait for it to lapse
                 held.release()
+
+    @property
+    def requests(self) -> RequestStore:
+        """What the driver at work was asked by others."""
+        return RequestStore(self._files, self.location)
 
     def leased_to(self) -> LeaseState | None:
         """Return the driver that holds the lease; None if the last one has ended and said so, or there was none."""

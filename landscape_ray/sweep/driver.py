@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from types import FrameType
 from typing import Protocol, assert_never
 
@@ -39,6 +40,7 @@ from landscape_ray.sweep.folder import begin, check_folder, give_up, remember_pr
 from landscape_ray.sweep.outcome import SweepOutcome, survey
 from landscape_ray.sweep.preparation import PreparedSweep, prepare
 from landscape_ray.sweep.reports import EngineReady
+from landscape_ray.sweep.requests import Requests
 from landscape_ray.sweep.rounds import Rounds
 from landscape_ray.sweep.scheduler import Scheduler
 from landscape_ray.sweep.watching.journal import Journal
@@ -58,7 +60,8 @@ def run_sweep(
 ) -> SweepOutcome:
     """Measure what is missing of a sweep, on the Ray cluster of the environment or on this machine.
 
-    SIGTERM and SIGINT end the run after the visits under way; the same call again goes on from there.
+    SIGTERM and SIGINT end the run after the visits under way; the same call again goes on from there. While it runs it
+    heeds what is asked through its folder, see `store.requests`.
 
     Args:
         config: The sweep.
@@ -190,6 +193,7 @@ class Run:
         remember_proven: Callable[[str], None] | None = None,
     ) -> None:
         self._lease = lease
+        self._requests = Requests(store.requests, lease.epoch)
         self._fleet = fleet
         self._scheduler = Scheduler(tasks, policy, more_to_come=next_round is not None)
         self._next_round = next_round or _no_more
@@ -200,17 +204,16 @@ class Run:
         self._listeners: tuple[Progress, ...] = (progress, self._metrics, self._journal)
         self._tally = tally
         self._finished: Finished | None = None
+        self._leave_at_s = float("inf")
 
     def until_finished(self, stop: threading.Event) -> Exception | None:
         """Run; return why points are left over, or None if none are or a stop was requested."""
         try:
             self._carry_out(self._scheduler.start())
-            next_notices_s, next_renewal_s, leave_at_s = 0.0, RENEW_EVERY_S, float("inf")
-            while not self._finished and (now_s := self._tally.now_s()) < leave_at_s:
+            next_notices_s, next_renewal_s = 0.0, RENEW_EVERY_S
+            while not self._finished and (now_s := self._tally.now_s()) < self._leave_at_s:
                 self._feed(Tick(now_s=now_s))
                 if stop.is_set() and not self._tally.stopping:
-                    self._tally.stopping = True
-                    leave_at_s = now_s + STOP_GRACE_S
                     self._feed(StopRequested())
                 if now_s >= next_renewal_s:
                     next_renewal_s = now_s + RENEW_EVERY_S
@@ -218,7 +221,7 @@ class Run:
                         self._lease.renew()
                 if now_s >= next_notices_s:
                     next_notices_s = now_s + NOTICES_EVERY_S
-                    for notice in self._fleet.notices():
+                    for notice in chain(self._fleet.notices(), self._requests.events()):
                         self._feed(notice)
                 for event, answers in self._fleet.events(TICK_S):
                     self._take(answers)
@@ -246,6 +249,9 @@ class Run:
 
     def _feed(self, event: Event) -> None:
         self._journal.note(event)
+        self._tally.heed(event)
+        if isinstance(event, StopRequested):
+            self._leave_at_s = min(self._leave_at_s, self._tally.now_s() + STOP_GRACE_S)
         self._carry_out(self._scheduler.handle(event))
 
     def _carry_out(self, instructions: list[Instruction]) -> None:

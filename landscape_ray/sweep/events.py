@@ -1,7 +1,7 @@
 """What goes into the scheduler of a sweep and what comes out: its budgets, events and instructions."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from landscape_ray.planning import PointTask, Task
 
@@ -18,6 +18,7 @@ __all__ = [
     "Instruction",
     "NodeDraining",
     "Policy",
+    "Requested",
     "StartEngine",
     "StopEngine",
     "StopRequested",
@@ -153,6 +154,20 @@ class StopRequested:
     """Finish what is running, start nothing new."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requested:
+    """Somebody asks for something while the sweep runs; a request to stop is followed by `StopRequested`."""
+
+    action: Literal["pause", "resume", "stop", "set"]
+    """`pause`: finish what is running, start nothing new until `resume`; engines stay up."""
+    num_engines: int | None = None
+    """With `set`: engines from now on, whatever room there is; those too many finish what they have."""
+    by: str
+    """Who."""
+    why: str
+    """Their reason."""
+
+
 Event: TypeAlias = (
     Tick
     | EngineCreated
@@ -165,6 +180,7 @@ Event: TypeAlias = (
     | ClusterGrown
     | TasksAdded
     | StopRequested
+    | Requested
 )
 
 # ---- instructions ----------------------------------------------------------------------------------------------

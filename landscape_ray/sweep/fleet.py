@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol, TypeAlias
@@ -154,7 +155,9 @@ class Fleet:
 
     def events(self, timeout_s: float) -> Iterator[tuple[Event, Answers]]:
         """Yield what has happened, after waiting at most so long for something to happen."""
-        if self._calls:
+        if not self._calls:
+            time.sleep(timeout_s)
+        else:
             ray.wait(list(self._calls), timeout=timeout_s)
             ready, _ = ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
             for call in ready:

@@ -17,13 +17,13 @@ What it promises, whatever order events come in:
 - as long as none has ever come up, failed starts are repeated one at a time, after ever longer pauses;
 - what passes by itself, or lies with the store, is charged to no point: the engine pauses, and its slot pays;
 - it always ends: each failure uses up a budget, and when no engine can be had any more it says so;
+- in a pause nothing is started or assigned; engines that are one too many finish what they have;
 - it does not end while more tasks are to come, but asks for them when those it has have ended, and keeps its engines.
 """
 
 import statistics
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import assert_never
 
 from landscape_ray.errors import GenerationError, OutputError, TransientError, UserError
@@ -40,6 +40,7 @@ from landscape_ray.sweep.events import (
     Instruction,
     NodeDraining,
     Policy,
+    Requested,
     StartEngine,
     StopEngine,
     StopRequested,
@@ -49,7 +50,7 @@ from landscape_ray.sweep.events import (
     VisitDone,
     VisitFailed,
 )
-from landscape_ray.sweep.starts import LASTING, Slot, Starts
+from landscape_ray.sweep.starts import LASTING, Engine, Starts
 from landscape_ray.sweep.task_queue import OpenTask, TaskQueue
 
 __all__ = ["Scheduler"]
@@ -62,24 +63,6 @@ STRAGGLER_FACTOR = 3.0
 RECENT_VISITS = 101
 
 
-@dataclass(slots=True, eq=False)
-class _Engine:
-    slot: Slot
-    num_failed_before: int
-    """How many starts had failed when this one began, before any engine came up."""
-    has_room: bool = False
-    """Its start has begun; until then it waits for a node."""
-    node: str | None = None
-    """None while starting."""
-    draining: bool = False
-    """Its node will go away: it finishes what it has and gets nothing new."""
-    saw_origin: bool = False
-    visits: deque[int] = field(default_factory=deque)
-    """In the order sent. The engine works on the first one, or on the second one while the first is published."""
-    busy_since_s: float = 0.0
-    """When the first visit became the first."""
-
-
 class Scheduler:
     """The state of one run over the tasks of a sweep.
 
@@ -90,9 +73,10 @@ class Scheduler:
     def __init__(self, tasks: Iterable[PointTask], policy: Policy, *, more_to_come: bool = False) -> None:
         self._policy = policy
         self._num_engines = policy.num_engines
+        self._may_grow = True
         self._queue = TaskQueue(policy)
         self._starts = Starts(policy.max_engine_restarts)
-        self._engines: dict[int, _Engine] = {}
+        self._engines: dict[int, Engine] = {}
         self._visits: dict[int, tuple[int, OpenTask]] = {}
         self._draining_nodes: set[str] = set()
         self._next_engine = 0
@@ -100,7 +84,7 @@ class Scheduler:
         self._now_s = 0.0
         self._recent_s: deque[float] = deque(maxlen=RECENT_VISITS)
         self._any_done = False
-        self._stopping = False
+        self._paused = self._stopping = False
         self._finished = False
         self._more_to_come = more_to_come
         self._asked_for_more = False
@@ -149,13 +133,19 @@ class Scheduler:
                 for up in self._engines.values():
                     self._drain(up)
             case ClusterGrown():
-                self._num_engines = max(event.num_engines, self._num_engines)
+                self._num_engines = max(event.num_engines if self._may_grow else 0, self._num_engines)
+                self._add_slots()
+            case Requested(action="set", num_engines=int(num_engines)):
+                self._num_engines, self._may_grow = num_engines, False
+                self._starts.shrink(num_engines, self._engines.values())
                 self._add_slots()
             case TasksAdded():
                 self._more_to_come, self._asked_for_more = event.more_to_come, False
                 self._add(event.tasks)
             case StopRequested():
                 self._stopping = True
+            case Requested():  # to stop, too: nothing new from now on
+                self._paused = event.action != "resume"
             case _:
                 assert_never(event)
         return self._advance()
@@ -169,7 +159,7 @@ class Scheduler:
             self._starts.any_up = True
             self._drain(engine)
 
-    def _drain(self, engine: _Engine) -> None:
+    def _drain(self, engine: Engine) -> None:
         """Free the slot of an engine whose node will go away, so that another engine starts elsewhere in time."""
         if engine.node in self._draining_nodes and not engine.draining:
             engine.draining = True
@@ -242,7 +232,7 @@ class Scheduler:
             task.alone |= visit in suspects and not is_to_blame
             self._release(task, visit, error if is_to_blame else None)
 
-    def _first_start_failed(self, failed: _Engine, error: Exception) -> None:
+    def _first_start_failed(self, failed: Engine, error: Exception) -> None:
         """Try again, unless there is no use in it.
 
         Engines that wait for room are taken back: each would be a retry without a pause.
@@ -270,7 +260,7 @@ class Scheduler:
         """Make room for as many engines as there may be, and as there are tasks."""
         self._starts.make_room(min(self._num_engines, self._queue.num_open))
 
-    def _leave(self, engine: _Engine, visit: int) -> None:
+    def _leave(self, engine: Engine, visit: int) -> None:
         engine.visits.remove(visit)
         engine.busy_since_s = self._now_s
 
@@ -292,16 +282,17 @@ class Scheduler:
                 if not any(engine.visits for engine in self._engines.values()):
                     self._finish(None)
             else:
-                self._assign_waiting()
-                self._start_engines()
-                self._repeat_stragglers()
+                if not self._paused:
+                    self._assign_waiting()
+                    self._start_engines()
+                    self._repeat_stragglers()
                 self._stop_idle_engines()
                 if not self._engines and not self._starts.may_start_again():
                     self._finish(self._last_setback)
         out, self._out = self._out, []
         return out
 
-    def _ready(self) -> Iterator[tuple[int, _Engine]]:
+    def _ready(self) -> Iterator[tuple[int, Engine]]:
         """Engines that may be given work; one whose last visit failed through no point's fault pauses."""
         return (
             (number, engine)
@@ -321,15 +312,15 @@ class Scheduler:
                     self._queue.remove(task)
                     self._assign(number, engine, task)
 
-    def _is_alone(self, engine: _Engine) -> bool:
+    def _is_alone(self, engine: Engine) -> bool:
         return any(self._visits[visit][1].alone for visit in engine.visits)
 
-    def _next_for(self, engine: _Engine) -> OpenTask:
+    def _next_for(self, engine: Engine) -> OpenTask:
         """Return the waiting task to send; repeats of the origin are for different engines where possible."""
         others = (other for other in self._engines.values() if not other.saw_origin and not other.draining)
         return self._queue.first(but_the_origin=engine.saw_origin and any(others))
 
-    def _assign(self, number: int, engine: _Engine, task: OpenTask) -> None:
+    def _assign(self, number: int, engine: Engine, task: OpenTask) -> None:
         visit = self._next_visit
         self._next_visit += 1
         self._visits[visit] = (number, task)
@@ -349,7 +340,7 @@ class Scheduler:
         for slot in self._starts.free_slots(self._now_s)[: max(num_more, 0)]:
             slot.engine = self._next_engine
             self._next_engine += 1
-            self._engines[slot.engine] = _Engine(slot, self._starts.num_failed)
+            self._engines[slot.engine] = Engine(slot, self._starts.num_failed)
             self._out.append(StartEngine(engine=slot.engine))
 
     def _repeat_stragglers(self) -> None:
@@ -382,7 +373,7 @@ class Scheduler:
                     continue
             self._take_back(number, engine)
 
-    def _take_back(self, number: int, engine: _Engine) -> None:
+    def _take_back(self, number: int, engine: Engine) -> None:
         """End an engine that has nothing to do, charged to nobody."""
         del self._engines[number]
         if engine.slot.engine == number:

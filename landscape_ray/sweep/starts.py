@@ -2,11 +2,13 @@
 
 import math
 import re
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from landscape_ray.errors import DefectError, PlacementError, TransientError, UserError
 
-__all__ = ["LASTING", "Slot", "Starts"]
+__all__ = ["LASTING", "Engine", "Slot", "Starts"]
 
 # The first retry of an engine comes after a second, later ones after twice the time before, at most a minute.
 BACKOFF_S, BACKOFF_MAX_S = 1.0, 60.0
@@ -41,6 +43,27 @@ class Slot(Budget):
         self.charge(now_s, math.inf if isinstance(error, LASTING) else 1)
 
 
+@dataclass(slots=True, eq=False)
+class Engine:
+    """An engine of a slot, starting or up."""
+
+    slot: Slot
+    """Its place, until it drains."""
+    num_failed_before: int
+    """How many starts had failed when this one began, before any engine came up."""
+    has_room: bool = False
+    """Its start has begun; until then it waits for a node."""
+    node: str | None = None
+    """None while starting."""
+    draining: bool = False
+    """Its node will go away, or it is one too many: it finishes what it has and gets nothing new."""
+    saw_origin: bool = False
+    visits: deque[int] = field(default_factory=deque)
+    """In the order sent. The engine works on the first one, or on the second one while the first is published."""
+    busy_since_s: float = 0.0
+    """When the first visit became the first."""
+
+
 class Starts:
     """The slots of a run, and what all starts together have come to until an engine was up for the first time."""
 
@@ -62,6 +85,16 @@ class Starts:
     def make_room(self, num_engines: int) -> None:
         """Have slots for so many engines, at least."""
         self.slots += [Slot() for _ in range(num_engines - len(self.slots))]
+
+    def shrink(self, num_engines: int, engines: Iterable[Engine]) -> None:
+        """Have slots for so many engines, at most; those too many drain, the ones with the least to lose first."""
+        holders = [engine for engine in engines if not engine.draining]
+        holders.sort(key=lambda engine: (engine.node is not None, len(engine.visits)), reverse=True)
+        for engine in holders[num_engines:]:
+            engine.draining = True
+            engine.slot.engine = None
+        self.slots.sort(key=lambda slot: (slot.engine is None, slot.setbacks))
+        del self.slots[num_engines:]
 
     def first_failed(self, error: Exception, *, num_failed_before: int, now_s: float) -> bool:
         """Count a failed start before any engine has come up; starts that were under way together count as one.

@@ -145,7 +145,7 @@ class History:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "LAPSE_S", 4.0)
-    monkeypatch.setattr(lease, "_has_died", lambda _: False)  # they are all this one process
+    monkeypatch.setattr(lease.LeaseState, "has_died", False)  # they are all this one process
 
 
 @pytest.mark.slow

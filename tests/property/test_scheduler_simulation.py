@@ -3,7 +3,8 @@
 A simulated cluster starts engines late or never, kills them idle or at work, fails, hangs and slows visits down,
 publishes the results of one visit while the engine is at the next one, takes nodes away with or without a notice, and
 delivers its reports late, twice and out of order. Starts fail for reasons that last, that pass, or that nobody knows;
-services that visits need go away and come back. One seed is one schedule; a failing seed replays exactly.
+services that visits need go away and come back. People pause the sweep, resume it, resize it and stop it. One seed is
+one schedule; a failing seed replays exactly.
 """
 
 import heapq
@@ -12,6 +13,7 @@ import random
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import pytest
 
@@ -30,6 +32,7 @@ from landscape_ray.sweep.events import (
     Instruction,
     NodeDraining,
     Policy,
+    Requested,
     StartEngine,
     StopEngine,
     StopRequested,
@@ -424,12 +427,17 @@ class Cluster:
                 case Finished():
                     self.finished = instruction
                     self.ended_early = any(isinstance(other, StopEngine) for other in instructions)
-        working = [
-            engine
+        self.check_number()
+
+    def working(self) -> set[int]:
+        return {
+            number
             for number, engine in self.engines.items()
-            if number not in self.stopped and not engine.loss_told and engine.node not in self.told_draining
-        ]
-        assert len(working) <= max(self.policy.num_engines, self.num_engines), "more engines than asked for"
+            if self.is_open(number) and engine.node not in self.told_draining
+        }
+
+    def check_number(self) -> None:
+        assert len(self.working()) <= max(self.policy.num_engines, self.num_engines), "more engines than asked for"
 
     def check_start(self) -> None:
         """As long as no engine has ever come up, failed starts are repeated one by one, and only where it may help."""
@@ -544,6 +552,83 @@ def test_promises_hold_where_visits_are_of_several_points() -> None:
         seen["done of lines"] += len(lines & cluster.acknowledged)
     names = ("given up", "poisoned", "done of lines", *(f"visits of {num}" for num in range(1, 6)))
     assert {name: seen[name] for name in names if seen[name] < 300} == {}
+
+
+class SteeredCluster(Cluster):
+    """People pause the sweep, resume it, want more or fewer engines, and may stop it, at any time."""
+
+    def __init__(self, seed: int, make: type[Scheduler] = Scheduler) -> None:
+        super().__init__(seed, make)
+        self.people = random.Random(f"people/{seed}")  # noqa: S311  (a schedule, not a secret)
+        self.asked: Counter[str] = Counter()
+        self.paused = False
+        self.num_set: int | None = None
+        self.before: set[int] = set()
+        self.assigned_since: set[int] = set()
+
+    def run(self) -> "Cluster":
+        for _ in range(self.people.randint(1, 8)):
+            self.at(self.people.uniform(0, 150), self.ask)
+        self.at(150, lambda: self.request("resume"))
+        return super().run()
+
+    def ask(self) -> None:
+        self.request(self.people.choice(("pause", "pause", "pause", "resume", "set", "set", "set", "stop")))
+
+    def request(self, action: Literal["pause", "resume", "stop", "set"]) -> None:
+        if self.finished is not None or (action == "stop" and self.people.random() < 0.8):
+            return
+        self.asked[action] += 1
+        self.paused = action == "pause" if action in {"pause", "resume"} else self.paused
+        stopped = set(self.stopped)
+        if action == "set":
+            self.num_set = self.people.randint(1, 6)
+            self.num_engines = max(self.num_engines, self.num_set)
+            self.before, self.assigned_since = self.working(), set()
+            at_work = {number for number, engine in self.engines.items() if engine.queue}
+        self.tell(Requested(action=action, num_engines=self.num_set if action == "set" else None, by="a", why="b"))
+        if action == "set" and self.finished is None:
+            assert not (self.stopped - stopped) & at_work, "a visit is cut off by a request"
+            self.taken_away |= self.stopped - stopped  # and may be started anew, if more are wanted again
+        if action == "stop":
+            self.stop()
+
+    def carry_out(self, instructions: list[Instruction]) -> None:
+        for instruction in instructions:
+            assert not (self.paused and isinstance(instruction, StartEngine | Assign)), "work in a pause"
+            if isinstance(instruction, Assign):
+                self.assigned_since.add(instruction.engine)
+        super().carry_out(instructions)
+
+    def check_number(self) -> None:
+        """Those that were there when a number was set may finish what they have."""
+        if self.num_set is None:
+            super().check_number()
+            return
+        working = self.working()
+        assert len(working & self.assigned_since) <= self.num_set, "work for more engines than were set"
+        assert len(working - (self.before - self.assigned_since)) <= self.num_set, "more engines than were set"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [range(3000), pytest.param(range(3000, 60_000), marks=LONG)], ids=len)
+def test_promises_hold_whatever_people_ask_for(seeds: range) -> None:
+    seen: Counter[str] = Counter()
+    for seed in seeds:
+        cluster = SteeredCluster(seed)
+        try:
+            cluster.run()
+        except AssertionError as failure:
+            pytest.fail(f"seed {seed}: {failure}")
+        seen += cluster.asked
+        everything = cluster.acknowledged == set(cluster.tasks)
+        seen["all done"] += everything
+        seen["all done after a pause"] += everything and cluster.asked["pause"] > 0
+        seen["fewer engines than before"] += (cluster.num_set or 99) < cluster.policy.num_engines
+        seen["stopped in a pause"] += cluster.paused and cluster.stop_told
+    least = {"pause": 1000, "resume": 1000, "set": 1000, "stop": 100, "stopped in a pause": 10}
+    names = (*least, "all done", "all done after a pause", "fewer engines than before")
+    assert {name: seen[name] for name in names if seen[name] < least.get(name, 200)} == {}
 
 
 def test_same_seed_same_schedule() -> None:
@@ -666,9 +751,47 @@ class _NeverHung(Scheduler):
         pass
 
 
+class _NeverPausesForPeople(Scheduler):
+    def handle(self, event: Event) -> list[Instruction]:
+        return [] if isinstance(event, Requested) and event.action == "pause" else super().handle(event)
+
+
+class _NeverResumes(Scheduler):
+    def handle(self, event: Event) -> list[Instruction]:
+        return [] if isinstance(event, Requested) and event.action == "resume" else super().handle(event)
+
+
+class _NeverShrinks(Scheduler):
+    def handle(self, event: Event) -> list[Instruction]:
+        return [] if isinstance(event, Requested) and event.action == "set" else super().handle(event)
+
+
+class _GrowsAgain(Scheduler):
+    def handle(self, event: Event) -> list[Instruction]:
+        self._may_grow = True
+        return super().handle(event)
+
+
+class _CutsOff(Scheduler):
+    def handle(self, event: Event) -> list[Instruction]:
+        if isinstance(event, Requested) and event.num_engines is not None and not self._finished:
+            for number in list(self._engines)[event.num_engines :]:
+                self._out.append(StopEngine(engine=number))
+                self._lose(number, LOSS, preempted=True)
+        return super().handle(event)
+
+
+STEERED = {_NeverPausesForPeople, _NeverResumes, _NeverShrinks, _GrowsAgain, _CutsOff}
+
+
 @pytest.mark.parametrize(
     ("broken", "promise"),
     [
+        (_NeverPausesForPeople, "work in a pause"),
+        (_NeverResumes, "the sweep never ends"),
+        (_NeverShrinks, "work for more engines than were set"),
+        (_GrowsAgain, "more engines than were set"),
+        (_CutsOff, "a visit is cut off by a request"),
         (_ForgetsQueued, "the sweep never ends"),
         (_BlamesTheFirst, "an innocent point given up"),
         (_ForgetsDrain, "work for a draining node"),
@@ -687,7 +810,7 @@ def test_a_broken_scheduler_is_noticed(broken: type[Scheduler], promise: str) ->
     failures: defaultdict[str, int] = defaultdict(int)
     for seed in range(400):
         try:
-            Cluster(seed, broken).run()
+            (SteeredCluster if broken in STEERED else Cluster)(seed, broken).run()
         except AssertionError as failure:
             failures[str(failure).splitlines()[0]] += 1
             if promise in failures:

@@ -1,9 +1,9 @@
 """What happened in a run, kept beside its results: Ray's own logs vanish with their nodes.
 
 One JSON object per line, each with `at` and `event`: `started`, `engine_up`, `first_visit_done`,
-`engine_start_failed`, `engine_lost`, `visit_failed`, `node_draining`, `tasks_added`, `stop_requested`, `given_up`,
-`out_of_engines`, `left_out`; the last line is `finished`, or `running` if the driver died. Visits that go well are in
-the parts.
+`engine_start_failed`, `engine_lost`, `visit_failed`, `node_draining`, `tasks_added`, `requested`, `stop_requested`,
+`given_up`, `out_of_engines`, `left_out`; the last line is `finished`, or `running` if the driver died. Visits that go
+well are in the parts.
 """
 
 import json
@@ -27,6 +27,7 @@ from landscape_ray.sweep.events import (
     GiveUp,
     Instruction,
     NodeDraining,
+    Requested,
     StopRequested,
     TasksAdded,
     VisitDone,
@@ -76,7 +77,7 @@ class Journal:
         self._visits: dict[int, tuple[str, int]] = {}
         self._any_done = False
 
-    def note(self, item: Event | Instruction | EngineReady | VisitReport | None) -> None:  # noqa: C901  (one case each)
+    def note(self, item: Event | Instruction | EngineReady | VisitReport | None) -> None:  # noqa: C901, PLR0912  (one case each)
         """Take note of an event, an instruction or a report."""
         match item:
             case Assign():
@@ -117,6 +118,8 @@ class Journal:
                 self._add("tasks_added", num_to_visit=len(item.tasks))
             case StopRequested():
                 self._add("stop_requested")
+            case Requested():
+                self._add("requested", **asdict(item))
             case GiveUp():
                 self._add(
                     "given_up",

@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from landscape_ray.config import Metric
 from landscape_ray.evaluation import Verdict
+from landscape_ray.sweep.events import Event, Requested, StopRequested
 from landscape_ray.sweep.outcome import SweepOutcome
 from landscape_ray.sweep.reports import EngineReady, VisitReport
 
@@ -58,7 +60,7 @@ class SweepStatus:
     start_s: float
     """Seconds from the start of the run until its first engine was up, or until now."""
     work_s: float
-    """Seconds since then."""
+    """Seconds since then, without pauses."""
     num_tokens: int
     """Tokens generated in this run."""
     so_far: Mapping[str, tuple[Metric, float]]
@@ -69,6 +71,8 @@ class SweepStatus:
     """Seconds of engines in the visits of this run, by phase, see `profile.PHASES`."""
     engine_s: float = 0.0
     """Seconds for which engines were up in this run, all of them together."""
+    paused: str = ""
+    """Who had the run paused, and why; empty if it goes on."""
 
     @property
     def num_starting(self) -> int:
@@ -103,6 +107,7 @@ class Tally:
         self._metrics = metrics
         self.num_failed = before.num_failed
         self.stopping = False
+        self._paused, self._paused_s = "", 0.0
         self._before = before
         self._clock = clock
         self._began_s = clock()
@@ -119,6 +124,14 @@ class Tally:
     def now_s(self) -> float:
         """Return the seconds since the run began."""
         return self._clock() - self._began_s
+
+    def heed(self, event: Event) -> None:
+        """Take note of what the run is asked."""
+        match event:
+            case StopRequested():
+                self.stopping = True
+            case Requested(action="pause" | "resume" as action):
+                self._paused = f"by {event.by}: {event.why}" if action == "pause" else ""
 
     def count(self, report: EngineReady | VisitReport | None) -> None:
         """Take in what an engine reported."""
@@ -143,6 +156,8 @@ class Tally:
         num_up_before, since_s = self._up_since_s
         self._engine_s += num_up_before * (now_s - since_s)
         self._up_since_s = num_up, now_s
+        if self._paused and self._first_up_s is not None:
+            self._paused_s += now_s - since_s
         start_s = now_s if self._first_up_s is None else self._first_up_s
         return SweepStatus(
             num_points=self._before.num_points,
@@ -152,7 +167,7 @@ class Tally:
             starting=starting,
             num_up=num_up,
             start_s=start_s,
-            work_s=now_s - start_s,
+            work_s=now_s - start_s - self._paused_s,
             num_tokens=self._num_tokens,
             so_far={
                 name: (metric, value)
@@ -162,6 +177,7 @@ class Tally:
             stopping=self.stopping,
             spent_s=dict(self._spent_s),
             engine_s=self._engine_s,
+            paused=self._paused,
         )
 
     def _value(self, benchmark: str, metric: Metric) -> float | None:
@@ -267,6 +283,8 @@ def _facts(status: SweepStatus) -> list[tuple[str, str]]:
         facts.append(("tokens", f"{status.num_tokens / status.work_s:,.0f} a second"))
     if status.stopping:
         facts.append(("stopping", "waiting for running visits; again Ctrl-C to leave at once"))
+    elif status.paused:
+        facts.append(("paused", f"{status.paused}; `landscape-ray ctl OUT resume` goes on"))
     elif unsettled and status.remaining_s is not None:
         facts.append(("time left", _duration(status.remaining_s)))
     return facts
@@ -282,7 +300,7 @@ def _table(status: SweepStatus) -> Table:
     settled = status.num_done + status.num_failed
     table.add_row("", ProgressBar(total=status.num_points, completed=settled, width=40))
     for name, value in _facts(status):
-        table.add_row(name, value)
+        table.add_row(name, Text(value))  # not markup: reasons for a pause are anybody's
     return table
 
 

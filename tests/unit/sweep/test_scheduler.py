@@ -1,6 +1,7 @@
 """Single decisions of the scheduler; its promises as a whole are tested in tests/property."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import pytest
 
@@ -26,6 +27,7 @@ from landscape_ray.sweep.events import (
     Instruction,
     NodeDraining,
     Policy,
+    Requested,
     StartEngine,
     StopEngine,
     StopRequested,
@@ -437,3 +439,44 @@ def test_a_result_of_an_engine_written_off_counts() -> None:
     sweep.handle(up(0))
     sweep.handle(Tick(now_s=11.0))
     assert sweep.handle(VisitDone(visit=0)) == [Finished(error=None)]
+
+
+def requested(action: Literal["pause", "resume", "set"], num_engines: int | None = None) -> Requested:
+    return Requested(action=action, num_engines=num_engines, by="a@b", why="c")
+
+
+def test_in_a_pause_engines_stay_up_and_get_nothing() -> None:
+    sweep = scheduler([0, 1, 2, 3, 4, 5], num_engines=2)
+    sweep.start()
+    sweep.handle(up(0))
+    sweep.handle(up(1))
+    assert sweep.handle(requested("pause")) == []
+    for visit in range(4):  # each engine had two
+        assert sweep.handle(VisitDone(visit=visit)) == []
+    assert sweep.handle(Tick(now_s=1e6)) == []  # nobody hangs, nobody is late
+    assert sweep.num_up == 2
+    assert sweep.handle(EngineLost(engine=1, error=LOSS, preempted=False)) == []
+    assert assigned(sweep.handle(requested("resume"))) == [(0, 4)]
+
+
+def test_a_sweep_whose_last_visits_end_in_a_pause_is_finished() -> None:
+    sweep = scheduler([0])
+    sweep.start()
+    sweep.handle(up(0))
+    sweep.handle(requested("pause"))
+    assert sweep.handle(VisitDone(visit=0)) == [StopEngine(engine=0), Finished(error=None)]
+
+
+def test_fewer_engines_those_that_start_or_idle_go_first_and_no_visit_is_cut_off() -> None:
+    sweep = scheduler(range(9), num_engines=4)
+    sweep.start()
+    sweep.handle(up(0))
+    sweep.handle(up(1))
+    sweep.handle(up(2))
+    assert sweep.handle(requested("set", 2)) == [StopEngine(engine=3)]
+    assert sweep.handle(ClusterGrown(num_engines=4)) == []
+    ended = [sweep.handle(VisitDone(visit=visit)) for visit in range(6)]
+    stopped = [i.engine for instructions in ended for i in instructions if isinstance(i, StopEngine)]
+    assert len(stopped) == 1
+    assert {engine for instructions in ended for engine, _ in assigned(instructions)} == {0, 1, 2} - set(stopped)
+    assert sweep.handle(requested("set", 3)) == [StartEngine(engine=4)]

@@ -18,6 +18,7 @@ from landscape_ray.sweep.events import (
     Finished,
     GiveUp,
     NodeDraining,
+    Requested,
     StopRequested,
     Tick,
     VisitDone,
@@ -87,6 +88,7 @@ def test_what_goes_wrong_is_told_and_visits_that_go_well_are_not(tmp_path: Path,
     journal.note(EngineLost(engine=4, error=ERROR, preempted=True))
     journal.note(NodeDraining(node="n1"))
     journal.note(GiveUp(task=task, attempts=3, error=ERROR))
+    journal.note(Requested(action="set", num_engines=2, by="a@b", why="room"))
     journal.note(StopRequested())
     journal.note(Finished(error=None))
     journal.note(Finished(error=ERROR))
@@ -118,6 +120,7 @@ def test_what_goes_wrong_is_told_and_visits_that_go_well_are_not(tmp_path: Path,
         {"event": "engine_lost", "preempted": True, "error": told},
         {"event": "node_draining", "node": "n1"},
         {"event": "given_up", "label": label, "benchmarks": ["advbench"], "attempts": 3, "error": told},
+        {"event": "requested", "action": "set", "num_engines": 2, "by": "a@b", "why": "room"},
         {"event": "stop_requested"},
         {"event": "out_of_engines", "error": told},
         {
@@ -135,7 +138,7 @@ def test_what_goes_wrong_is_told_and_visits_that_go_well_are_not(tmp_path: Path,
         },
     ]
     times = [line["at"] for line in lines(tmp_path)]
-    assert times == ["2026-01-02T03:04:05.000+00:00"] * 3 + ["2026-01-02T03:04:06.500+00:00"] * 8
+    assert times == ["2026-01-02T03:04:05.000+00:00"] * 3 + ["2026-01-02T03:04:06.500+00:00"] * 9
     (path,) = (tmp_path / "log").iterdir()
     assert path.name.startswith("20260102T030405Z-")
 

@@ -9,6 +9,7 @@ import pytest
 from landscape_ray.config import Metric
 from landscape_ray.engine import EngineFacts
 from landscape_ray.evaluation import Verdict
+from landscape_ray.sweep.events import Requested, StopRequested
 from landscape_ray.sweep.outcome import SweepOutcome
 from landscape_ray.sweep.reports import EngineReady, VisitReport
 from landscape_ray.sweep.watching.progress import LineProgress, LiveProgress, SweepStatus, Tally, progress_for
@@ -50,6 +51,32 @@ def test_tally_counts_each_point_once_and_start_up_apart(clock: Any) -> None:
     assert dict(status.so_far) == {"harmful": ("asr", 60.0)}
     assert status.points_per_s == pytest.approx(3 / 60)
     assert status.remaining_s == pytest.approx(11 * 20)
+
+
+def test_a_pause_is_no_work_and_is_shown(clock: Any) -> None:
+    tally = Tally(SweepOutcome(num_points=20, num_done=5, num_failed=1), {"harmful": "asr"}, clock)
+    tally.count(READY)
+    clock.pass_s(60)
+    tally.count(report("d0_a+0.1", refused=3, complied=1))
+    tally.status(starting={}, num_up=1)
+    tally.heed(Requested(action="pause", by="a@b", why="too [/x] hot"))
+    clock.pass_s(600)
+    paused = tally.status(starting={}, num_up=1)
+    assert (paused.work_s, paused.paused) == (60, "by a@b: too [/x] hot")
+    stream = io.StringIO()
+    LineProgress(stream, clock).close(paused)
+    assert "paused: by a@b: too [/x] hot; `landscape-ray ctl OUT resume` goes on" in stream.getvalue()
+    assert "time left" not in stream.getvalue()
+    shown = LiveProgress(stream)
+    shown.update(paused)
+    shown.close(paused)
+    assert stream.getvalue().count("[/x]") == 2
+    tally.heed(Requested(action="resume", by="a@b", why="cool"))
+    clock.pass_s(5)
+    assert tally.status(starting={}, num_up=1).work_s == 65
+    assert not tally.stopping
+    tally.heed(StopRequested())
+    assert tally.stopping
 
 
 def test_each_metric_has_its_own_value_so_far(clock: Any) -> None:

@@ -1,0 +1,101 @@
+"""The commands for a sweep that is under way: `ctl`."""
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from landscape_ray.cli import text
+from landscape_ray.cli.app import Out, app
+from landscape_ray.errors import OutputError
+
+if TYPE_CHECKING:
+    from landscape_ray.store import LeaseState, ResultStore
+
+__all__ = ["ctl"]
+
+ANSWER_WITHIN_S = 30.0
+"""A driver looks for requests every few seconds."""
+LOOK_EVERY_S = 0.5
+MAX_LISTED = 20
+
+
+@app.command()
+def ctl(
+    out: Out,
+    request: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[pause|resume|stop|set run.engines=N]", help="What to ask; nothing: list requests."),
+    ] = None,
+    *,
+    why: Annotated[str, typer.Option(metavar="TEXT", help="Your reason, for the log and for others.")] = "",
+) -> None:
+    """Steer a sweep that is running, wherever its driver is, through its results folder.
+
+    ```
+    landscape-ray ctl s3://bucket/my pause --why "the judge's endpoint is down"
+    landscape-ray ctl s3://bucket/my resume --why "it is up again"
+    landscape-ray ctl s3://bucket/my set run.engines=4 --why "the others need GPUs"
+    landscape-ray ctl s3://bucket/my stop --why "wrong prompts"
+    landscape-ray ctl s3://bucket/my
+    ```
+
+    The driver sees a request within 10 seconds; what you asked, who you are and why stay in the folder and in the log
+    of the run. A pause lets visits under way end and begins none; engines stay up. `set` holds until the run ends;
+    engines that are one too many finish what they have first. `stop` is what Ctrl-C is: `run` ends after the visits
+    that end within 20 seconds, with exit code 3, and the same `run` again goes on. Pause first to lose none.
+    """
+    from landscape_ray.store import ResultStore, request_of  # noqa: PLC0415
+
+    store = ResultStore(out)
+    if not request:
+        text.print_facts(_requests_text(store))
+        return
+    driver = _driver_of(store)
+    asked = request_of(request, why=why, epoch=driver.epoch)
+    name = store.requests.ask(asked)
+    end_s = time.monotonic() + ANSWER_WITHIN_S
+    while (answer := {each.name: each.answer for each in store.requests.asked()}.get(name)) is None:
+        if time.monotonic() > end_s:
+            msg = (
+                f"The driver of {store.location} has not answered for {ANSWER_WITHIN_S:g} s ({driver.holder}; last "
+                f"heard of {driver.renewed_at}). If it is alive it will still do it: `landscape-ray ctl OUT` tells. If "
+                "it is dead or has ended, start the same run again, and ask that one."
+            )
+            raise OutputError(msg)
+        time.sleep(LOOK_EVERY_S)
+    if answer.refused:
+        msg = f"The driver of {store.location} has refused {asked.wish!r}, because {answer.refused}."
+        raise OutputError(msg)
+    text.print_facts([(asked.wish, f"carried out at {answer.at}")])
+
+
+def _driver_of(store: "ResultStore") -> "LeaseState":
+    """Return the driver that may be asked.
+
+    Raises:
+        OutputError: There is none.
+    """
+    driver = store.leased_to()
+    if driver is None or driver.has_died:
+        gone = "none is under way" if driver is None else f"its driver has died ({driver.holder})"
+        msg = (
+            f"There is no run at {store.location} to ask: {gone}. Start it with `landscape-ray run`, with --set for "
+            "other settings, or look with `landscape-ray status` how far it came."
+        )
+        raise OutputError(msg)
+    return driver
+
+
+def _requests_text(store: "ResultStore") -> Iterator[text.Fact]:
+    """Yield what was asked and what became of it, the latest last."""
+    for each in store.requests.asked()[-MAX_LISTED:]:
+        became = "no driver has seen it" if each.answer is None else f"carried out at {each.answer.at}"
+        if each.answer is not None and each.answer.refused:
+            became = f"refused at {each.answer.at}, because {each.answer.refused}"
+        if isinstance(each.request, str):
+            yield f"control/{each.name}.json", became
+        else:
+            yield each.request.at, f"{each.request.wish}, by {each.request.by}: {each.request.why}; {became}"
+    yield "requests", f"{store.location}/control/*.json"
