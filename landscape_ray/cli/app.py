@@ -13,6 +13,7 @@ from landscape_ray.errors import LandscapeError
 __all__ = [
     "Adaptive",
     "ConfigFile",
+    "ConfigFiles",
     "Json",
     "JsonLines",
     "JudgeName",
@@ -43,6 +44,10 @@ config_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help
 app.add_typer(config_app, name="config")
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as jobs/configs/demo.yaml.")]
+ConfigFiles = Annotated[
+    list[Path],
+    typer.Argument(metavar="CONFIG...", help="YAML files, such as jobs/configs/demo.yaml; each may list `models`."),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(

@@ -5,15 +5,17 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from landscape_ray.cli import running, text
+from landscape_ray.cli import campaigns, running, text
 from landscape_ray.cli.app import (
     Adaptive,
     ConfigFile,
+    ConfigFiles,
     Json,
     JsonLines,
     JudgeName,
@@ -25,7 +27,7 @@ from landscape_ray.cli.app import (
     app,
 )
 from landscape_ray.cli.text import print_json
-from landscape_ray.config import SweepConfig, load_config
+from landscape_ray.config import SweepConfig, is_campaign, load_config
 from landscape_ray.errors import LandscapeError
 
 __all__ = ["engines", "plan", "run", "score", "status", "submit"]
@@ -33,7 +35,7 @@ __all__ = ["engines", "plan", "run", "score", "status", "submit"]
 
 @app.command()
 def plan(
-    config: ConfigFile,
+    configs: ConfigFiles,
     *,
     set_: Overrides = None,
     adaptive: Adaptive = False,
@@ -62,16 +64,23 @@ def plan(
     ```
     landscape-ray plan my.yaml --target-interval 2.0 --from results/my
     ```
+
+    Of a campaign (several files, or a list of `models`, see `run`) it plans each sweep, and adds them up.
     """
     from landscape_ray.library import plan as plan_sweep  # noqa: PLC0415
 
     if from_ is not None and target_interval is None:
         raise typer.BadParameter("--from is of use with --target-interval only.")  # noqa: EM101
 
-    sweep = _load(config, set_ or (), adaptive=adaptive, until_certified=until_certified)
-    planned = plan_sweep(sweep, target_interval=target_interval, measured=from_)
-    print_json(planned.document()) if json_ else text.print_facts(planned.facts())
-    _fail_on(planned.problems)
+    planned_of = partial(plan_sweep, target_interval=target_interval, measured=from_)
+    if is_campaign(configs):
+        sweeps = campaigns.load(configs, set_ or (), adaptive=adaptive, until_certified=until_certified)
+        problems = campaigns.plan(sweeps, planned_of, as_json=json_)
+    else:
+        planned = planned_of(_load(configs[0], set_ or (), adaptive=adaptive, until_certified=until_certified))
+        print_json(planned.document()) if json_ else text.print_facts(planned.facts())
+        problems = planned.problems
+    _fail_on(problems)
 
 
 def _fail_on(problems: Sequence[LandscapeError]) -> None:
@@ -90,10 +99,13 @@ def _load(config: Path, overrides: Sequence[str], *, adaptive: bool, until_certi
 
 @app.command()
 def run(
-    config: ConfigFile,
+    configs: ConfigFiles,
     *,
     out: Annotated[
-        str | None, typer.Option(metavar="OUT", help="Folder or URL for results.  [default: results/NAME]")
+        str | None,
+        typer.Option(
+            metavar="OUT", help="Folder or URL for results.  [default: results/NAME, of several files results/campaign]"
+        ),
     ] = None,
     set_: Overrides = None,
     engines: Annotated[int | None, typer.Option(metavar="N", help="Short for `--set run.engines=N`.")] = None,
@@ -131,12 +143,27 @@ def run(
     With --adaptive a 2-D landscape takes less than half of the visits; the same command without it measures the rest.
     With --until-certified a 1-D sweep ends when it is settled, see `certify`.
 
+    Several files, or a file with a list of `models`, are a campaign: one folder for each model within OUT, one sweep
+    after the other, and in the end their scores in one table. All are checked before the first begins, and what fails
+    stops no other. The exit code is the worst: 2, 1, 3, 4, 0.
+
+    ```
+    landscape-ray run llama.yaml qwen.yaml --out results/models
+    landscape-ray run models.yaml --set benchmarks.0.limit=100
+    ```
+
     Ctrl-C ends after the visits under way; a second one at once.
     """
     from landscape_ray.sweep import ProfiledProgress, progress_for, run_sweep  # noqa: PLC0415
 
     short = [*(["run.keep_engines_s=600"] if keep_engines else []), *(["run.strict=true"] if strict else [])]
     overrides = [*short, *(set_ or ()), *([] if engines is None else [f"run.engines={engines}"])]
+    if is_campaign(configs):
+        sweeps = campaigns.load(configs, overrides, adaptive=adaptive, until_certified=until_certified)
+        raise typer.Exit(
+            campaigns.run(sweeps, configs, out, retry_failed=retry_failed, profile=profile, track=track, as_json=json_)
+        )
+    (config,) = configs
     sweep = _load(config, overrides, adaptive=adaptive, until_certified=until_certified)
     folder = out or f"results/{config.stem}"
     near = Path("results", config.stem) if "://" in folder else Path(folder)

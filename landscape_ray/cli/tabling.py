@@ -14,7 +14,7 @@ from landscape_ray.errors import OutputError, UserError, number_of
 if TYPE_CHECKING:
     from landscape_ray.report.table import SweepsTable
 
-__all__ = ["table"]
+__all__ = ["lines", "table"]
 
 SHOWN = ("sweep", "origin_pct", "visage", "visage_reference", "mean_margin", "radius", "broken_pct", "gpu_seconds")
 
@@ -60,11 +60,11 @@ def table(
     elif csv:
         sys.stdout.write(csv_text(found))
     else:
-        for line in _lines(found):
+        for line in lines(found):
             typer.echo(line)
 
 
-def _lines(table: "SweepsTable") -> Iterator[str]:
+def lines(table: "SweepsTable") -> Iterator[str]:
     """Yield the table in columns, then correlations and notes."""
     from landscape_ray.report.table import COLUMNS, SCORES  # noqa: PLC0415
     from landscape_ray.report.table_page import cell_text, correlation_text  # noqa: PLC0415

@@ -14,6 +14,7 @@ from landscape_ray.config.benchmarks import (
     MultipleChoiceConfig,
     ReasoningConfig,
 )
+from landscape_ray.config.campaign import CampaignSweep, is_campaign, load_campaign
 from landscape_ray.config.certify import CertifyConfig, check_radius
 from landscape_ray.config.direction_kinds import (
     AnyDirections,
@@ -66,6 +67,7 @@ __all__ = [
     "AnyDirections",
     "AxisConfig",
     "BenchmarkConfig",
+    "CampaignSweep",
     "CertifyConfig",
     "CheckpointConfig",
     "ComplementDirections",
@@ -104,7 +106,9 @@ __all__ = [
     "SyntheticFaults",
     "TaskVectorDirection",
     "check_radius",
+    "is_campaign",
     "leaves_norms",
+    "load_campaign",
     "load_config",
     "problems_of",
 ]

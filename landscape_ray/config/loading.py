@@ -12,7 +12,7 @@ from landscape_ray.config.problems import problems_of
 from landscape_ray.config.sweep import SweepConfig
 from landscape_ray.errors import ConfigError, in_brief
 
-__all__ = ["ENVIRONMENT_PREFIX", "load_config"]
+__all__ = ["ENVIRONMENT_PREFIX", "change", "load_config", "read_yaml", "sweep_of"]
 
 
 ENVIRONMENT_PREFIX = "LANDSCAPE_RAY__"
@@ -34,7 +34,22 @@ def load_config(
     Raises:
         ConfigError: The file cannot be read, is not YAML, or describes no valid sweep.
     """
-    path = Path(path)
+    data = read_yaml(Path(path))
+    if "models" in data:
+        msg = (
+            f"{path} lists `models`, so it is a campaign of several sweeps; only `landscape-ray run` and `plan` take "
+            "such files. Give a file with one `model` here."
+        )
+        raise ConfigError(msg)
+    return sweep_of(data, str(path), overrides, environment)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping that a file holds.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds none.
+    """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -46,11 +61,29 @@ def load_config(
     if not isinstance(data, dict):
         msg = f"{path} must hold a YAML mapping with the keys 'model' and 'benchmarks', not {type(data).__name__}."
         raise ConfigError(msg)
+    return data
+
+
+def sweep_of(
+    data: dict[str, Any], origin: str, overrides: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> SweepConfig:
+    """Return the sweep that a mapping describes, changed in place by the environment and `--set`, see `load_config`.
+
+    Args:
+        data: What the file holds.
+        origin: The file, for messages.
+        overrides: As for `load_config`.
+        environment: As for `load_config`.
+
+    Raises:
+        ConfigError: It describes no valid sweep.
+    """
     variables = os.environ if environment is None else environment
     for name in sorted(variables):
         if name.startswith(ENVIRONMENT_PREFIX):
-            keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
-            _set(data, keys, variables[name], origin=f"environment variable {name}")
+            dotted = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
+            source = f"environment variable {name}"
+            change(data, dotted, _parsed(variables[name], source), origin=source)
     for override in overrides:
         dotted, equals, value = override.partition("=")
         if not equals:
@@ -58,21 +91,29 @@ def load_config(
                 f"--set {override!r} has no '='; write --set key.sub=value, for example --set landscape.axes.0.num=11."
             )
             raise ConfigError(msg)
-        _set(data, dotted.split("."), value, origin=f"--set {override}")
+        change(data, dotted, _parsed(value, f"--set {override}"), origin=f"--set {override}")
     try:
         return SweepConfig.model_validate(data)
     except ValidationError as error:
-        msg = f"{path} does not describe a valid sweep:\n{problems_of(error)}"
+        msg = f"{origin} does not describe a valid sweep:\n{problems_of(error)}"
         raise ConfigError(msg) from error
 
 
-def _set(data: dict[str, Any], keys: Sequence[str], value: str, *, origin: str) -> None:
-    """Put a YAML value at a dotted place of nested mappings and lists, in place."""
+def _parsed(value: str, origin: str) -> Any:
     try:
-        parsed = yaml.safe_load(value)
+        return yaml.safe_load(value)
     except yaml.YAMLError as error:
         msg = f"{origin}: the value is not valid YAML: {in_brief(error)}."
         raise ConfigError(msg) from error
+
+
+def change(data: dict[str, Any], dotted: str, value: Any, *, origin: str) -> None:
+    """Put a value at a dotted place of nested mappings and lists, in place.
+
+    Raises:
+        ConfigError: There is no such place.
+    """
+    keys = dotted.split(".")
     node: Any = data
     for depth, key in enumerate(keys):
         last = depth == len(keys) - 1
@@ -88,7 +129,7 @@ def _set(data: dict[str, Any], keys: Sequence[str], value: str, *, origin: str) 
             msg = f"{origin}: {'.'.join(keys[:depth])} is {node!r}, which has no parts."
             raise ConfigError(msg)
         if last:
-            node[index] = parsed
+            node[index] = value
         elif isinstance(node, dict):
             if node.get(index) is None:
                 if keys[depth + 1].isdigit():

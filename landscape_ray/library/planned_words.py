@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from landscape_ray.library.anatomy import GroupSize
     from landscape_ray.library.planned import PlannedSweep
 
-__all__ = ["planned_text"]
+__all__ = ["duration_text", "planned_text"]
 
 
 def planned_text(planned: PlannedSweep) -> Iterator[Fact]:
@@ -78,7 +78,7 @@ def _size_text(planned: PlannedSweep) -> Iterator[Fact]:
     else:
         least, most = size.seconds
         engines = number_of(config.run.engines or 1, "engine")
-        yield "time", f"about {_duration_text(least)} to {_duration_text(most)} on {engines}"
+        yield "time", f"about {duration_text(least)} to {duration_text(most)} on {engines}"
         yield "", f"Assumes {TIME_ASSUMPTIONS}"
 
 
@@ -131,7 +131,7 @@ def _axis_text(axis: AxisConfig) -> str:
     return f"{number_of(axis.num, 'point')} on [{axis.start:g}, {axis.stop:g}]"
 
 
-def _duration_text(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Return a duration in its natural unit, such as `4.8 s`, `5.0 min` or `1.8 h`."""
     if seconds < 60:
         return f"{seconds:.1f} s"

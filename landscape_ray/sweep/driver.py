@@ -6,13 +6,11 @@ started.
 
 import contextlib
 import os
-import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from types import FrameType
 from typing import Protocol, assert_never
 
 from landscape_ray.config import RunConfig, SweepConfig
@@ -43,11 +41,12 @@ from landscape_ray.sweep.reports import EngineReady
 from landscape_ray.sweep.requests import Requests
 from landscape_ray.sweep.rounds import Rounds
 from landscape_ray.sweep.scheduler import Scheduler
+from landscape_ray.sweep.stopping import stop_requests
 from landscape_ray.sweep.watching.journal import Journal
 from landscape_ray.sweep.watching.metrics import Metrics
 from landscape_ray.sweep.watching.progress import Progress, SilentProgress, SweepStatus, Tally
 
-__all__ = ["Run", "policy_of", "run_sweep", "stop_requests"]
+__all__ = ["Run", "measure_missing", "policy_of", "run_sweep"]
 
 TICK_S = 0.5
 NOTICES_EVERY_S = 5.0
@@ -74,7 +73,24 @@ def run_sweep(
         LeaseError: Another run is measuring this sweep, or has taken it over.
         LandscapeError: No engine could be kept running.
     """
-    sweep = prepare(config, out)
+    return measure_missing(prepare(config, out), progress=progress, retry_failed=retry_failed)
+
+
+def measure_missing(
+    sweep: PreparedSweep,
+    *,
+    progress: Progress | None = None,
+    retry_failed: bool = False,
+    stop: threading.Event | None = None,
+) -> SweepOutcome:
+    """Measure what is missing of a sweep that is prepared, see `run_sweep`.
+
+    Args:
+        sweep: The sweep.
+        progress: Listens to how it goes.
+        retry_failed: Try points again that were given up in earlier runs.
+        stop: Set when the run is to end after the visits under way; None: by SIGTERM and SIGINT.
+    """
     outcome, tasks = survey(sweep, retry_failed=retry_failed)
     if not tasks:
         remember_request(sweep)
@@ -91,6 +107,7 @@ def run_sweep(
                 lease=lease,
                 tally=Tally(outcome, {benchmark.name: benchmark.metric for benchmark in sweep.spec.benchmarks}),
                 progress=progress or SilentProgress(),
+                stop=stop,
             )
             outcome, _ = survey(sweep)
     if error is not None and outcome.num_missing:
@@ -106,10 +123,12 @@ def _measure(
     lease: Lease,
     tally: Tally,
     progress: Progress,
+    stop: threading.Event | None,
 ) -> Exception | None:
     """Have tasks visited; return why some are left over, or None if none are or a stop was requested."""
     config = sweep.config
-    with connection(must_outlive=config.run.keep_engines_s > 0), stop_requests() as stop:
+    stops = stop_requests() if stop is None else contextlib.nullcontext(stop)
+    with connection(must_outlive=config.run.keep_engines_s > 0), stops as stopping:
         allotment = allot(config.engine, config.run)
         begin(sweep, hardware(allotment))
         fleet = Fleet(
@@ -138,7 +157,7 @@ def _measure(
             next_round=rounds.next_round if rounds else None,
             remember_proven=partial(remember_proven, sweep),
         )
-        return run.until_finished(stop)
+        return run.until_finished(stopping)
 
 
 def _kept(sweep: PreparedSweep, allotment: Allotment) -> KeptEngines | None:
@@ -277,23 +296,3 @@ class Run:
 
 def _no_more() -> TasksAdded:
     return TasksAdded(tasks=(), more_to_come=False)
-
-
-@contextlib.contextmanager
-def stop_requests() -> Iterator[threading.Event]:
-    """Turn the first SIGTERM or SIGINT into an event; a second one is treated as ever."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread may handle signals
-        return
-
-    def request(signum: int, _frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
-
-    before = {signum: signal.signal(signum, request) for signum in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)

@@ -121,7 +121,7 @@ def test_version(cli: CLI) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["fly", "plan", "plan a.yaml b.yaml", "score out --definition other", "run a.yaml --engines two"]
+    "line", ["fly", "plan", "status a b", "score out --definition other", "run a.yaml --engines two"]
 )
 def test_wrong_usage_is_exit_code_2(cli: CLI, line: str) -> None:
     shown = cli(line)

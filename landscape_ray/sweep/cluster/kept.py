@@ -36,6 +36,8 @@ ANSWER_S = 10.0
 # To give an engine away: it may be amid being taken over, and the keeper is a process of its own, which a cold machine
 # takes minutes to start.
 GIVE_S = 300.0
+# Nobody comes within less than that.
+LEAST_KEEP_S = 1.0
 # How a sweep goes about its points, which changes nothing about the engine it needs.
 NOT_BUILT_IN = {
     "engines",
@@ -263,6 +265,9 @@ class KeptEngines:
 
     def give(self, actor: Any) -> None:
         """Leave an engine to the next sweep, once it has done all that was asked of it."""
+        if self._keep_s < LEAST_KEEP_S:
+            ray.kill(actor)
+            return
         keeper = ray.remote(KeeperActor).options(
             name=KEEPER, namespace=NAMESPACE, lifetime="detached", get_if_exists=True, num_cpus=0
         )

@@ -15,10 +15,11 @@ from landscape_ray.evaluation.judge_config import EndpointJudgeConfig, JudgeConf
 from landscape_ray.planning import PointTask
 from landscape_ray.store import absolute
 from landscape_ray.sweep.cluster.resources import Allotment, allot, connection
-from landscape_ray.sweep.driver import Run, policy_of, stop_requests
+from landscape_ray.sweep.driver import Run, policy_of
 from landscape_ray.sweep.fleet import Fleet
 from landscape_ray.sweep.judging.actor import JudgeActor
 from landscape_ray.sweep.judging.preparation import JudgingOutcome, PreparedPass
+from landscape_ray.sweep.stopping import stop_requests
 from landscape_ray.sweep.watching.progress import Progress, SilentProgress, Tally
 
 __all__ = ["run_judge"]

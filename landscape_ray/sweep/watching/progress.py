@@ -219,7 +219,10 @@ class SilentProgress:
 class LineProgress:
     """Writes one line now and then: for job logs and pipes, where moving bars are noise."""
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, stream: TextIO, clock: Callable[[], float] = time.monotonic, *, heading: tuple[str, str] | None = None
+    ) -> None:
+        self._heading = heading
         self._stream = stream
         self._clock = clock
         self._next_s = clock()
@@ -238,36 +241,44 @@ class LineProgress:
         self._write(status)
 
     def _write(self, status: SweepStatus) -> None:
-        print("; ".join(f"{name}: {value}" for name, value in _facts(status)), file=self._stream, flush=True)
+        facts = _facts(status, self._heading)
+        print("; ".join(f"{name}: {value}" for name, value in facts), file=self._stream, flush=True)
 
 
 class LiveProgress:
     """Keeps a small table up to date on a terminal."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, heading: tuple[str, str] | None = None) -> None:
+        self._heading = heading
         self._live = Live(console=Console(file=stream), refresh_per_second=4)
 
     def update(self, status: SweepStatus) -> None:
         """Show the status at the next refresh."""
         self._live.start()  # not before: what goes wrong before anything runs is told on a terminal left as it was
-        self._live.update(_table(status))
+        self._live.update(_table(status, self._heading))
 
     def close(self, status: SweepStatus) -> None:
         """Leave the last status on the screen."""
-        self._live.update(_table(status), refresh=True)
+        self._live.update(_table(status, self._heading), refresh=True)
         self._live.stop()
 
 
-def progress_for(stream: TextIO = sys.stderr) -> Progress:
-    """Return the progress display that suits a stream."""
-    return LiveProgress(stream) if stream.isatty() else LineProgress(stream)
+def progress_for(stream: TextIO = sys.stderr, *, heading: tuple[str, str] | None = None) -> Progress:
+    """Return the progress display that suits a stream.
+
+    Args:
+        stream: Where to.
+        heading: A name and a value to show first, such as which sweep of several this is.
+    """
+    return LiveProgress(stream, heading=heading) if stream.isatty() else LineProgress(stream, heading=heading)
 
 
-def _facts(status: SweepStatus) -> list[tuple[str, str]]:
+def _facts(status: SweepStatus, heading: tuple[str, str] | None) -> list[tuple[str, str]]:
     """Return what there is to say, as names and values."""
     unsettled = status.num_points > status.num_done + status.num_failed
     failed = f", {status.num_failed} failed" if status.num_failed else ""
-    facts = [("points", f"{status.num_done}/{status.num_points}{failed}")]
+    facts = [heading] if heading else []
+    facts.append(("points", f"{status.num_done}/{status.num_points}{failed}"))
     starting = f", {status.num_starting} starting ({_stages(status)})" if status.num_starting else ""
     if unsettled:
         facts.append(("engines", f"{status.num_up} up{starting}"))
@@ -295,11 +306,11 @@ def _stages(status: SweepStatus) -> str:
     return ", ".join(f"{num} {stage}" for stage, num in status.starting.items())
 
 
-def _table(status: SweepStatus) -> Table:
+def _table(status: SweepStatus, heading: tuple[str, str] | None) -> Table:
     table = Table.grid(padding=(0, 2))
     settled = status.num_done + status.num_failed
     table.add_row("", ProgressBar(total=status.num_points, completed=settled, width=40))
-    for name, value in _facts(status):
+    for name, value in _facts(status, heading):
         table.add_row(name, Text(value))  # not markup: reasons for a pause are anybody's
     return table
 
