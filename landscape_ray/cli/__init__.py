@@ -7,6 +7,7 @@ import landscape_ray.cli.configs
 import landscape_ray.cli.dequantize
 import landscape_ray.cli.judges
 import landscape_ray.cli.live
+import landscape_ray.cli.publishing
 import landscape_ray.cli.report
 import landscape_ray.cli.tabling
 import landscape_ray.cli.verify  # noqa: F401 - these register their commands

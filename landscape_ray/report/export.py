@@ -1,7 +1,7 @@
 """Results as one table in one file."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,15 @@ from landscape_ray.store import POINT_SCHEMA, ExportFormat, export_points, expor
 __all__ = ["export", "point_columns", "points_of"]
 
 
-def export(out: str, path: Path, file_format: ExportFormat, *, points: bool = False, judge: str | None = None) -> int:
+def export(
+    out: str,
+    path: Path,
+    file_format: ExportFormat,
+    *,
+    points: bool = False,
+    judge: str | None = None,
+    without: Collection[str] = (),
+) -> int:
     """Write what was measured of a sweep as one table.
 
     Args:
@@ -25,6 +33,7 @@ def export(out: str, path: Path, file_format: ExportFormat, *, points: bool = Fa
         points: One row per grid point of each draw, see `point_columns`; else one row per prompt and point, with the
             columns of the store.
         judge: Whose verdicts count, see `load_results`; points that it has not judged yet are left out.
+        without: Columns of rows that are not to be written.
 
     Returns:
         Number of rows.
@@ -38,7 +47,9 @@ def export(out: str, path: Path, file_format: ExportFormat, *, points: bool = Fa
             return export_points(point_columns(load_results(out, judge)), path, file_format)
         store = open_results(out, judge)
         _, _, keys = planned_sweep(store.require_manifest())
-        return export_rows(store, list(itertools.chain.from_iterable(keys.values())), path, file_format)
+        return export_rows(
+            store, list(itertools.chain.from_iterable(keys.values())), path, file_format, without=without
+        )
     except OSError as error:
         msg = f"Cannot write {path}: {error.strerror or error}. Choose another file with --into."
         raise OutputError(msg) from error

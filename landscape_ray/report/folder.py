@@ -42,13 +42,14 @@ class WrittenReport:
     """The content of scores.json."""
 
 
-def write_report(out: str, folder: Path, judge: str | None = None) -> WrittenReport:
+def write_report(out: str, folder: Path, judge: str | None = None, *, with_texts: bool = True) -> WrittenReport:
     """Write `report.html`, `scores.json` and the figures of what was measured, finished or not.
 
     Args:
         out: Path or URL of the results folder.
         folder: Where to; made if it is not there.
         judge: Whose verdicts count, see `load_results`.
+        with_texts: Whether the page holds prompts and answers.
 
     Raises:
         OutputError: There is no sweep, it cannot be read, or the report cannot be written.
@@ -58,9 +59,8 @@ def write_report(out: str, folder: Path, judge: str | None = None) -> WrittenRep
     computed = scores.score(results, allow_missing=True)
     document = scores.scores_document(results, computed)
     visits = load_visits(store, results)
-    page = html.page(
-        results, computed, visits, checks_of(results, visits, load_status(out)), load_texts(store, results)
-    )
+    texts = load_texts(store, results) if with_texts else {}
+    page = html.page(results, computed, visits, checks_of(results, visits, load_status(out)), texts)
     files = [folder / "report.html"]
     try:
         folder.mkdir(parents=True, exist_ok=True)

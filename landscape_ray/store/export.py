@@ -42,8 +42,15 @@ FORMULA = "^['=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 """What a spreadsheet takes for the begin of a formula, in ASCII or full width, and the mark that says it is none."""
 
 
-def export_rows(store: ResultStore, keys: Collection[str], path: Path, file_format: ExportFormat) -> int:
-    """Write the rows of parts with all columns, one row per prompt and point, in the order of the keys.
+def export_rows(
+    store: ResultStore,
+    keys: Collection[str],
+    path: Path,
+    file_format: ExportFormat,
+    *,
+    without: Collection[str] = (),
+) -> int:
+    """Write the rows of parts, one row per prompt and point, in the order of the keys; some columns may be left out.
 
     Few parts are in memory at a time. The file appears whole or not at all.
 
@@ -54,7 +61,8 @@ def export_rows(store: ResultStore, keys: Collection[str], path: Path, file_form
         OutputError: The results cannot be read.
         OSError: The file cannot be written.
     """
-    return _write((table for _, table in store.tables(keys)), SCHEMA, path, file_format)
+    schema = pa.schema([column for column in SCHEMA if column.name not in without])
+    return _write((table.select(schema.names) for _, table in store.tables(keys)), schema, path, file_format)
 
 
 def export_points(columns: Mapping[str, Sequence[Any]], path: Path, file_format: ExportFormat) -> int:
