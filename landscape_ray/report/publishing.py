@@ -59,7 +59,7 @@ class HubRepo:
     @property
     def url(self) -> str:
         """Where a browser finds it."""
-        return f"{HfApi().endpoint}/{'' if self.kind == 'model' else f'{self.kind}s/'}{self.name}"
+        return redacted(f"{HfApi().endpoint}/{'' if self.kind == 'model' else f'{self.kind}s/'}{self.name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

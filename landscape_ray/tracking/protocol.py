@@ -14,14 +14,14 @@ __all__ = ["PROJECT", "TRACKERS", "RunStatus", "TrackedRun", "Tracker", "check_t
 
 PROJECT = "landscape-ray"
 """Project or experiment of all runs, where the tracker's own variable names none."""
-TRACKERS: Mapping[str, tuple[str, str]] = MappingProxyType(
+TRACKERS: Mapping[str, str] = MappingProxyType(
     {
-        "wandb": ("wandb", "landscape_ray.tracking.wandb:WandbTracker"),
-        "mlflow": ("mlflow", "landscape_ray.tracking.mlflow:MlflowTracker"),
-        "trackio": ("trackio", "landscape_ray.tracking.trackio:TrackioTracker"),
+        "wandb": "landscape_ray.tracking.wandb:WandbTracker",
+        "mlflow": "landscape_ray.tracking.mlflow:MlflowTracker",
+        "trackio": "landscape_ray.tracking.trackio:TrackioTracker",
     }
 )
-"""By name, the package that a tracker takes and its class."""
+"""The classes of trackers by their names, which are those of the packages that they take."""
 
 RunStatus: TypeAlias = Literal["finished", "incomplete", "failed"]
 
@@ -64,9 +64,9 @@ def check_tracker(name: str) -> None:
         ResourceError: Its package is not installed.
     """
     if name in TRACKERS:
-        package = TRACKERS[name][0]
-        if importlib.util.find_spec(package) is None:
-            msg = f"--track {name} takes the package {package}, which is not installed here: pip install {package}."
+        found = importlib.util.find_spec(name)
+        if found is None or found.origin is None:  # the folder ./wandb, which wandb makes, is no package either
+            msg = f"--track {name} takes the package {name}, which is not installed here: pip install {name}."
             raise ResourceError(msg)
     elif ":" not in name:
         msg = f"There is no tracker {name!r}; --track takes {', '.join(TRACKERS)}, or `module:Class` of yours."
@@ -81,8 +81,7 @@ def tracker_class(name: str) -> type[Tracker]:
     Raises:
         ConfigError: It cannot be imported, or lacks a method.
     """
-    path = TRACKERS[name][1] if name in TRACKERS else name
-    module, _, attribute = path.partition(":")
+    module, _, attribute = TRACKERS.get(name, name).partition(":")
     try:
         found: Any = getattr(importlib.import_module(module), attribute, None)
     except Exception as error:  # whatever the user's module does

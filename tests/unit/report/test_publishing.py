@@ -241,11 +241,14 @@ def test_the_card_says_what_was_scored_and_where_its_tables_are(publish: Callabl
     assert header(SpaceCard(hub.commits["spaces/me/y"][0]["README.md"].decode()))["sdk"] == "static"
 
 
-def test_a_dry_run_tells_files_and_sends_nothing(publish: Callable[[str], Any], hub: FakeHub) -> None:
+def test_a_dry_run_tells_files_and_sends_nothing(
+    publish: Callable[[str], Any], hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://user:s3cret@hub.invalid")
     ran = publish("--dry-run --space hf://spaces/me/y")
     assert ran.code == 0
     assert re.search(r"^ +[\d,]+ B  rows\.parquet$", ran.out, re.MULTILINE)
-    assert f"would be at  {hub.url}/spaces/me/y" in ran.out
+    assert "would be at  https://***@hub.invalid/spaces/me/y" in ran.out
     assert hub.sent == []
 
 
@@ -319,7 +322,8 @@ def test_without_a_token_it_says_what_to_do(
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "why"), [(403, 2, "Check the name, and that your token"), (400, 2, "refuse")]
+    ("status", "code", "why"),
+    [(403, 2, "The Hub refuses "), (400, 2, "The Hub refuses "), (503, 1, "The Hub did not take ")],
 )
 def test_a_hub_that_refuses_is_told_in_one_paragraph(
     status: int, code: int, why: str, publish: Callable[[str], Any], hub: FakeHub
@@ -327,6 +331,6 @@ def test_a_hub_that_refuses_is_told_in_one_paragraph(
     hub.refuses = status
     ran = publish("")
     assert ran.code == code
-    assert ran.err.startswith(f"Error: The Hub refuses {hub.url}/datasets/me/x: ")
-    assert why in ran.err
+    (said,) = (line for line in ran.err.splitlines() if line.startswith("Error: "))
+    assert said.startswith(f"Error: {why}{hub.url}/datasets/me/x: ")
     assert TOKEN not in ran.err

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -233,11 +234,13 @@ def test_a_tracker_that_cannot_be_had_is_refused_before_anything_runs(
     assert not Path("out").exists()
 
 
+@pytest.mark.parametrize("folder", [None, ModuleSpec("wandb", None, is_package=True)])
 def test_a_package_that_is_not_installed_is_named(
-    cli: Callable[[str], Any], config: Path, monkeypatch: pytest.MonkeyPatch
+    folder: ModuleSpec | None, cli: Callable[[str], Any], config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nor is a folder of that name a package, which wandb makes for its runs."""
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "wandb" else find(name))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: folder if name == "wandb" else find(name))
     ran = cli(f"run {config} --out out --track wandb")
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == "Error: --track wandb takes the package wandb, which is not installed here: pip install wandb.\n"
