@@ -3,7 +3,22 @@
 import importlib
 from typing import Any
 
-__all__ = ["compare", "direction", "load_config", "open_results", "plan", "run"]
+__all__ = [
+    "compare",
+    "compare_judges",
+    "direction",
+    "export",
+    "load_config",
+    "load_judge",
+    "load_status",
+    "open_results",
+    "plan",
+    "run",
+    "run_judge",
+    "sweeps_table",
+    "verify",
+    "write_report",
+]
 
 __version__ = "0.1.0"
 
@@ -13,5 +28,4 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    room = "landscape_ray.weights" if name == "direction" else "landscape_ray.library"
-    return getattr(importlib.import_module(room), name)
+    return getattr(importlib.import_module("landscape_ray.library"), name)

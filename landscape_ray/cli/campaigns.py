@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from landscape_ray.cli import running, tabling, text
+from landscape_ray import library
+from landscape_ray.cli import running, text
 from landscape_ray.cli.text import print_json
 from landscape_ray.config import CampaignSweep, SweepConfig, load_campaign
 from landscape_ray.errors import LandscapeError, OutputError, number_of
 
 if TYPE_CHECKING:
-    from landscape_ray.library.planned import PlannedSweep
-    from landscape_ray.report.folder import WrittenReport
-    from landscape_ray.sweep import EndedSweep, Progress
-    from landscape_ray.tracking.listener import Tracking
+    from landscape_ray.library import EndedSweep, PlannedSweep, Progress, Tracking, WrittenReport
 
 __all__ = ["load", "plan", "run"]
 
@@ -51,9 +49,7 @@ def plan(
         documents = [{"name": sweep.name, **each.document()} for sweep, each in zip(sweeps, found, strict=True)]
         print_json({"sweeps": documents, "num_visits": num_visits, "seconds": seconds})
     else:
-        from landscape_ray.library.planned_words import duration_text  # noqa: PLC0415
-
-        took = f", about {' to '.join(map(duration_text, seconds))}" if seconds else ""
+        took = f", about {' to '.join(map(library.duration_text, seconds))}" if seconds else ""
         text.print_facts([("campaign", f"{number_of(len(sweeps), 'sweep')}, {num_visits:,} visits{took}")])
     return tuple(problem for each in found for problem in each.problems)
 
@@ -79,23 +75,20 @@ def run(
         track: Who else is told of each sweep, see `landscape_ray.tracking`.
         as_json: Print JSON lines.
     """
-    from landscape_ray.sweep import prepare_campaign, run_campaign, worst  # noqa: PLC0415
-    from landscape_ray.tracking import check_tracker  # noqa: PLC0415
-
     folder = out or f"results/{'campaign' if len(configs) > 1 else configs[0].stem}"
     command = shlex.join(["landscape-ray", "run", *map(str, configs), "--out", folder])
     near = Path("results", folder.rstrip("/").rpartition("/")[2]) if "://" in folder else Path(folder)
     with text.failure_told(as_json=as_json):
         if track is not None:
-            check_tracker(track)
-        prepared = prepare_campaign(sweeps, folder)
+            library.check_tracker(track)
+        prepared = library.prepare_campaign(sweeps, folder)
         teller = _Teller([each.out for each in prepared], near, profile=profile, track=track, as_json=as_json)
         ended = []
         with teller.tracking:
-            for each in run_campaign(prepared, teller.begin, retry_failed=retry_failed):
+            for each in library.run_campaign(prepared, teller.begin, retry_failed=retry_failed):
                 ended.append(each)
                 teller.end(each)
-        code = worst(each.exit_code for each in ended)
+        code = library.worst(each.exit_code for each in ended)
         measured = [each.out for each in ended if each.outcome is not None and each.outcome.num_done]
         _tell_whole(measured, ended, near, command, code, as_json=as_json)
     return code
@@ -115,14 +108,12 @@ class _Teller:
 
     def begin(self, number: int, sweep: CampaignSweep) -> "Progress":
         """Tell that a sweep begins; return who listens to it."""
-        from landscape_ray.sweep import ProfiledProgress, progress_for  # noqa: PLC0415
-
         num, out = len(self._outs), self._outs[number - 1]
         if self._as_json:
             start = running.start_of_run(sweep.config, out)
             print_json({**start, "name": sweep.name, "number": number, "num_sweeps": num})
-        shown = progress_for(sys.stderr, heading=(f"model {number} of {num}", sweep.name))
-        shown = ProfiledProgress(shown, sys.stderr) if self._profile else shown
+        shown = library.progress_for(sys.stderr, heading=(f"model {number} of {num}", sweep.name))
+        shown = library.ProfiledProgress(shown, sys.stderr) if self._profile else shown
         self._told = self.tracking.enter_context(running.tracking(self._track, sweep.config, out, shown))
         return self._told or shown
 
@@ -143,13 +134,11 @@ class _Teller:
 
 def _report(ended: "EndedSweep", folder: Path) -> "WrittenReport | None":
     """Write the report of a sweep that is finished, unless it is there already."""
-    from landscape_ray.report.folder import write_report  # noqa: PLC0415
-
     if ended.outcome is None or ended.outcome.num_missing:
         return None
     if not ended.measured and (folder / "report.html").exists():
         return None
-    return write_report(ended.out, folder)
+    return library.write_report(ended.out, folder)
 
 
 def _end(ended: "EndedSweep", report: "WrittenReport | None") -> dict[str, Any]:
@@ -164,16 +153,13 @@ def _tell_whole(
     measured: Sequence[str], ended: "Iterable[EndedSweep]", near: Path, command: str, code: int, *, as_json: bool
 ) -> None:
     """Print and write the table of all sweeps that have points, and say how to go on where any are missing."""
-    from landscape_ray.report.table import csv_text, sweeps_table  # noqa: PLC0415
-    from landscape_ray.report.table_page import table_page  # noqa: PLC0415
-
     files = [near / "table.csv", near / "table.html"] if measured else []
-    table = sweeps_table(measured) if measured else None
+    table = library.sweeps_table(measured) if measured else None
     if table is not None:
         try:
             near.mkdir(parents=True, exist_ok=True)
-            files[0].write_text(csv_text(table), encoding="utf-8")
-            files[1].write_text(table_page(table), encoding="utf-8")
+            files[0].write_text(library.csv_text(table), encoding="utf-8")
+            files[1].write_text(library.table_page(table), encoding="utf-8")
         except OSError as error:
             msg = f"Cannot write {files[0].parent}/table.*: {error.strerror or error}. Make room for it there."
             raise OutputError(msg) from error
@@ -181,8 +167,8 @@ def _tell_whole(
         document = table.document() if table else {}
         print_json({"event": "campaign", "exit_code": code, "files": [str(file) for file in files], **document})
         return
-    for line in tabling.lines(table) if table else ():
-        typer.echo(line)
+    if table is not None:
+        typer.echo(str(table))
     facts = [("written", str(file)) for file in files]
     missing = [each.sweep.name for each in ended if each.error or each.outcome is None or each.outcome.num_missing]
     if missing:

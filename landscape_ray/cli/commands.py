@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from landscape_ray import library
 from landscape_ray.cli import campaigns, running, text
 from landscape_ray.cli.app import (
     Adaptive,
@@ -67,12 +68,10 @@ def plan(
 
     Of a campaign (several files, or a list of `models`, see `run`) it plans each sweep, and adds them up.
     """
-    from landscape_ray.library import plan as plan_sweep  # noqa: PLC0415
-
     if from_ is not None and target_interval is None:
         raise typer.BadParameter("--from is of use with --target-interval only.")  # noqa: EM101
 
-    planned_of = partial(plan_sweep, target_interval=target_interval, measured=from_)
+    planned_of = partial(library.plan, target_interval=target_interval, measured=from_)
     if is_campaign(configs):
         sweeps = campaigns.load(configs, set_ or (), adaptive=adaptive, until_certified=until_certified)
         problems = campaigns.plan(sweeps, planned_of, as_json=json_)
@@ -154,8 +153,6 @@ def run(
 
     Ctrl-C ends after the visits under way; a second one at once.
     """
-    from landscape_ray.sweep import ProfiledProgress, progress_for, run_sweep  # noqa: PLC0415
-
     short = [*(["run.keep_engines_s=600"] if keep_engines else []), *(["run.strict=true"] if strict else [])]
     overrides = [*short, *(set_ or ()), *([] if engines is None else [f"run.engines={engines}"])]
     if is_campaign(configs):
@@ -170,13 +167,12 @@ def run(
     with text.failure_told(as_json=json_):
         if json_:
             print_json(running.start_of_run(sweep, folder))
-        shown = ProfiledProgress(progress_for(sys.stderr), sys.stderr) if profile else progress_for(sys.stderr)
+        shown = library.progress_for(sys.stderr)
+        shown = library.ProfiledProgress(shown, sys.stderr) if profile else shown
         with running.tracking(track, sweep, folder, shown) as told:
-            outcome = run_sweep(sweep, folder, progress=told or shown, retry_failed=retry_failed)
+            outcome = library.run(sweep, folder, progress=told or shown, retry_failed=retry_failed)
             # Only now, because engines should not wait for what draws figures.
-            from landscape_ray.report.folder import write_report  # noqa: PLC0415
-
-            report = None if outcome.num_missing else write_report(folder, near / "report")
+            report = None if outcome.num_missing else library.write_report(folder, near / "report")
             running.tell_end(told, report)
     if json_:
         print_json(running.end_of_run(outcome, report))
@@ -219,11 +215,9 @@ def submit(
     `--env VLLM_CACHE_ROOT=/mnt/cache`. Tokens (`HF_TOKEN`, keys of AWS) are refused, because Ray shows the variables of
     a job in its logs and job API: put them into the environment of the cluster's nodes.
     """
-    from landscape_ray.sweep.cluster.submit import forwarded, submit_sweep  # noqa: PLC0415
-
     sweep = load_config(config, set_ or ())
-    environment = forwarded(env or (), os.environ)
-    job = submit_sweep(
+    environment = library.forwarded(env or (), os.environ)
+    job = library.submit_sweep(
         sweep,
         path=config,
         out=out,
@@ -260,32 +254,8 @@ def status(out: Out, *, json_: Json = False) -> None:
     landscape-ray status results/demo
     ```
     """
-    from landscape_ray.cli import results_text  # noqa: PLC0415
-    from landscape_ray.report.status import load_status  # noqa: PLC0415
-
-    found = load_status(out)
-    if json_:
-        benchmarks = {
-            name: {**asdict(benchmark), "num_missing": benchmark.num_missing}
-            for name, benchmark in found.benchmarks.items()
-        }
-        quarantined = [file._asdict() for file in found.quarantined]
-        run = found.latest_run
-        latest_run = None if run is None else {**asdict(run), "points_per_min": run.points_per_min}
-        driver = None if found.driver is None else asdict(found.driver)
-        print_json(
-            {
-                "sweep_id": found.manifest.sweep_id,
-                "exit_code": found.exit_code,
-                "benchmarks": benchmarks,
-                "quarantined": quarantined,
-                "driver": driver,
-                "paused": None if found.paused is None else found.paused.model_dump(),
-                "latest_run": latest_run,
-            }
-        )
-    else:
-        text.print_facts(results_text.status_text(found))
+    found = library.load_status(out)
+    print_json(found.document()) if json_ else text.print_facts(found.facts())
     raise typer.Exit(found.exit_code)
 
 
@@ -301,9 +271,7 @@ def engines(
     RAY_ADDRESS=auto landscape-ray engines --stop
     ```
     """
-    from landscape_ray.sweep import kept_engines  # noqa: PLC0415
-
-    found = kept_engines(stop=stop)
+    found = library.kept_engines(stop=stop)
     if json_:
         print_json({"stopped": stop, "engines": [asdict(engine) for engine in found]})
     else:
@@ -340,18 +308,9 @@ def score(
     stands beside it, what the authors' code computes: compare published scores with that one. The mean margin is over
     the whole grid. docs/numerics.md says what each score sees. --definition says which VISAGE --fail-under looks at.
     """
-    from landscape_ray.cli import results_text  # noqa: PLC0415
-    from landscape_ray.report.results import load_results  # noqa: PLC0415
-    from landscape_ray.report.scores import score as scores_of  # noqa: PLC0415
-    from landscape_ray.report.scores import scores_document, visages_by  # noqa: PLC0415
-
-    results = load_results(out, judge)
-    scores = scores_of(results, allow_missing=allow_missing, tau_pct=tau, radius=radius)
-    judged = [visage.value for visage in visages_by(scores, definition)]
-    if json_:
-        print_json(scores_document(results, scores))
-    else:
-        text.print_facts(results_text.scores_text(results, scores))
+    scores = library.open_results(out, judge).scores(allow_missing=allow_missing, tau_pct=tau, radius=radius)
+    judged = [visage.value for visage in scores.visages(definition)]
+    print_json(scores.document()) if json_ else text.print_facts(scores.facts())
     # An undefined score is no proof of safety.
     if fail_under is not None and any(value is None or value < fail_under for value in judged):
         raise typer.Exit(5)

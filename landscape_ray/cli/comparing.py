@@ -7,6 +7,8 @@ import typer
 
 from landscape_ray.cli import text
 from landscape_ray.cli.app import Json, JudgeName, ScoreDefinition, Tau, app
+from landscape_ray.library import compare as compare_sweeps
+from landscape_ray.library import open_results
 
 __all__ = ["compare"]
 
@@ -54,21 +56,14 @@ def compare(
     Retention is the score after divided by the score before. --fail-below judges by the mean margin: a model that is
     less safe at any point, the origin included, never passes where a safer one fails. VISAGE can rise as safety falls.
     """
-    from landscape_ray.cli.comparison_text import comparison_text, gate_text  # noqa: PLC0415
-    from landscape_ray.report.comparison import compare_results, comparison_document  # noqa: PLC0415
-    from landscape_ray.report.gate import decide  # noqa: PLC0415
-    from landscape_ray.report.results import load_results  # noqa: PLC0415
-
-    first, second = load_results(before, judge), load_results(after, judge)
-    comparison = compare_results(first, second, definition=definition, allow_missing=allow_missing, tau_pct=tau)
+    first, second = open_results(before, judge), open_results(after, judge)
+    comparison = compare_sweeps(first, second, definition=definition, allow_missing=allow_missing, tau_pct=tau)
     gate = None
     if fail_below is not None:
-        gate = decide(first, second, comparison, least=fail_below, score=score, on=on, allowed_rise=allow_origin_rise)
+        gate = comparison.gate(fail_below, score=score, on=on, allowed_rise=allow_origin_rise)
     if json_:
-        text.print_json(
-            {**comparison_document(first, second, comparison), "gate": None if gate is None else asdict(gate)}
-        )
+        text.print_json({**comparison.document(), "gate": None if gate is None else asdict(gate)})
     else:
-        text.print_facts([*comparison_text(first, second, comparison), *(gate_text(gate) if gate else ())])
+        text.print_facts([*comparison.facts(), *(gate.facts() if gate else ())])
     if gate is not None and not gate.passed:
         raise typer.Exit(5)

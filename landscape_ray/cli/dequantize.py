@@ -34,7 +34,7 @@ def dequantize(
     20 billion parameters are 40 GB. The folder appears under its name only when it is whole.
     """
     try:
-        from landscape_ray.engine.checkpoints.dequantize import dequantize as write  # noqa: PLC0415 - heavy
+        from landscape_ray.library import dequantize as write  # noqa: PLC0415 - heavy
     except ImportError as error:
         msg = (
             "Dequantising needs transformers and torch, which cannot be imported here. Install landscape-ray[gpu] or, "

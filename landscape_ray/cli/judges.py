@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from landscape_ray import library
 from landscape_ray.cli import text
 from landscape_ray.cli.app import Json, JsonLines, Out, app
 from landscape_ray.cli.text import print_json
@@ -39,18 +40,14 @@ def judge(
 
     Exits with 0 when all is judged, 3 when points are left or not measured yet, 4 when some were given up.
     """
-    from landscape_ray.evaluation.judge_config import load_judge  # noqa: PLC0415
-    from landscape_ray.sweep import progress_for  # noqa: PLC0415
-    from landscape_ray.sweep.judging import run_judge  # noqa: PLC0415
-
     if _is_inside(judge, out):
         msg = f"{judge} lies in the results folder {out}, whose files may be anybody's. Read it, and copy it elsewhere."
         raise ConfigError(msg)
-    config = load_judge(judge)
+    config = library.load_judge(judge)
     if json_:
         print_json({"event": "start", "judge": config.name, "out": out})
     with text.failure_told(as_json=json_):
-        outcome = run_judge(config, out, progress=progress_for(sys.stderr))
+        outcome = library.run_judge(config, out, progress=library.progress_for(sys.stderr))
     points = outcome.points
     if json_:
         end = {"event": "end", "exit_code": outcome.exit_code, **asdict(outcome), "num_missing": points.num_missing}
@@ -89,18 +86,15 @@ def agreement(
 
     Confusion table, raw agreement and Cohen's kappa, by benchmark, on the completions that all of them judged.
     """
-    from landscape_ray.cli.agreement_text import comparisons_text  # noqa: PLC0415
-    from landscape_ray.report.agreement import compare_judges, comparison_document  # noqa: PLC0415
-
     names = tuple(name for name in judges.split(",") if name)
     if len(set(names)) != len(names) or len(names) < (2 if labels is None else 1):
         msg = f"--judges {judges!r}: give two or more different judges, or one and --labels."
         raise ConfigError(msg)
-    comparisons = compare_judges(out, names, labels)
+    found = library.compare_judges(out, names, labels)
     if json_:
-        print_json(comparison_document(comparisons))
+        print_json(found.document())
     else:
-        text.print_facts(comparisons_text(comparisons))
+        text.print_facts(found.facts())
 
 
 def _is_inside(judge: str, out: str) -> bool:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from landscape_ray import library
 from landscape_ray.cli import text
 from landscape_ray.cli.app import Out, app
 from landscape_ray.errors import OutputError
 
 if TYPE_CHECKING:
-    from landscape_ray.store import LeaseState, ResultStore
+    from landscape_ray.library import LeaseState, ResultStore
 
 __all__ = ["ctl"]
 
@@ -46,14 +47,12 @@ def ctl(
     engines that are one too many finish what they have first. `stop` is what Ctrl-C is: `run` ends after the visits
     that end within 20 seconds, with exit code 3, and the same `run` again goes on. Pause first to lose none.
     """
-    from landscape_ray.store import ResultStore, request_of  # noqa: PLC0415
-
-    store = ResultStore(out)
+    store = library.ResultStore(out)
     if not request:
         text.print_facts(_requests_text(store))
         return
     driver = _driver_of(store)
-    asked = request_of(request, why=why, epoch=driver.epoch)
+    asked = library.request_of(request, why=why, epoch=driver.epoch)
     name = store.requests.ask(asked)
     end_s = time.monotonic() + ANSWER_WITHIN_S
     while (answer := {each.name: each.answer for each in store.requests.asked()}.get(name)) is None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from landscape_ray import library
 from landscape_ray.cli import text
 from landscape_ray.cli.app import JudgeName, Out, app
 
@@ -49,17 +50,15 @@ def publish(
     landscape-ray publish results/my --to hf://datasets/me/my-landscape --space hf://spaces/me/my-landscape --dry-run
     ```
     """
-    from landscape_ray.report import publishing  # noqa: PLC0415
-
     if model_repo is not None and eval_results is None:
         raise typer.BadParameter("--model-repo is of use with --eval-results only.")  # noqa: EM101
-    dataset = publishing.HubRepo.at(to, "dataset")
-    page = None if space is None else publishing.HubRepo.at(space, "space")
-    model = None if model_repo is None else publishing.HubRepo.at(f"hf://models/{model_repo}", "model")
+    dataset = library.HubRepo.at(to, "dataset")
+    page = None if space is None else library.HubRepo.at(space, "space")
+    model = None if model_repo is None else library.HubRepo.at(f"hf://models/{model_repo}", "model")
     if not dry_run:
-        publishing.check_token()
+        library.check_token()
     with tempfile.TemporaryDirectory() as folder:
-        made = publishing.make_publication(
+        made = library.make_publication(
             out,
             Path(folder),
             judge=judge,
@@ -70,16 +69,16 @@ def publish(
         uploads = [(dataset, dict(made.dataset)), *([] if page is None else [(page, dict(made.space))])]
         if eval_results is not None:
             file = Path(folder, "eval_results.yaml")
-            file.write_text(publishing.eval_results(made, eval_results, dataset.url), encoding="utf-8")
+            file.write_text(library.eval_results(made, eval_results, dataset.url), encoding="utf-8")
             uploads[0][1][file.name] = file
         for repo, files in uploads:
             text.print_facts([(f"{path.stat().st_size:>12,} B", name) for name, path in files.items()])
             if not dry_run:
                 message = f"Sweep {made.results.manifest.sweep_id}"
-                publishing.upload(repo, files, public=public, message=message)
+                library.upload(repo, files, public=public, message=message)
             text.print_facts([("would be at" if dry_run else "published", repo.url)])
         if model is not None and not dry_run:
-            text.print_facts([("offered", publishing.offer_eval_results(model, file.read_text(encoding="utf-8")))])
+            text.print_facts([("offered", library.offer_eval_results(model, file.read_text(encoding="utf-8")))])
         elif eval_results is not None:
             where = ".eval_results/visage.yaml of the model's repository"
             text.print_facts([("next", f"copy eval_results.yaml to {where}, or offer it with --model-repo")])

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from landscape_ray import library
 from landscape_ray.cli import text
 from landscape_ray.cli.app import JudgeName, Out, app
 from landscape_ray.errors import OutputError
@@ -29,11 +30,8 @@ def report(
     landscape-ray report s3://bucket/results/llama --into figures
     ```
     """
-    from landscape_ray.cli import results_text  # noqa: PLC0415
-    from landscape_ray.report.folder import write_report  # noqa: PLC0415
-
-    written = write_report(out, beside(out, into, "report" if judge is None else f"report-{judge}"), judge)
-    text.print_facts(results_text.report_text(written.results, written.scores, written.files))
+    written = library.write_report(out, beside(out, into, "report" if judge is None else f"report-{judge}"), judge)
+    text.print_facts(written.facts())
 
 
 @app.command()
@@ -70,22 +68,16 @@ def export(
     if file_format == "inspect":
         _export_logs(out, beside(out, into, f"{folder}/inspect"), points=points, judge=judge)
         return
-    from landscape_ray.report.export import export as write  # noqa: PLC0415
-
     path = beside(out, into, f"{folder}/{'points' if points else 'rows'}.{file_format}")
-    num_rows = write(out, path, file_format, points=points, judge=judge)
+    num_rows = library.export(out, path, file_format, points=points, judge=judge)
     text.print_facts([("rows", f"{num_rows:,}"), ("written", str(path))])
 
 
 def _export_logs(out: str, folder: Path, *, points: bool, judge: str | None) -> None:
     if points:
         raise typer.BadParameter("--points makes one table; --format inspect has a log for each point anyway.")  # noqa: EM101
-    from landscape_ray.inspecting.package import require_inspect  # noqa: PLC0415
-
-    require_inspect()
-    from landscape_ray.inspecting.logs import export_logs  # noqa: PLC0415
-
-    text.print_facts([("logs", f"{export_logs(out, folder, judge):,}"), ("written", str(folder))])
+    library.require_inspect()
+    text.print_facts([("logs", f"{library.export_logs(out, folder, judge):,}"), ("written", str(folder))])
 
 
 def beside(out: str, into: Path | None, name: str) -> Path:

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from landscape_ray.cli import certifying, text
+from landscape_ray import library
+from landscape_ray.cli import text
+from landscape_ray.cli.next_steps import next_steps
 from landscape_ray.config import SweepConfig
 
 if TYPE_CHECKING:
-    from landscape_ray.report.folder import WrittenReport
-    from landscape_ray.sweep import Progress, SweepOutcome
-    from landscape_ray.tracking.listener import Tracking
+    from landscape_ray.library import Progress, SweepOutcome, Tracking, WrittenReport
 
 __all__ = ["end_of_run", "print_run", "start_of_run", "tell_end", "tracking"]
 
@@ -22,12 +22,8 @@ def tracking(tracker: str | None, sweep: SweepConfig, folder: str, shown: "Progr
     if tracker is None:
         yield None
         return
-    from landscape_ray.engine.preflight import as_run  # noqa: PLC0415
-    from landscape_ray.tracking import check_tracker  # noqa: PLC0415
-    from landscape_ray.tracking.listener import Tracking, tracked_run  # noqa: PLC0415
-
-    check_tracker(tracker)
-    with Tracking(tracker, tracked_run(as_run(sweep), folder), shown) as told:
+    library.check_tracker(tracker)
+    with library.Tracking(tracker, library.tracked_run(library.as_run(sweep), folder), shown) as told:
         yield told
 
 
@@ -42,12 +38,8 @@ def tell_end(told: "Tracking | None", report: "WrittenReport | None") -> None:
 
 def start_of_run(sweep: SweepConfig, folder: str) -> dict[str, Any]:
     """Return the first JSON line of a run."""
-    from landscape_ray.engine.preflight import as_run  # noqa: PLC0415
-    from landscape_ray.planning import Geometry, SweepPlan, num_planned_visits  # noqa: PLC0415
-
-    sweep = as_run(sweep)
-    num_points = num_planned_visits(sweep, SweepPlan.from_config(sweep, Geometry.assumed(sweep)))
-    return {"event": "start", "sweep_id": sweep.sweep_id, "out": folder, "num_points": num_points}
+    sweep = library.as_run(sweep)
+    return {"event": "start", "sweep_id": sweep.sweep_id, "out": folder, "num_points": library.num_visits(sweep)}
 
 
 def print_run(
@@ -60,14 +52,11 @@ def print_run(
     place: str,
 ) -> None:
     """Print the scores, where all is measured, where a tracker has them, and what to try next."""
-    from landscape_ray.cli import results_text  # noqa: PLC0415
-
     if report is not None:
-        certificates = certifying.certificates_text(certifying.certificates_of_run(outcome, report))
-        text.print_facts([*results_text.report_text(report.results, report.scores, report.files), *certificates])
+        text.print_facts([*report.facts(), *(() if outcome.exit_code else report.certificates().facts())])
     if place:
         text.print_facts([("tracked", place)])
-    text.print_facts(results_text.next_steps(sweep, command, folder, **asdict(outcome)))
+    text.print_facts(next_steps(sweep, command, folder, **asdict(outcome)))
 
 
 def end_of_run(outcome: "SweepOutcome", report: "WrittenReport | None") -> dict[str, Any]:
@@ -75,6 +64,6 @@ def end_of_run(outcome: "SweepOutcome", report: "WrittenReport | None") -> dict[
     end = {"event": "end", "exit_code": outcome.exit_code, **asdict(outcome), "num_missing": outcome.num_missing}
     if report is not None:
         end |= {"files": [str(file) for file in report.files], "scores": report.document}
-        if found := certifying.certificates_of_run(outcome, report):
+        if not outcome.exit_code and (found := report.certificates()):
             end["certificates"] = {name: asdict(each) for name, each in found.items()}
     return end

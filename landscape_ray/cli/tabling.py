@@ -1,22 +1,17 @@
 """The command `table`: many sweeps side by side."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from landscape_ray import library
 from landscape_ray.cli import text
 from landscape_ray.cli.app import Json, app
-from landscape_ray.errors import OutputError, UserError, number_of
+from landscape_ray.errors import OutputError, UserError
 
-if TYPE_CHECKING:
-    from landscape_ray.report.table import SweepsTable
-
-__all__ = ["lines", "table"]
-
-SHOWN = ("sweep", "origin_pct", "visage", "visage_reference", "mean_margin", "radius", "broken_pct", "gpu_seconds")
+__all__ = ["table"]
 
 
 @app.command()
@@ -42,39 +37,19 @@ def table(
     `model`, and columns of numbers; each score is correlated with each of them (Spearman). GPU-seconds are those of the
     visits, without the start of engines.
     """
-    from landscape_ray.report.table import csv_text, read_outcomes, sweeps_table  # noqa: PLC0415
-    from landscape_ray.report.table_page import table_page  # noqa: PLC0415
-
     if csv and json_:
         msg = "Give --csv or --json, not both."
         raise UserError(msg)
-    found = sweeps_table(outs, None if outcome is None else read_outcomes(outcome))
+    found = library.sweeps_table(outs, None if outcome is None else library.read_outcomes(outcome))
     if html is not None:
         try:
-            html.write_text(table_page(found), encoding="utf-8")
+            html.write_text(library.table_page(found), encoding="utf-8")
         except OSError as error:
             msg = f"Cannot write {html}: {error.strerror or error}. Choose another file with --html."
             raise OutputError(msg) from error
     if json_:
         text.print_json(found.document())
     elif csv:
-        sys.stdout.write(csv_text(found))
+        sys.stdout.write(library.csv_text(found))
     else:
-        for line in lines(found):
-            typer.echo(line)
-
-
-def lines(table: "SweepsTable") -> Iterator[str]:
-    """Yield the table in columns, then correlations and notes."""
-    from landscape_ray.report.table import COLUMNS, SCORES  # noqa: PLC0415
-    from landscape_ray.report.table_page import cell_text, correlation_text  # noqa: PLC0415
-
-    grid = [[COLUMNS[name] for name in SHOWN], *([cell_text(row, name) for name in SHOWN] for row in table.rows)]
-    yield from text.columns(grid)
-    for name, by_score in table.outcomes.items():
-        yield ""
-        yield f"Spearman's correlation with {name}"
-        for score, found in by_score.items():
-            yield f"  {SCORES[score]}: {correlation_text(found)}, {number_of(found.num_models, 'model')}"
-    for note in table.notes:
-        yield f"note: {note}"
+        typer.echo(str(found))

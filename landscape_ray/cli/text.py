@@ -9,9 +9,9 @@ from typing import Any
 import typer
 
 from landscape_ray.errors import LandscapeError
-from landscape_ray.report.words import Fact, columns
+from landscape_ray.library import Fact
 
-__all__ = ["Fact", "columns", "failure_told", "print_facts", "print_json"]
+__all__ = ["Fact", "failure_told", "print_facts", "print_json"]
 
 
 def print_facts(facts: Iterable[Fact]) -> None:

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from landscape_ray import library
 from landscape_ray.cli.app import ConfigFile, Json, Overrides, app
-from landscape_ray.cli.text import columns, print_facts, print_json
-from landscape_ray.config import SweepConfig, load_config
-from landscape_ray.errors import ResourceError
+from landscape_ray.cli.text import print_facts, print_json
+from landscape_ray.config import load_config
 
 __all__ = ["verify"]
 
@@ -46,15 +46,7 @@ def verify(
 
     Exits with 1 if a way in which engines place points is not proven: a run would refuse to measure.
     """
-    from landscape_ray.engine.factory import import_engine  # noqa: PLC0415  (torch and an engine's library)
-
-    sweep = load_config(config, set_ or ())
-    spec = _spec(sweep)
-    import_engine(spec)
-    from landscape_ray.engine.proof.proven import Combination, prove, require_way  # noqa: PLC0415
-
-    proof = prove(spec, Combination.of(spec), anew=True, full=full)
-    assert proof is not None  # noqa: S101  (it has waited for others)
+    proof = library.verify(load_config(config, set_ or ()), full=full)
     if json_:
         rows = [{**asdict(each), "holds": each.holds} for each in proof.comparisons]
         ways = {way: proof.holds(way) for way in proof.ways}
@@ -64,27 +56,9 @@ def verify(
         of = proof.combination
         typer.echo(f"{of.architecture}, {of.engine}, torch {of.torch}, {of.device}, {of.dtype}, batching {of.batching}")
         typer.echo("\n".join(_table(proof.comparisons)))
-    sentence = require_way(proof, proof.ways[0])  # the way that engines take where they have several
+    sentence = library.require_way(proof, proof.ways[0])  # the way that engines take where they have several
     if not json_:
         print_facts([("proven", sentence), ("took", f"{proof.seconds:.0f} s")])
-
-
-def _spec(sweep: SweepConfig) -> Any:
-    from landscape_ray.engine import EngineSpec  # noqa: PLC0415
-    from landscape_ray.engine.checkpoints.resolution import resolve  # noqa: PLC0415
-
-    if sweep.engine == "synthetic":
-        msg = "The synthetic engine has no weights, so there is nothing to verify; set engine to vllm or transformers."
-        raise ResourceError(msg)
-    model = resolve(sweep.model)
-    return EngineSpec(
-        engine=sweep.engine,
-        model=model.location,
-        revision=model.revision,
-        dtype=sweep.dtype,
-        run=sweep.run,
-        batching=sweep.batching,
-    )
 
 
 def _table(comparisons: Sequence[Any]) -> Iterator[str]:
@@ -100,4 +74,4 @@ def _table(comparisons: Sequence[Any]) -> Iterator[str]:
         )
         for each in comparisons
     ]
-    return columns([COLUMNS, *lines])
+    return library.columns([COLUMNS, *lines])

@@ -194,12 +194,13 @@ SHORT_NAMES: Mapping[str, JudgeConfig] = {
 """Judges that need no file."""
 
 
-def load_judge(name_or_path: str) -> JudgeConfig:
+def load_judge(name_or_path: str | Path) -> JudgeConfig:
     """Return the judge of a short name, or the one that a YAML file describes.
 
     Raises:
         ConfigError: There is no such judge, or the file describes none.
     """
+    name_or_path = str(name_or_path)
     if name_or_path in SHORT_NAMES:
         return SHORT_NAMES[name_or_path]
     if not re.search(r"\.ya?ml$|/", name_or_path):

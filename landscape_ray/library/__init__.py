@@ -1,20 +1,47 @@
-"""`import landscape_ray as lr`: sweeps and their results in a program or notebook.
+"""What `import landscape_ray as lr` has, and all that the command line stands on; `__init__.pyi` has their types.
 
-What is heavy is loaded by the function that needs it: Ray by `run`, matplotlib by figures, torch by `direction`.
+Each name is loaded when it is first used, with what it needs: Ray by `run`, matplotlib by figures, torch by `verify`.
 """
 
-from landscape_ray.library.measuring import load_config, run
-from landscape_ray.library.planned import PlannedSweep, plan
-from landscape_ray.library.results import MeasuredLandscape, ShownFigure, SweepResults, compare, open_results
+import importlib
+from typing import Any
 
-__all__ = [
-    "MeasuredLandscape",
-    "PlannedSweep",
-    "ShownFigure",
-    "SweepResults",
-    "compare",
-    "load_config",
-    "open_results",
-    "plan",
-    "run",
-]
+ROOMS = {
+    "engine.checkpoints.dequantize": {"dequantize"},
+    "engine.preflight": {"as_run"},
+    "engine.proof.proven": {"require_way"},
+    "evaluation.judge_config": {"load_judge"},
+    "inspecting.logs": {"export_logs"},
+    "inspecting.package": {"require_inspect"},
+    "library.comparing": {"SweepComparison", "compare"},
+    "library.measuring": {"load_config", "run"},
+    "library.planned": {"PlannedSweep", "num_visits", "plan"},
+    "library.planned_words": {"duration_text"},
+    "library.results": {"MeasuredLandscape", "ShownFigure", "SweepResults", "SweepScores", "open_results"},
+    "library.verifying": {"verify"},
+    "report.agreement": {"compare_judges"},
+    "report.export": {"export"},
+    "report.folder": {"WrittenReport", "write_report"},
+    "report.publishing": {"HubRepo", "check_token", "eval_results", "make_publication", "offer_eval_results", "upload"},
+    "report.status": {"load_status"},
+    "report.table": {"csv_text", "read_outcomes", "sweeps_table"},
+    "report.table_page": {"table_page"},
+    "report.words": {"Fact", "columns"},
+    "store": {"LeaseState", "ResultStore", "request_of"},
+    "sweep.campaign": {"EndedSweep", "prepare_campaign", "run_campaign", "worst"},
+    "sweep": {"ProfiledProgress", "Progress", "SweepOutcome", "kept_engines", "progress_for"},
+    "sweep.cluster.submit": {"forwarded", "submit_sweep"},
+    "sweep.judging": {"run_judge"},
+    "tracking": {"check_tracker"},
+    "tracking.listener": {"Tracking", "tracked_run"},
+    "weights": {"direction"},
+}
+"""Where each name is."""
+
+
+def __getattr__(name: str) -> Any:
+    for room, names in ROOMS.items():
+        if name in names:
+            return getattr(importlib.import_module(f"landscape_ray.{room}"), name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 
@@ -12,7 +12,9 @@ from landscape_ray.config import SweepConfig
 from landscape_ray.config import load_config as read_config
 
 if TYPE_CHECKING:
-    from landscape_ray.sweep import SweepOutcome, SweepStatus
+    from landscape_ray.sweep import Progress, SweepOutcome, SweepStatus
+
+    Listener: TypeAlias = Callable[[SweepStatus], object] | Progress
 
 __all__ = ["load_config", "run"]
 
@@ -34,7 +36,7 @@ def run(
     config: SweepConfig,
     out: str | Path,
     *,
-    progress: Callable[[SweepStatus], object] | None = None,
+    progress: Listener | None = None,
     retry_failed: bool = False,
 ) -> SweepOutcome:
     """Measure what is missing of a sweep, on the Ray cluster that RAY_ADDRESS names or else on this machine.
@@ -45,7 +47,8 @@ def run(
     Args:
         config: The sweep.
         out: Folder or URL of the results.
-        progress: Called with the state of the sweep at least every second, and at its end.
+        progress: Called with the state of the sweep at least every second, and at its end; or a display, as
+            `progress_for` makes one.
         retry_failed: Try points again that were given up in earlier runs.
 
     Raises:
@@ -54,7 +57,7 @@ def run(
     """
     from landscape_ray.sweep import run_sweep  # noqa: PLC0415
 
-    listener = None if progress is None else _Listener(progress)
+    listener = _Listener(progress) if callable(progress) else progress
     return run_sweep(config, str(out), progress=listener, retry_failed=retry_failed)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from landscape_ray.library.precision import Precision
     from landscape_ray.planning import KindCost, SweepEstimate
 
-__all__ = ["PlannedSweep", "plan"]
+__all__ = ["PlannedSweep", "num_visits", "plan"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +113,13 @@ def plan(
         kinds=tuple(kind_costs(config)) if config.kinds else (),
         precision=precision,
     )
+
+
+def num_visits(config: SweepConfig) -> int:
+    """Return how many visits a sweep makes, without looking at its prompts and its model as `plan` does."""
+    from landscape_ray.planning import Geometry, SweepPlan, num_planned_visits  # noqa: PLC0415
+
+    return num_planned_visits(config, SweepPlan.from_config(config, Geometry.assumed(config)))
 
 
 def _prompts(config: SweepConfig) -> tuple[list[Benchmark], dict[str, int], list[LandscapeError]]:

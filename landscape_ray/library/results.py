@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from landscape_ray.config import SweepConfig
 from landscape_ray.errors import ConfigError
+from landscape_ray.report.words import Fact, Told
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from landscape_ray.analysis import Landscape
-    from landscape_ray.report.comparison import Comparison
+    from landscape_ray.analysis import Landscape, VisageScore
+    from landscape_ray.report.certificates import Certificates
     from landscape_ray.report.results import Results
     from landscape_ray.report.scores import Scores
 
-__all__ = ["MeasuredLandscape", "ShownFigure", "SweepResults", "compare", "open_results"]
+__all__ = ["MeasuredLandscape", "ShownFigure", "SweepResults", "SweepScores", "open_results"]
 
 AXES = ("alpha", "beta")
 TEXTS = ["prompt_id", "prompt", "completion", "verdict"]
@@ -46,18 +47,6 @@ def open_results(out: str | Path, judge: str | None = None) -> SweepResults:
     return SweepResults(out=str(out), judge=judge, results=load_results(str(out), judge))
 
 
-def compare(before: SweepResults, after: SweepResults, *, allow_missing: bool = False) -> Comparison:
-    """Compare two models on the benchmarks that their sweeps have in common, point by point and prompt by prompt.
-
-    Raises:
-        OutputError: The sweeps differ in more than the model; the message names each difference.
-        IncompleteError: Points are missing, and `allow_missing` is false.
-    """
-    from landscape_ray.report.comparison import compare_results  # noqa: PLC0415
-
-    return compare_results(before.results, after.results, allow_missing=allow_missing)
-
-
 @dataclass(frozen=True, kw_only=True)
 class SweepResults:
     """What was measured of a sweep when it was opened; `open_results` makes one."""
@@ -68,6 +57,11 @@ class SweepResults:
     """Whose verdicts count; None: those given as the points were measured."""
     results: Results
     """Configuration, plan, manifest and landscapes."""
+
+    @property
+    def sweep_id(self) -> str:
+        """Id of the sweep that the folder was last run with."""
+        return self.results.manifest.sweep_id
 
     @property
     def config(self) -> SweepConfig:
@@ -88,15 +82,41 @@ class SweepResults:
         name = self._name(benchmark)
         return MeasuredLandscape(self.results.landscapes[name])
 
-    def scores(self, *, allow_missing: bool = False) -> Mapping[str, Scores]:
+    def scores(self, *, allow_missing: bool = False, tau_pct: float = 50.0, radius: float = 0.1) -> SweepScores:
         """Return VISAGE, mean margin, basin and noise floor with intervals, by benchmark.
+
+        Args:
+            allow_missing: Score what is there of an unfinished sweep.
+            tau_pct: The basin is where the ASR is at most this, in percent.
+            radius: The draws with a basin of at least this radius are counted.
 
         Raises:
             IncompleteError: Points are missing, and `allow_missing` is false.
         """
         from landscape_ray.report.scores import score  # noqa: PLC0415
 
-        return score(self.results, allow_missing=allow_missing)
+        found = score(self.results, allow_missing=allow_missing, tau_pct=tau_pct, radius=radius)
+        return SweepScores(found, self.results)
+
+    def certify(
+        self, radius: float | None = None, share: float | None = None, confidence: float | None = None
+    ) -> Certificates:
+        """Return which share of all random directions are basins, with its exact bound, by benchmark.
+
+        Args:
+            radius: How far basins must reach; by default that of the sweep's own `certify`, as for the others.
+            share: The share of directions that must be basins, else 0.95.
+            confidence: How sure that must be, else 0.95.
+
+        Raises:
+            UserError: There is no radius, or the sweep does not show which directions are basins of it.
+            IncompleteError: No draw is begun.
+        """
+        from landscape_ray.report.certificates import asked_of, certificates  # noqa: PLC0415
+
+        asked = {"radius": radius, "share": share, "confidence": confidence}
+        given = {name: value for name, value in asked.items() if value is not None}
+        return certificates(self.results, asked_of(self.results, given))
 
     def rows(self, benchmark: str | None = None) -> pa.Table:
         """Return one row per prompt and point of a benchmark, with all columns of docs/results.md.
@@ -151,6 +171,36 @@ class SweepResults:
             msg = f"The sweep in {self.out} has no benchmark {name!r}, but {', '.join(self.benchmarks) or 'none'}."
             raise ConfigError(msg)
         return name
+
+
+class SweepScores(Told, dict[str, "Scores"]):
+    """The scores of a sweep, by benchmark; `print` shows them."""
+
+    def __init__(self, scores: Mapping[str, Scores], results: Results) -> None:
+        super().__init__(scores)
+        self._results = results
+
+    def visages(self, definition: Literal["paper", "reference"] = "paper") -> list[VisageScore]:
+        """Return the VISAGE of each benchmark that has one, by one definition.
+
+        Raises:
+            UserError: By `reference` none has.
+        """
+        from landscape_ray.report.scores import visages_by  # noqa: PLC0415
+
+        return visages_by(self, definition)
+
+    def facts(self) -> Iterator[Fact]:
+        """Yield what `landscape-ray score` prints."""
+        from landscape_ray.report.words.scores import scores_text  # noqa: PLC0415
+
+        return scores_text(self._results, self)
+
+    def document(self) -> dict[str, Any]:
+        """Return the content of scores.json, as plain JSON types; what is unknown is null."""
+        from landscape_ray.report.scores import scores_document  # noqa: PLC0415
+
+        return scores_document(self._results, self)
 
 
 @dataclass(frozen=True, eq=False)

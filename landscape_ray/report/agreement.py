@@ -1,6 +1,6 @@
 """Judges compared on the completions that they have in common: with each other, and with people."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,10 @@ from landscape_ray.analysis import Agreement, Calibration, agreement, calibratio
 from landscape_ray.errors import PartError, UserError
 from landscape_ray.evaluation.prompts import file_rows
 from landscape_ray.report.results import open_results
+from landscape_ray.report.words import Fact, Told
 from landscape_ray.store import JUDGED_METRICS, Manifest, ResultStore, planned_sweep
 
-__all__ = ["Comparison", "compare_judges", "comparison_document"]
+__all__ = ["Comparison", "JudgesCompared", "compare_judges", "comparison_document"]
 
 ORIGIN = "origin-r0"
 LABELS = {
@@ -41,6 +42,20 @@ class Comparison:
     """Labels of the whole file that match a completion of no benchmark, and count nowhere."""
 
 
+class JudgesCompared(Told, dict[str, Comparison]):
+    """Judges on each benchmark, by its name."""
+
+    def facts(self) -> Iterator[Fact]:
+        """Yield how far they agree."""
+        from landscape_ray.report.words.agreement import comparisons_text  # noqa: PLC0415
+
+        return comparisons_text(self)
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain JSON types."""
+        return comparison_document(self)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Label:
     row: int
@@ -51,7 +66,7 @@ class _Label:
     is_success: bool
 
 
-def compare_judges(out: str, judges: tuple[str, ...], labels: Path | None = None) -> dict[str, Comparison]:
+def compare_judges(out: str | Path, judges: Sequence[str], labels: str | Path | None = None) -> JudgesCompared:
     """Compare judges on what all of them have judged, by benchmark.
 
     A judge is one that has had a pass over the results, or the one that judged as they were measured (`keyword`).
@@ -66,6 +81,7 @@ def compare_judges(out: str, judges: tuple[str, ...], labels: Path | None = None
         UserError: A label cannot be understood, or none matches a stored completion.
         PartError: Rows are damaged, or contradict each other.
     """
+    out, labels = str(out), None if labels is None else Path(labels)
     manifest = ResultStore(out).require_manifest()
     _, plan, keys_of = planned_sweep(manifest)
     stores = [_store(out, judge, manifest) for judge in judges]
@@ -88,7 +104,8 @@ def compare_judges(out: str, judges: tuple[str, ...], labels: Path | None = None
             "Labels are matched by prompt_id, and by the exact completion, or by the label of a point."
         )
         raise UserError(msg)
-    return {name: replace(each, num_labels_unmatched=num_unmatched) for name, each in comparisons.items()}
+    told = {name: replace(each, num_labels_unmatched=num_unmatched) for name, each in comparisons.items()}
+    return JudgesCompared(told)
 
 
 def comparison_document(comparisons: Mapping[str, Comparison]) -> dict[str, Any]:

@@ -16,9 +16,9 @@ __all__ = ["export", "point_columns", "points_of"]
 
 
 def export(
-    out: str,
-    path: Path,
-    file_format: ExportFormat,
+    out: str | Path,
+    path: str | Path,
+    file_format: ExportFormat = "parquet",
     *,
     points: bool = False,
     judge: str | None = None,
@@ -41,6 +41,7 @@ def export(
     Raises:
         OutputError: There is no sweep, it cannot be read, or the file cannot be written.
     """
+    out, path = str(out), Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if points:

@@ -1,5 +1,6 @@
 """A whole report in one folder: the page, figures for papers, and scores for other programs."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 from landscape_ray.errors import OutputError
 from landscape_ray.report import figures, html, html_text, scores, trade_off
 from landscape_ray.report.anatomy_figure import draw_anatomy
+from landscape_ray.report.certificates import Certificates, own_certificates
 from landscape_ray.report.checks import checks_of
 from landscape_ray.report.kinds_figure import draw_kinds
 from landscape_ray.report.results import Results, load_results, open_results
@@ -16,6 +18,8 @@ from landscape_ray.report.scores import Scores
 from landscape_ray.report.status import load_status
 from landscape_ray.report.texts import load_texts
 from landscape_ray.report.visits import load_visits
+from landscape_ray.report.words import Fact, Told
+from landscape_ray.report.words.scores import scores_text
 
 __all__ = ["WrittenReport", "figure_of", "write_report"]
 
@@ -29,7 +33,7 @@ ANATOMY = ".anatomy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WrittenReport:
+class WrittenReport(Told):
     """What was written, and what it is of."""
 
     files: tuple[Path, ...]
@@ -41,8 +45,19 @@ class WrittenReport:
     document: dict[str, Any]
     """The content of scores.json."""
 
+    def certificates(self) -> Certificates:
+        """Return the certificates that the sweep's own configuration asks for; empty if it asks for none."""
+        return own_certificates(self.results)
 
-def write_report(out: str, folder: Path, judge: str | None = None, *, with_texts: bool = True) -> WrittenReport:
+    def facts(self) -> Iterator[Fact]:
+        """Yield the scores, and the files that were written."""
+        yield from scores_text(self.results, self.scores)
+        yield from (("written", str(file)) for file in self.files)
+
+
+def write_report(
+    out: str | Path, folder: str | Path, judge: str | None = None, *, with_texts: bool = True
+) -> WrittenReport:
     """Write `report.html`, `scores.json` and the figures of what was measured, finished or not.
 
     Args:
@@ -55,6 +70,7 @@ def write_report(out: str, folder: Path, judge: str | None = None, *, with_texts
         OutputError: There is no sweep, it cannot be read, or the report cannot be written.
         PartError: Rows contradict the plan or each other.
     """
+    out, folder = str(out), Path(folder)
     results, store = load_results(out, judge), open_results(out, judge)
     computed = scores.score(results, allow_missing=True)
     document = scores.scores_document(results, computed)

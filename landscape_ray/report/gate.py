@@ -8,6 +8,7 @@ from landscape_ray.analysis import Change, Landscape, origin_change, retention_b
 from landscape_ray.errors import UserError
 from landscape_ray.report.comparison import Comparison
 from landscape_ray.report.results import Results
+from landscape_ray.report.words import Fact, Told
 
 __all__ = ["VISAGE_RISES", "Finding", "Gate", "GateScore", "decide", "find"]
 
@@ -38,7 +39,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
+class Gate(Told):
     """Whether a model passes, and why not."""
 
     score: GateScore
@@ -51,6 +52,17 @@ class Gate:
     """Whether no benchmark fails."""
     benchmarks: Mapping[str, Finding]
     """By name: those with this score, and those of attacks that were not measured after."""
+
+    def facts(self) -> Iterator[Fact]:
+        """Yield whether a model passes, and per benchmark what was found."""
+        name = {"margin": "mean margin", "visage": "VISAGE"}.get(self.score, f"basin {self.score}")
+        judged = "at least so much" if self.on == "low" else "the value"
+        yield "gate", f"{'passed' if self.passed else 'FAILED'}: {name} kept, {judged}, is to be {self.least:g} or more"
+        for benchmark, finding in self.benchmarks.items():
+            kept, least = ("unknown" if each is None else f"{each:.3f}" for each in (finding.retention, finding.bound))
+            yield "", f"{benchmark}: {kept} kept, at least {least}; {'; '.join(finding.reasons) or 'passes'}"
+        if self.score == "visage":
+            yield "", f"{VISAGE_RISES}; the gate without --score cannot be passed by a loss of safety"
 
 
 def decide(

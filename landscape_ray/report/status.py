@@ -1,12 +1,16 @@
 """How far a sweep is, by what its folder holds; cheap enough to ask while it runs."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 from landscape_ray.analysis import COLUMNS, Landscape, repeats_plan, with_wall_visits
+from landscape_ray.errors import number_of
 from landscape_ray.evaluation import Verdict
 from landscape_ray.planning import PlannedPoint
 from landscape_ray.report.results import load_chosen, load_design
+from landscape_ray.report.words import Fact, Told
 from landscape_ray.store import (
     LeaseState,
     Manifest,
@@ -22,6 +26,8 @@ from landscape_ray.store import (
 )
 
 __all__ = ["BenchmarkStatus", "FolderStatus", "load_status"]
+
+MAX_LISTED = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +50,7 @@ class BenchmarkStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FolderStatus:
+class FolderStatus(Told):
     """How far the sweep is that a results folder was last run with."""
 
     manifest: Manifest
@@ -69,8 +75,56 @@ class FolderStatus:
             return 3
         return 4 if any(benchmark.failures for benchmark in self.benchmarks.values()) else 0
 
+    def facts(self) -> Iterator[Fact]:
+        """Yield how far the sweep is, and what went wrong."""
+        yield "sweep", self.manifest.sweep_id
+        yield "begun", self.manifest.created_at
+        if self.driver is not None:
+            yield "driver", f"{self.driver.holder}; last heard of {self.driver.renewed_at}"
+        if self.paused is not None:
+            yield "paused", f"by {self.paused.by}, {self.paused.at}: {self.paused.why}"
+        if self.latest_run is not None:
+            yield "latest run", _run_text(self.latest_run)
+        if self.num_grid_points is not None:
+            yield (
+                "adaptive",
+                f"measures a part of {number_of(self.num_grid_points, 'grid point')}, estimates the scores",
+            )
+        for name, benchmark in self.benchmarks.items():
+            failed = f", {len(benchmark.failures):,} given up" if benchmark.failures else ""
+            missing = f", {benchmark.num_missing:,} missing" if benchmark.num_missing else ""
+            unfinished = (
+                f"; {number_of(benchmark.num_unfinished, 'answer')} unfinished" if benchmark.num_unfinished else ""
+            )
+            points = number_of(benchmark.num_points, "point")
+            yield name, f"{benchmark.num_done:,} of {points} done{failed}{missing}{unfinished}"
+            for failure in benchmark.failures[:MAX_LISTED]:
+                yield "", f"{failure.label}, {number_of(failure.attempts, 'attempt')}: {failure.error.splitlines()[0]}"
+            if len(benchmark.failures) > MAX_LISTED:
+                yield "", f"and {len(benchmark.failures) - MAX_LISTED:,} more, see failures/*.json"
+        for file in self.quarantined[:MAX_LISTED]:
+            yield "no use", f"{file.path}: {file.reason}"
+        if len(self.quarantined) > MAX_LISTED:
+            yield "", f"and {len(self.quarantined) - MAX_LISTED:,} more"
 
-def load_status(out: str) -> FolderStatus:
+    def document(self) -> dict[str, Any]:
+        """Return what `landscape-ray status --json` prints, as plain JSON types."""
+        run = self.latest_run
+        return {
+            "sweep_id": self.manifest.sweep_id,
+            "exit_code": self.exit_code,
+            "benchmarks": {
+                name: {**asdict(benchmark), "num_missing": benchmark.num_missing}
+                for name, benchmark in self.benchmarks.items()
+            },
+            "quarantined": [file._asdict() for file in self.quarantined],
+            "driver": None if self.driver is None else asdict(self.driver),
+            "paused": None if self.paused is None else self.paused.model_dump(),
+            "latest_run": None if run is None else {**asdict(run), "points_per_min": run.points_per_min},
+        }
+
+
+def load_status(out: str | Path) -> FolderStatus:
     """Count what a results folder holds.
 
     Of parts only footers are read, and verdicts where they choose points or the model thinks before it answers.
@@ -81,7 +135,7 @@ def load_status(out: str) -> FolderStatus:
     Raises:
         OutputError: There is no sweep, it cannot be read, or another version of landscape-ray wrote it.
     """
-    store = ResultStore(out)
+    store = ResultStore(str(out))
     manifest = store.require_manifest()
     config, plan, keys_of = planned_sweep(manifest)
     plan, keys_of, num_unchosen = load_chosen(store, config, plan, keys_of)
@@ -127,3 +181,10 @@ def _num_unfinished(store: ResultStore, manifest: Manifest, benchmark: str, keys
     if chat is None or chat.reasoning is None:
         return 0
     return int((store.columns(keys, ["verdict"])["verdict"] == Verdict.UNFINISHED).sum())
+
+
+def _run_text(run: RunSummary) -> str:
+    rate = "" if run.points_per_min is None else f", {run.points_per_min:,.1f} a minute"
+    return (
+        f"{run.event} at {run.at}: {number_of(run.num_done_now, 'point')}{rate}, {number_of(run.num_up, 'engine')} up"
+    )

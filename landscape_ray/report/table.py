@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,25 @@ from typing import Any
 import numpy as np
 
 from landscape_ray.analysis import RankCorrelation, rank_correlation
-from landscape_ray.errors import UserError, in_brief
+from landscape_ray.errors import UserError, in_brief, number_of
 from landscape_ray.report.caveats import one_direction
 from landscape_ray.report.results import Results, load_results
 from landscape_ray.report.scores import origin_of, score
+from landscape_ray.report.words import columns as in_columns
 from landscape_ray.store import ResultStore
 from landscape_ray.store.export import FORMULA
 
-__all__ = ["COLUMNS", "SCORES", "Cell", "SweepsTable", "csv_text", "read_outcomes", "sweeps_table"]
+__all__ = [
+    "COLUMNS",
+    "SCORES",
+    "Cell",
+    "SweepsTable",
+    "cell_text",
+    "correlation_text",
+    "csv_text",
+    "read_outcomes",
+    "sweeps_table",
+]
 
 Cell = str | int | float | None
 
@@ -47,6 +58,10 @@ COLUMNS = {
     "gpu_seconds": "GPU-seconds",
 }
 """Title of each column."""
+ENDS = ("_low", "_high")
+"""What the names of the ends of intervals end in."""
+SHOWN = ("sweep", "origin_pct", "visage", "visage_reference", "mean_margin", "radius", "broken_pct", "gpu_seconds")
+"""Columns that are shown on a terminal."""
 PRICE = ("started_at", "draw", "repeat", "alpha", "beta", "place_s", "generate_s")
 
 
@@ -68,8 +83,23 @@ class SweepsTable:
         }
         return {"sweeps": [dict(row) for row in self.rows], "correlations": correlations, "notes": list(self.notes)}
 
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
 
-def sweeps_table(outs: Sequence[str], outcomes: Mapping[str, Mapping[str, float]] | None = None) -> SweepsTable:
+    def _lines(self) -> Iterator[str]:
+        """Yield the table in columns, then correlations and notes."""
+        grid = [[COLUMNS[name] for name in SHOWN], *([cell_text(row, name) for name in SHOWN] for row in self.rows)]
+        yield from in_columns(grid)
+        for name, by_score in self.outcomes.items():
+            yield ""
+            yield f"Spearman's correlation with {name}"
+            for each, found in by_score.items():
+                yield f"  {SCORES[each]}: {correlation_text(found)}, {number_of(found.num_models, 'model')}"
+        for note in self.notes:
+            yield f"note: {note}"
+
+
+def sweeps_table(outs: Sequence[str | Path], outcomes: Mapping[str, Mapping[str, float]] | None = None) -> SweepsTable:
     """Put the headline benchmark of each sweep into a row: its scores, and what they cost.
 
     Args:
@@ -81,12 +111,13 @@ def sweeps_table(outs: Sequence[str], outcomes: Mapping[str, Mapping[str, float]
         OutputError: A folder holds no sweep.
         UserError: Two folders have one name, or an outcome names none of the sweeps.
     """
-    names = [out.rstrip("/").rpartition("/")[2] for out in outs]
+    folders = [str(out) for out in outs]
+    names = [out.rstrip("/").rpartition("/")[2] for out in folders]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         msg = f"Two of the folders are called {twice[0]!r}, by which a row is known. Rename one of them."
         raise UserError(msg)
-    found = [load_results(out) for out in outs]
-    rows = tuple(_row(name, out, results) for name, out, results in zip(names, outs, found, strict=True))
+    found = [load_results(out) for out in folders]
+    rows = tuple(_row(name, out, results) for name, out, results in zip(names, folders, found, strict=True))
     return SweepsTable(
         rows=rows,
         outcomes={name: _correlations(rows, name, values) for name, values in (outcomes or {}).items()},
@@ -140,6 +171,28 @@ def csv_text(table: SweepsTable) -> str:
         cells = (row[name] for name in COLUMNS)
         writer.writerow([f"'{cell}" if isinstance(cell, str) and re.match(FORMULA, cell) else cell for cell in cells])
     return file.getvalue()
+
+
+def cell_text(row: Mapping[str, Cell], name: str) -> str:
+    """Return what a cell says, a number with its interval."""
+    value = row[name]
+    if value is None:
+        return "–"
+    if not isinstance(value, float):
+        return str(value)
+    digits = 3 if name == "radius" else 1
+    low, high = (row.get(f"{name}{end}") for end in ENDS)
+    ends = "" if low is None or high is None else f" ({low:.{digits}f} to {high:.{digits}f})"
+    return f"{value:.{digits}f}{ends}"
+
+
+def correlation_text(found: RankCorrelation) -> str:
+    """Return a correlation with its interval."""
+    if found.value is None:
+        return "–"
+    if found.low is None or found.high is None:
+        return f"{found.value:.2f} (too few models for an interval)"
+    return f"{found.value:.2f} (95 % interval {found.low:.2f} to {found.high:.2f})"
 
 
 def _headline(results: Results) -> str:

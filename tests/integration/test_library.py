@@ -132,12 +132,20 @@ def test_a_configuration_is_changed_key_by_key(config: SweepConfig, tmp_path: Pa
         lr.load_config(path, directions__drawz=5)
 
 
-def test_the_example_of_the_documentation_runs(
+def test_the_examples_of_the_documentation_run(
     config: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")), encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", API.read_text(encoding="utf-8"), re.DOTALL)
     names: dict[str, Any] = {}
-    exec(code, names)  # noqa: S102 - our own page
+    page = API.read_text(encoding="utf-8")
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(code, names)  # noqa: S102 - our own page
     assert names["results"].benchmarks == ("harmful", "other")
+    assert set(lr.__all__) - {"verify"} <= set(re.findall(r"lr\.(\w+)\(", page)), "each has its example"
+    gates = [names["change"].gate(least, on=on).passed for least, on in ((0.9, "low"), (0.7, "low"), (0.9, "value"))]
+    assert gates == [False, True, True], (
+        "of the same results all is kept, and twelve prompts show that at least 0.76 is"
+    )
+    assert (tmp_path / "report" / "report.html").exists()
+    assert (tmp_path / "points.csv").read_text(encoding="utf-8").count("\n") == 1 + 2 * 3 * len(ALPHAS)

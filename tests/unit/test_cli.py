@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 import pytest
 import yaml
 
-from landscape_ray import __version__
+import landscape_ray as lr
+from landscape_ray import __version__, library
 from landscape_ray.config import SweepConfig, load_config
 from landscape_ray.planning import PlannedPoint
 from landscape_ray.store import PointFailure, ResultStore
@@ -560,6 +561,43 @@ def test_the_job_is_the_same_as_run(
     assert not stopped.value.code
     assert capsys.readouterr().out == cli(f"run {finished} --out out --json").out
     assert len(script.read_text().splitlines()) <= 40
+
+
+# --- the library under it ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("status out", lambda: lr.load_status("out")),
+        ("score out", lambda: lr.open_results("out").scores()),
+        ("score out --tau 30", lambda: lr.open_results("out").scores(tau_pct=30)),
+        ("compare out out", lambda: lr.compare(lr.open_results("out"), lr.open_results(Path("out")))),
+        ("certify out --radius 0.5", lambda: lr.open_results("out").certify(0.5)),
+        (
+            "agreement out --judges keyword --labels labels.csv",
+            lambda: lr.compare_judges("out", ["keyword"], "labels.csv"),
+        ),
+        ("table out", lambda: lr.sweeps_table(["out"])),
+        ("report out", lambda: lr.write_report("out", "out/report")),
+    ],
+)
+def test_what_a_command_prints_is_what_the_library_tells(
+    cli: CLI, finished: Path, line: str, told: Callable[[], object]
+) -> None:
+    (finished.parent / "labels.csv").write_text("prompt_id,label\n0,1\n1,0\n", encoding="utf-8")
+    printed = [each.rstrip() for each in cli(line).out.splitlines()]
+    said = str(told()).splitlines()
+    assert said
+    assert printed[-len(said) :] == said
+
+
+def test_every_name_of_the_library_is_where_it_says_and_has_a_type() -> None:
+    stub = (ROOT / "landscape_ray" / "library" / "__init__.pyi").read_text(encoding="utf-8")
+    typed = set(re.findall(r"^from landscape_ray\.(\S+) import (\w+) as", stub, re.MULTILINE))
+    assert {(room, name) for room, names in library.ROOMS.items() for name in names} == typed
+    for name in [*lr.__all__, *set().union(*library.ROOMS.values())]:
+        assert getattr(library, name) is not None
 
 
 # --- what is loaded --------------------------------------------------------------------------------------------------

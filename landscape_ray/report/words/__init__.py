@@ -10,7 +10,9 @@ Fact: TypeAlias = tuple[str, str]
 
 
 class Told:
-    """What can be told: `print` shows it in words, as the command of that name does."""
+    """What can be told: `print` shows it in words, as the command line does."""
+
+    __slots__ = ()
 
     def facts(self) -> Iterable[Fact]:
         """Return what there is to say, as names and values."""

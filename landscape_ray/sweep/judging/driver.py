@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from landscape_ray.config import RunConfig
 from landscape_ray.evaluation.judge_config import EndpointJudgeConfig, JudgeConfig, ModelJudgeConfig
@@ -27,7 +28,7 @@ __all__ = ["run_judge"]
 logger = logging.getLogger(__name__)
 
 
-def run_judge(config: JudgeConfig, out: str, *, progress: Progress | None = None) -> JudgingOutcome:
+def run_judge(config: JudgeConfig, out: str | Path, *, progress: Progress | None = None) -> JudgingOutcome:
     """Judge what has no verdict of a judge yet, on the Ray cluster of the environment or on this machine.
 
     SIGTERM and SIGINT end the pass after the parts under way; the same call again goes on from there, with the answers
@@ -43,6 +44,7 @@ def run_judge(config: JudgeConfig, out: str, *, progress: Progress | None = None
         LeaseError: Another pass of the same judge is under way.
         LandscapeError: No judge could be kept running.
     """
+    out = str(out)
     work = PreparedPass.open(config, out)
     outcome, tasks = work.survey()
     if not tasks:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from landscape_ray.cli.results_text import scores_text
 from landscape_ray.config import SweepConfig
 from landscape_ray.evaluation import Verdict
 from landscape_ray.planning import Geometry, PlannedPoint
@@ -18,6 +17,7 @@ from landscape_ray.report.caveats import caveats
 from landscape_ray.report.folder import write_report
 from landscape_ray.report.results import load_results
 from landscape_ray.report.scores import score, scores_document
+from landscape_ray.report.words.scores import scores_text
 
 Publish = Callable[..., None]
 MakeConfig = Callable[..., SweepConfig]

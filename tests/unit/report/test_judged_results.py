@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from landscape_ray.cli import main
-from landscape_ray.cli.agreement_text import comparisons_text
 from landscape_ray.config import SweepConfig
 from landscape_ray.errors import OutputError, UserError
 from landscape_ray.evaluation import Verdict
@@ -18,6 +17,7 @@ from landscape_ray.planning import PlannedPoint
 from landscape_ray.report.agreement import compare_judges, comparison_document
 from landscape_ray.report.results import load_results
 from landscape_ray.report.scores import score, scores_document
+from landscape_ray.report.words.agreement import comparisons_text
 from landscape_ray.store import JudgeIdentity, ReceivedAnswer, VerdictRecord, VerdictStore
 
 Decide = Callable[[str, PlannedPoint, int], Verdict]

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from landscape_ray.cli.results_text import scores_text
 from landscape_ray.config import SweepConfig
 from landscape_ray.evaluation import Verdict
 from landscape_ray.planning import Geometry, PlannedPoint
 from landscape_ray.report.folder import write_report
 from landscape_ray.report.results import load_results
 from landscape_ray.report.scores import score, scores_document
+from landscape_ray.report.words.scores import scores_text
 
 RANDOM = {"kind": "random", "draws": 2}
 PRUNING = {"kind": "pruning", "share": 0.5}

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from landscape_ray.cli.results_text import scores_text
 from landscape_ray.config import SweepConfig
 from landscape_ray.evaluation import Verdict
 from landscape_ray.planning import PlannedPoint
@@ -17,6 +16,7 @@ from landscape_ray.report.html import page
 from landscape_ray.report.results import Results, load_results, open_results
 from landscape_ray.report.scores import score, scores_document
 from landscape_ray.report.visits import load_visits
+from landscape_ray.report.words.scores import scores_text
 
 PROMPTS = {"source": "file", "path": "gone.csv"}
 NUM_PROMPTS = 40

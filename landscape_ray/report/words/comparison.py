@@ -1,18 +1,18 @@
-"""What `compare` prints for people."""
+"""What there is to say of two sweeps side by side."""
 
 from collections.abc import Iterator
 
 from landscape_ray.analysis import Change, OriginChange
-from landscape_ray.cli.results_text import estimate_text
-from landscape_ray.cli.text import Fact
 from landscape_ray.errors import number_of
 from landscape_ray.report.caveats import one_direction
 from landscape_ray.report.comparison import Comparison
-from landscape_ray.report.gate import VISAGE_RISES, Gate
+from landscape_ray.report.gate import VISAGE_RISES
 from landscape_ray.report.paired import LABELS
 from landscape_ray.report.results import Results
+from landscape_ray.report.words import Fact
+from landscape_ray.report.words.scores import estimate_text
 
-__all__ = ["comparison_text", "gate_text"]
+__all__ = ["comparison_text"]
 
 
 def comparison_text(before: Results, after: Results, comparison: Comparison) -> Iterator[Fact]:
@@ -36,18 +36,6 @@ def comparison_text(before: Results, after: Results, comparison: Comparison) -> 
     for which, names in (("before", comparison.only_before), ("after", comparison.only_after)):
         if names:
             yield "", f"only {which}, not compared: {', '.join(names)}"
-
-
-def gate_text(gate: Gate) -> Iterator[Fact]:
-    """Yield whether a model passes, and per benchmark what was found."""
-    name = {"margin": "mean margin", "visage": "VISAGE"}.get(gate.score, f"basin {gate.score}")
-    judged = "at least so much" if gate.on == "low" else "the value"
-    yield "gate", f"{'passed' if gate.passed else 'FAILED'}: {name} kept, {judged}, is to be {gate.least:g} or more"
-    for benchmark, finding in gate.benchmarks.items():
-        kept, least = ("unknown" if each is None else f"{each:.3f}" for each in (finding.retention, finding.bound))
-        yield "", f"{benchmark}: {kept} kept, at least {least}; {'; '.join(finding.reasons) or 'passes'}"
-    if gate.score == "visage":
-        yield "", f"{VISAGE_RISES}; the gate without --score cannot be passed by a loss of safety"
 
 
 def _origin_lines(origin: OriginChange) -> Iterator[str]:

@@ -1,11 +1,11 @@
-"""What `agreement` prints. Apart from the command, because it needs what comparing needs."""
+"""What there is to say of judges side by side."""
 
 from collections.abc import Iterator, Mapping
 
 from landscape_ray.analysis import Agreement, Calibration, Share
-from landscape_ray.cli.text import Fact
 from landscape_ray.errors import number_of
 from landscape_ray.report.agreement import Comparison
+from landscape_ray.report.words import Fact
 
 __all__ = ["comparisons_text"]
 

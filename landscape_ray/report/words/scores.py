@@ -1,26 +1,19 @@
-"""What the commands print of results. Apart from `text`, because it needs what scoring needs."""
+"""What there is to say of scores."""
 
-import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from landscape_ray.analysis import AdaptiveVisage, Anatomy, Estimate, KindWall, Landscape, VisageScore
-from landscape_ray.cli.text import Fact, columns
-from landscape_ray.config import SweepConfig
 from landscape_ray.errors import number_of
 from landscape_ray.report.anatomy_text import holding_text, loss_text, wall_text
 from landscape_ray.report.caveats import caveats
 from landscape_ray.report.paired import Paired, difference_texts
 from landscape_ray.report.results import Results
 from landscape_ray.report.scores import Scores
-from landscape_ray.report.status import FolderStatus
-from landscape_ray.store import RunSummary
+from landscape_ray.report.words import Fact, columns
 
-__all__ = ["estimate_text", "next_steps", "report_text", "scores_text", "status_text"]
-
-MAX_LISTED = 10
+__all__ = ["estimate_text", "scores_text"]
 
 
 def scores_text(results: Results, scores: Mapping[str, Scores]) -> Iterator[Fact]:
@@ -151,87 +144,3 @@ def estimate_text(estimate: Estimate | VisageScore, *, digits: int = 1) -> str:
 def decimal_text(value: float, digits: int) -> str:
     """Return a number with so many digits behind the point; what rounds to 0 has no sign."""
     return f"{round(value, digits) + 0.0:.{digits}f}"
-
-
-def report_text(results: Results, scores: Mapping[str, Scores], files: Iterable[Path]) -> Iterator[Fact]:
-    """Yield the scores of a report and the files that were written."""
-    yield from scores_text(results, scores)
-    for file in files:
-        yield "written", str(file)
-
-
-def status_text(status: FolderStatus) -> Iterator[Fact]:
-    """Yield how far a sweep is, and what went wrong."""
-    yield "sweep", status.manifest.sweep_id
-    yield "begun", status.manifest.created_at
-    if status.driver is not None:
-        yield "driver", f"{status.driver.holder}; last heard of {status.driver.renewed_at}"
-    if status.paused is not None:
-        yield "paused", f"by {status.paused.by}, {status.paused.at}: {status.paused.why}"
-    if status.latest_run is not None:
-        yield "latest run", _run_text(status.latest_run)
-    if status.num_grid_points is not None:
-        yield "adaptive", f"measures a part of {number_of(status.num_grid_points, 'grid point')}, estimates the scores"
-    for name, benchmark in status.benchmarks.items():
-        failed = f", {len(benchmark.failures):,} given up" if benchmark.failures else ""
-        missing = f", {benchmark.num_missing:,} missing" if benchmark.num_missing else ""
-        unfinished = f"; {number_of(benchmark.num_unfinished, 'answer')} unfinished" if benchmark.num_unfinished else ""
-        points = number_of(benchmark.num_points, "point")
-        yield name, f"{benchmark.num_done:,} of {points} done{failed}{missing}{unfinished}"
-        for failure in benchmark.failures[:MAX_LISTED]:
-            yield "", f"{failure.label}, {number_of(failure.attempts, 'attempt')}: {failure.error.splitlines()[0]}"
-        if len(benchmark.failures) > MAX_LISTED:
-            yield "", f"and {len(benchmark.failures) - MAX_LISTED:,} more, see failures/*.json"
-    for file in status.quarantined[:MAX_LISTED]:
-        yield "no use", f"{file.path}: {file.reason}"
-    if len(status.quarantined) > MAX_LISTED:
-        yield "", f"and {len(status.quarantined) - MAX_LISTED:,} more"
-
-
-def _run_text(run: RunSummary) -> str:
-    rate = "" if run.points_per_min is None else f", {run.points_per_min:,.1f} a minute"
-    return (
-        f"{run.event} at {run.at}: {number_of(run.num_done_now, 'point')}{rate}, {number_of(run.num_up, 'engine')} up"
-    )
-
-
-def next_steps(
-    config: SweepConfig,
-    command: tuple[str, str],
-    out: str,
-    *,
-    num_points: int,
-    num_done: int,
-    num_failed: int,
-    num_unchosen: int = 0,
-) -> Iterator[Fact]:
-    """Yield where a run has left things, and what to try next."""
-    num_missing = num_points - num_done - num_failed
-    full = again = shlex.join(["landscape-ray", *command, "--out", out])
-    submitted = command[0] == "submit"
-    if config.adaptive is not None:
-        again = f"{full} {'--set adaptive={}' if submitted else '--adaptive'}"
-    if config.certify is not None:
-        radius = f"{config.certify.radius:g}"
-        again = f"{full} {f'--set certify.radius={radius}' if submitted else f'--until-certified {radius}'}"
-    yield "points", f"{num_done:,} of {num_points:,} done"
-    yield "rows", f"{out}/parts/*.parquet"
-    if num_missing:
-        unchosen = f" (of these {num_unchosen:,} not chosen yet)" if num_unchosen else ""
-        yield "missing", f"{number_of(num_missing, 'point')}{unchosen}; the same command measures them: {again}"
-    if num_failed:
-        yield "given up", f"{number_of(num_failed, 'point')}; {shlex.join(['landscape-ray', 'status', out])} says why"
-        yield "", f"{again} --retry-failed"
-    if num_missing or num_failed:
-        return
-    if config.model.id == "demo:aligned":
-        yield "next", "landscape-ray run jobs/configs/demo-finetuned.yaml   (its sibling that lost its alignment)"
-    if config.adaptive is not None:
-        yield "next", f"{full} --set adaptive=null   (measures the points left out, too)"
-    if config.certify is not None:
-        yield "next", f"{full} --set certify=null   (measures the draws left out, too)"
-        return
-    if config.kinds or config.random_directions is None:
-        return
-    draws = config.random_directions.draws + 2
-    yield "next", f"{again} --set directions.draws={draws}   (measures the added draws only)"
