@@ -240,8 +240,15 @@ def open_filesystem(location: str) -> Filesystem:
     Credentials are those of the environment.
 
     Raises:
-        OutputError: The address is of no known kind, or the driver for it is not installed.
+        OutputError: The address is of no known kind, or the driver for it is not installed, or it is on the Hub.
     """
+    if location.startswith("hf://"):
+        msg = (
+            f"Cannot use {redacted(location)!r} for results: the Hub cannot create a file only where there is none, by "
+            "which engines and drivers keep out of each other's way. Measure into a folder or a bucket, and share the "
+            "results with `landscape-ray publish`."
+        )
+        raise OutputError(msg)
     try:
         fs, root = fsspec.core.url_to_fs(location)
     except (ImportError, ValueError, OSError) as error:

@@ -284,6 +284,12 @@ def test_an_address_of_no_known_kind_is_explained() -> None:
         ResultStore("nosuch://user:secret@host/x")
 
 
+@pytest.mark.parametrize("address", ["hf://buckets/me/x", "hf://datasets/me/x"])
+def test_the_hub_is_for_sharing_results_not_for_measuring(address: str) -> None:
+    with pytest.raises(OutputError, match=rf"Cannot use '{address}' for results.*`landscape-ray publish`"):
+        ResultStore(address)
+
+
 def test_a_failed_write_leaves_no_trace(
     monkeypatch: pytest.MonkeyPatch, store: ResultStore, folder: Path, publish: Publish, point_at: PointAt
 ) -> None:
