@@ -1,5 +1,7 @@
-"""The commands for a sweep that is under way: `ctl`."""
+"""The commands for a sweep that is under way: `watch` and `ctl`."""
 
+import contextlib
+import sys
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -14,12 +16,41 @@ from landscape_ray.errors import OutputError
 if TYPE_CHECKING:
     from landscape_ray.library import LeaseState, ResultStore
 
-__all__ = ["ctl"]
+__all__ = ["ctl", "watch"]
 
 ANSWER_WITHIN_S = 30.0
 """A driver looks for requests every few seconds."""
 LOOK_EVERY_S = 0.5
 MAX_LISTED = 20
+
+
+@app.command()
+def watch(
+    out: Out,
+    *,
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0: any free one.")] = 8117,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Of this machine; any but 127.0.0.1 takes a token.")
+    ] = "127.0.0.1",
+) -> None:
+    """Show the report of a sweep in a browser while it runs; it fills in as points are measured.
+
+    ```
+    landscape-ray watch results/demo
+    landscape-ray watch s3://bucket/my --port 9000
+    ```
+
+    Open the printed address. The page is that of `report`, with a line on how the run goes; it comes anew by itself.
+    Only the results folder is read, so it works from any machine that reaches it, for jobs on a cluster as well, and
+    when the driver is silent or has died. Ctrl-C ends it.
+
+    Only this machine can open the page, and over SSH others can (`ssh -L 8117:localhost:8117 ...`). With --host the
+    printed address has a token, and whoever has that sees prompts and answers; HTTP does not hide it on the way.
+    """
+    with library.LiveServer(library.LiveReport(out), host, port) as server, contextlib.suppress(KeyboardInterrupt):
+        text.print_facts([("open", server.url), ("end", "Ctrl-C")])
+        sys.stdout.flush()
+        server.serve_forever()
 
 
 @app.command()

@@ -23,12 +23,14 @@ from landscape_ray.report.agreement import compare_judges as compare_judges
 from landscape_ray.report.export import export as export
 from landscape_ray.report.folder import WrittenReport as WrittenReport
 from landscape_ray.report.folder import write_report as write_report
+from landscape_ray.report.live import LiveReport as LiveReport
 from landscape_ray.report.publishing import HubRepo as HubRepo
 from landscape_ray.report.publishing import check_token as check_token
 from landscape_ray.report.publishing import eval_results as eval_results
 from landscape_ray.report.publishing import make_publication as make_publication
 from landscape_ray.report.publishing import offer_eval_results as offer_eval_results
 from landscape_ray.report.publishing import upload as upload
+from landscape_ray.report.server import LiveServer as LiveServer
 from landscape_ray.report.status import load_status as load_status
 from landscape_ray.report.table import csv_text as csv_text
 from landscape_ray.report.table import read_outcomes as read_outcomes

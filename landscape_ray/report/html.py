@@ -44,6 +44,8 @@ def page(
     visits: Mapping[str, Visits],
     checks: Sequence[Check],
     texts: Mapping[str, Texts],
+    *,
+    live: str = "",
 ) -> str:
     """Return the page.
 
@@ -53,13 +55,17 @@ def page(
         visits: What the rows say beside verdicts, by benchmark.
         checks: What a reader should know before believing a number.
         texts: Prompts and answers by benchmark; may be empty.
+        live: Where it is served while a sweep runs: its version, with which it asks its server for a newer one.
     """
     landscapes = [results.scored(name) for name in results.landscapes]
     certified = own_certificates(results)
     script, plotly = asset("page.js"), get_plotlyjs().replace("\r\n", "\n")
+    follow = asset("live.js") if live else ""
     axes = results.plan.grid.axes
     return TEMPLATES.get_template("page.html.jinja").render(
-        policy=policy(plotly, script),
+        policy=policy(plotly, script, follow, asks_server=bool(live)),
+        live=live,
+        follow=follow,
         title=f"{results.config.model.id}: safety landscape",
         model=results.config.model.id,
         lead=html_text.lead(results),
@@ -126,13 +132,14 @@ def asset(name: str) -> str:
     return resources.files("landscape_ray.report").joinpath("page", name).read_text(encoding="utf-8")
 
 
-def policy(*scripts: str) -> str:
-    """Return a Content Security Policy that lets these scripts run and nothing else, and reaches nothing."""
-    digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
+def policy(*scripts: str, asks_server: bool = False) -> str:
+    """Return a Content Security Policy that lets these scripts run and nothing else, and reaches at most its server."""
+    digests = (hashlib.sha256(script.encode()).digest() for script in scripts if script)
     hashes = (f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    server = "connect-src 'self'; " if asks_server else ""
     # plotly writes style elements of its own. Styles cannot run, and what they might load is forbidden, too.
     return (
-        f"default-src 'none'; script-src {' '.join(hashes)}; "
+        f"default-src 'none'; script-src {' '.join(hashes)}; {server}"
         "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
 

@@ -5,7 +5,7 @@ from landscape_ray.store.export import POINT_SCHEMA, ExportFormat, export_points
 from landscape_ray.store.failures import PointFailure
 from landscape_ray.store.filesystem import absolute
 from landscape_ray.store.keys import part_key
-from landscape_ray.store.lease import RENEW_EVERY_S, Lease, LeaseState
+from landscape_ray.store.lease import LAPSE_S, RENEW_EVERY_S, Lease, LeaseState
 from landscape_ray.store.manifest import BenchmarkIdentity, Manifest, check_same_sweep
 from landscape_ray.store.parts import PartInfo
 from landscape_ray.store.planned import keys_by_label, part_keys, planned_keys, planned_sweep
@@ -25,6 +25,7 @@ from landscape_ray.store.verdicts import (
 
 __all__ = [
     "JUDGED_METRICS",
+    "LAPSE_S",
     "POINT_SCHEMA",
     "RENEW_EVERY_S",
     "SCHEMA",

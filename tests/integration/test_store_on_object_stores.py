@@ -14,7 +14,7 @@ from landscape_ray.errors import LeaseError, OutputError, TransientError
 from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Prompt, Row, Verdict, VisitFacts
 from landscape_ray.evaluation.judging import Exchange, Judgment
 from landscape_ray.planning import Perturbation, PlannedPoint, RandomVector
-from landscape_ray.store import Lease, PointFailure, ReceivedAnswer, ReceivedStore, ResultStore, filesystem
+from landscape_ray.store import Lease, PointFailure, ReceivedAnswer, ReceivedStore, ResultStore, filesystem, request_of
 from landscape_ray.store.filesystem import open_filesystem
 from landscape_ray.store.lease import latest
 
@@ -203,6 +203,18 @@ def test_a_lease_on_s3(trouble: str | None, s3: str, server: tuple[str, Troubled
         first.renew()
     second.renew()
     assert latest(here)[0] == 2
+
+
+@pytest.mark.parametrize("trouble", [None, "error", "lost answer"])
+def test_a_driver_is_asked_and_answers_on_s3(trouble: str | None, s3: str, server: tuple[str, Troubled]) -> None:
+    here, there = ResultStore(s3).requests, ResultStore(s3).requests
+    assert there.asked() == []
+    server[1].trouble = lambda number, method: trouble if method == "PUT" and number % 2 else None
+    names = [here.ask(request_of([word], why="why", epoch=1)) for word in ("pause", "resume")]
+    assert [each.name for each in there.asked()] == names
+    there.answer(names[0])
+    assert [each.answer is not None for each in here.asked()] == [True, False]
+    assert [each.name for each in there.asked(but=names[:1])] == names[1:]
 
 
 def test_a_judges_answers_outlive_its_pass_on_s3(s3: str) -> None:

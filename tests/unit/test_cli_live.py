@@ -1,4 +1,4 @@
-"""`landscape-ray ctl`: what a person types, sees, and is told when it cannot be done."""
+"""`landscape-ray ctl` and `watch`: what a person types, sees, and is told when it cannot be done."""
 
 import re
 import threading
@@ -49,7 +49,14 @@ def test_ask_and_list(cli: CLI) -> None:
     assert "requests" in cli("ctl nothing").out
 
 
+def test_watch_takes_a_folder_of_results(cli: CLI) -> None:
+    shown = cli("watch nothing")
+    assert shown.code == 2
+    assert "nothing holds no sweep" in shown.err
+
+
 def test_help_teaches(cli: CLI) -> None:
+    assert "landscape-ray watch s3://bucket/my" in cli("watch --help").out
     shown = cli("ctl --help")
     assert "landscape-ray ctl s3://bucket/my pause --why" in shown.out
 
