@@ -1,6 +1,7 @@
 """A sweep that runs is paused, resumed, resized and stopped through its folder, on a local Ray cluster."""
 
 import json
+import re
 import shlex
 import subprocess
 import threading
@@ -13,6 +14,7 @@ import pytest
 
 from landscape_ray.cli import main
 from landscape_ray.config import SweepConfig
+from landscape_ray.report.live import LiveReport
 from landscape_ray.report.status import load_status
 from landscape_ray.store import ResultStore
 from landscape_ray.sweep import run_sweep
@@ -124,3 +126,23 @@ def test_a_stop_ends_the_run_and_the_next_one_goes_on(
     answers = {each.name: each.answer for each in ResultStore(str(out)).requests.asked()}
     assert (answer := answers[name]) is not None
     assert answer.refused == "the run that it was for had ended"
+
+
+def test_after_a_crash_the_page_shows_what_is_there_and_nobody_can_be_asked(
+    tmp_path: Path,
+    synthetic_config: Callable[..., SweepConfig],
+    killed_after: Callable[[int, SweepConfig, Path], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    killed_after(5, synthetic_config(num=61, faults={"delay_s": 0.1}), out)
+    shown = LiveReport(str(out)).look()
+    assert re.match(
+        r"the driver is silent, last heard of 20\S+; the same command goes on from here: harmful ", shown.line
+    )
+    assert int(re.findall(r"harmful (\d+) of 122 points", shown.line)[0]) >= 5
+    assert b"<h3>harmful</h3>" in shown.page
+    with pytest.raises(SystemExit) as ended:
+        main(["ctl", str(out), "pause", "--why", "x"])
+    assert ended.value.code == 2
+    assert "its driver has died" in capsys.readouterr().err

@@ -611,7 +611,7 @@ class SteeredCluster(Cluster):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seeds", [range(3000), pytest.param(range(3000, 60_000), marks=LONG)], ids=len)
+@pytest.mark.parametrize("seeds", [range(2000), pytest.param(range(2000, 60_000), marks=LONG)], ids=len)
 def test_promises_hold_whatever_people_ask_for(seeds: range) -> None:
     seen: Counter[str] = Counter()
     for seed in seeds:
@@ -626,9 +626,9 @@ def test_promises_hold_whatever_people_ask_for(seeds: range) -> None:
         seen["all done after a pause"] += everything and cluster.asked["pause"] > 0
         seen["fewer engines than before"] += (cluster.num_set or 99) < cluster.policy.num_engines
         seen["stopped in a pause"] += cluster.paused and cluster.stop_told
-    least = {"pause": 1000, "resume": 1000, "set": 1000, "stop": 100, "stopped in a pause": 10}
+    least = {"pause": 500, "resume": 500, "set": 500, "stop": 50, "stopped in a pause": 5}
     names = (*least, "all done", "all done after a pause", "fewer engines than before")
-    assert {name: seen[name] for name in names if seen[name] < least.get(name, 200)} == {}
+    assert {name: seen[name] for name in names if seen[name] < least.get(name, 100)} == {}
 
 
 def test_same_seed_same_schedule() -> None:

@@ -295,7 +295,7 @@ def _facts(status: SweepStatus, heading: tuple[str, str] | None) -> list[tuple[s
     if status.stopping:
         facts.append(("stopping", "waiting for running visits; again Ctrl-C to leave at once"))
     elif status.paused:
-        facts.append(("paused", f"{status.paused}; `landscape-ray ctl OUT resume` goes on"))
+        facts.append(("paused", f"{status.paused}; `landscape-ray ctl OUT resume --why ...` goes on"))
     elif unsettled and status.remaining_s is not None:
         facts.append(("time left", _duration(status.remaining_s)))
     return facts

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import secrets
 import signal
 import subprocess
@@ -138,6 +139,9 @@ def test_the_line_says_who_is_at_work_who_paused_and_when_the_driver_is_silent(
         assert "the driver is silent, last heard of 20" in line(50)
         lease.renew()
         assert line(10).startswith("paused by ")
+        path = next((tmp_path / "lease").iterdir())
+        path.write_text(re.sub(r'"pid": \d+', '"pid": 99999999', path.read_text()))  # killed: told at once
+        assert line(10).startswith("the driver is silent, last heard of 20")
     assert line(10).startswith("no run is under way")
 
 

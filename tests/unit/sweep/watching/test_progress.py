@@ -65,7 +65,7 @@ def test_a_pause_is_no_work_and_is_shown(clock: Any) -> None:
     assert (paused.work_s, paused.paused) == (60, "by a@b: too [/x] hot")
     stream = io.StringIO()
     LineProgress(stream, clock).close(paused)
-    assert "paused: by a@b: too [/x] hot; `landscape-ray ctl OUT resume` goes on" in stream.getvalue()
+    assert "paused: by a@b: too [/x] hot; `landscape-ray ctl OUT resume --why ...` goes on" in stream.getvalue()
     assert "time left" not in stream.getvalue()
     shown = LiveProgress(stream)
     shown.update(paused)
