@@ -48,7 +48,7 @@ class Metric:
     """
 
     name: str
-    """As configured: `asr`, `over_refusal`, `accuracy`, `perplexity` or `first_token_kl`."""
+    """As configured: `asr`, `over_refusal`, `accuracy`, `task_accuracy`, `perplexity` or `first_token_kl`."""
     label: str
     """What an axis of a figure says, without the unit."""
     unit: Literal["%", "", "nats"]
@@ -112,6 +112,14 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             Metric(
                 name="accuracy",
                 label="accuracy",
+                unit="%",
+                better="higher",
+                successes=frozenset({Outcome.CORRECT}),
+                scored=CHOICES,
+            ),
+            Metric(
+                name="task_accuracy",
+                label="task accuracy",
                 unit="%",
                 better="higher",
                 successes=frozenset({Outcome.CORRECT}),

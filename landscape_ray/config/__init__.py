@@ -51,6 +51,7 @@ from landscape_ray.config.prompts import (
     DemoPrompts,
     FilePrompts,
     HubPrompts,
+    InspectPrompts,
     NamedPrompts,
     PromptsConfig,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "GroupConfig",
     "GroupDirections",
     "HubPrompts",
+    "InspectPrompts",
     "InterpolationLandscape",
     "InterpolationRandomLandscape",
     "LandscapeConfig",

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
-from landscape_ray.config.prompts import PromptsConfig
+from landscape_ray.config.prompts import InspectPrompts, PromptsConfig
 from landscape_ray.config.section import Section
 
 __all__ = [
@@ -66,11 +66,11 @@ class MultipleChoiceConfig(Section):
     """How many of them, the first ones."""
 
 
-Metric: TypeAlias = Literal["asr", "over_refusal", "accuracy", "perplexity", "first_token_kl"]
+Metric: TypeAlias = Literal["asr", "over_refusal", "accuracy", "perplexity", "first_token_kl", "task_accuracy"]
 
 
-GENERATED_METRICS: frozenset[Metric] = frozenset({"asr", "over_refusal"})
-"""Metrics of generated answers, on which a judge gives verdicts."""
+GENERATED_METRICS: frozenset[Metric] = frozenset({"asr", "over_refusal", "task_accuracy"})
+"""Metrics of generated answers, on which a judge or a task gives verdicts."""
 SCORED_METRICS: frozenset[Metric] = frozenset({"accuracy", "perplexity"})
 """Metrics of the likelihood of given text: nothing is generated for them."""
 
@@ -125,7 +125,8 @@ class BenchmarkConfig(Section):
     metric: Metric = "asr"
     """What is measured. `asr`: share of prompts that are not refused. `over_refusal`: share of harmless prompts that
     are refused. `accuracy`: share of questions whose right answer is found most likely. `perplexity`: of given
-    texts. `first_token_kl`: how far the first token of answers to harmless prompts is from that at the origin."""
+    texts. `first_token_kl`: how far the first token of answers to harmless prompts is from that at the origin.
+    `task_accuracy`: share of the samples of an Inspect task whose answers its own scorer calls right."""
     judge: Literal["keyword", "keyword-2"] = "keyword"
     """Who decides: `keyword`, the paper's list of refusal keywords; `keyword-2`, refusals of today's models
     (`docs/judges.md`)."""
@@ -138,10 +139,19 @@ class BenchmarkConfig(Section):
     @model_validator(mode="after")
     def _check_that_keys_apply(self) -> Self:
         scored, generated = self.metric in SCORED_METRICS, self.metric in GENERATED_METRICS
+        is_task = self.metric == "task_accuracy"
+        if is_task != isinstance(self.prompts, InspectPrompts):
+            msg = "prompts of source inspect are of metric task_accuracy, and no other prompts are"
+            raise ValueError(msg)
+        if is_task and self.decoding.early_verdict:
+            msg = "early_verdict looks for refusals, and verdicts of metric task_accuracy are the task's; leave it out"
+            raise ValueError(msg)
         idle = {
-            **dict.fromkeys(("system_prompt", "system_prompts", "messages_column"), scored),
-            **dict.fromkeys(("decoding", "judge", "reasoning", "prefill"), not generated),
+            **dict.fromkeys(("system_prompt", "system_prompts", "messages_column"), scored or is_task),
+            **dict.fromkeys(("judge", "prefill"), not generated or is_task),
+            **dict.fromkeys(("decoding", "reasoning"), not generated),
             **dict.fromkeys(("chat_template", "chat_template_kwargs", "date"), scored),
+            "template": is_task,
             "context": self.metric != "perplexity",
             "multiple_choice": self.metric != "accuracy",
         }

@@ -13,6 +13,7 @@ __all__ = [
     "DemoPrompts",
     "FilePrompts",
     "HubPrompts",
+    "InspectPrompts",
     "NamedPrompts",
     "PromptsConfig",
     "Where",
@@ -140,6 +141,16 @@ class NamedPrompts(Section):
         return parts[self.part or next(iter(parts))]
 
 
+class InspectPrompts(Section):
+    """The samples of a task of Inspect, as its solver asks them; for the metric `task_accuracy`."""
+
+    source: Literal["inspect"] = "inspect"
+    """Marks this kind of source."""
+    task: str = Field(pattern=r"^[^@]+@\w+$")
+    """`FILE.py@TASK` or `MODULE@TASK`; every node must have the file or module. Its code is run."""
+
+
 PromptsConfig = Annotated[
-    DemoPrompts | AdvBenchPrompts | FilePrompts | HubPrompts | NamedPrompts, Field(discriminator="source")
+    DemoPrompts | AdvBenchPrompts | FilePrompts | HubPrompts | NamedPrompts | InspectPrompts,
+    Field(discriminator="source"),
 ]

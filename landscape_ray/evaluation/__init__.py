@@ -16,6 +16,7 @@ from landscape_ray.evaluation.records import (
     Verdict,
     VisitFacts,
 )
+from landscape_ray.evaluation.visit_judge import judge_of
 
 __all__ = [
     "NUM_TOKENS",
@@ -38,6 +39,7 @@ __all__ = [
     "divergence",
     "is_broken",
     "judge_named",
+    "judge_of",
     "judge_version",
     "load_benchmark",
     "score",

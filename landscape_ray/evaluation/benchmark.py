@@ -80,7 +80,9 @@ class Benchmark:
     metric: Metric
     """What is measured."""
     judge: str
-    """Name of the judge."""
+    """Name of the judge; of a task of Inspect its version, see `InspectTask`."""
+    task: str | None = None
+    """The task of Inspect that gives the verdicts, by its name; None: the judge does."""
     early_verdict: bool = False
     """Whether generations end where the verdict is settled, see `stop_strings`."""
     template_arguments: str = "{}"

@@ -18,6 +18,7 @@ from landscape_ray.config import (
     DemoPrompts,
     FilePrompts,
     HubPrompts,
+    InspectPrompts,
     NamedPrompts,
     PromptsConfig,
 )
@@ -28,6 +29,7 @@ from landscape_ray.evaluation.conversations import as_text, turns_in
 from landscape_ray.evaluation.multiple_choice import QuestionReader, context_of
 from landscape_ray.evaluation.row_filter import RowFilter
 from landscape_ray.evaluation.system_prompts import check_is_text, system_message
+from landscape_ray.evaluation.visit_judge import load_task
 from landscape_ray.transience import is_transient
 
 __all__ = ["file_rows", "load_benchmark"]
@@ -56,8 +58,15 @@ def load_benchmark(config: BenchmarkConfig) -> Benchmark:
         BenchmarkError: The prompts cannot be had, or are not one non-empty text with a unique id per row.
         TransientError: They cannot be fetched at the moment.
     """
+    judge: str = config.judge
+    task = None
     try:
-        prompts = _prompts(config)
+        if isinstance(config.prompts, InspectPrompts):
+            loaded = load_task(config.prompts.task, config.limit)
+            _check_number(len(loaded.prompts), config.limit)
+            prompts, judge, task = loaded.prompts, loaded.version, config.prompts.task
+        else:
+            prompts = _prompts(config)
         system_prompt = system_message(config.system_prompt)
     except (BenchmarkError, TransientError) as error:
         msg = f"Benchmark {config.name!r}: {error}"
@@ -69,7 +78,8 @@ def load_benchmark(config: BenchmarkConfig) -> Benchmark:
         chat_template=config.chat_template,
         max_new_tokens=1 if config.metric == "first_token_kl" else config.decoding.max_new_tokens,
         metric=config.metric,
-        judge=config.judge,
+        judge=judge,
+        task=task,
         early_verdict=config.decoding.early_verdict,
         max_thinking_tokens=config.decoding.max_thinking_tokens,
         template_arguments=json.dumps(config.chat_template_kwargs, sort_keys=True),
@@ -110,6 +120,9 @@ def _source(config: PromptsConfig) -> _Source:
             return _Source(rows=rows, column=hub.column, id_column=hub.id_column, filter=RowFilter(hub.where))
         case NamedPrompts() as named:
             return _source(named.on_hub())
+        case InspectPrompts():
+            msg = "the samples of a task of Inspect are no rows; take them for metric task_accuracy only"
+            raise BenchmarkError(msg)
 
 
 def _prompts(config: BenchmarkConfig) -> tuple[Prompt, ...]:
@@ -131,16 +144,20 @@ def _prompts(config: BenchmarkConfig) -> tuple[Prompt, ...]:
         before = context_of(how.description, examples)
     source = _source(config.prompts)
     prompts = tuple(_rows_as_prompts(config, source, config.limit, context=before, reader=reader))
-    if not prompts:
-        msg = f"its source holds no prompts. Give one with at least one row.{source.filter.explanation()}"
+    _check_number(len(prompts), config.limit, source.filter.explanation())
+    return prompts
+
+
+def _check_number(num: int, limit: int | None, explanation: str = "") -> None:
+    if not num:
+        msg = f"its source holds no prompts. Give one with at least one row.{explanation}"
         raise BenchmarkError(msg)
-    if config.limit is not None and len(prompts) < config.limit:
+    if limit is not None and num < limit:
         msg = (
-            f"limit is {config.limit}, but its source holds only {len(prompts)} prompts. Set limit to at most "
-            f"{len(prompts)}, or to null to use all.{source.filter.explanation()}"
+            f"limit is {limit}, but its source holds only {num} prompts. Set limit to at most {num}, or to null to "
+            f"use all.{explanation}"
         )
         raise BenchmarkError(msg)
-    return prompts
 
 
 def _rows_as_prompts(

@@ -24,23 +24,14 @@ from landscape_ray.engine.checkpoints.resolution import checkpoint_folder
 from landscape_ray.engine.tokens.encoding import PromptEncoder
 from landscape_ray.errors import ConfigError
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, Prompt
-from landscape_ray.evaluation.conversations import as_text, turns_in
+from landscape_ray.evaluation.conversations import as_text
+from landscape_ray.evaluation.inspect_task import check_settings, turns_of
 from landscape_ray.inspecting.asking import shared_engine
 from landscape_ray.inspecting.names import PROVIDER, PointName
 from landscape_ray.inspecting.points import find_point
 
 __all__ = ["LandscapeModel"]
 
-IDLE = frozenset(
-    {
-        *("max_retries", "timeout", "attempt_timeout", "max_connections", "adaptive_connections", "system_message"),
-        *("max_tokens", "seed", "top_p", "top_k", "parallel_tool_calls", "internal_tools", "max_tool_output"),
-        *("cache", "cache_prompt", "reasoning_history", "fail_on_refusal"),
-    }
-)
-"""Settings of Inspect that are its own affair, heeded here, or without effect on greedy answers without tools."""
-ALLOWED: Mapping[str, Any] = {"temperature": 0, "num_choices": 1, "logprobs": False, "batch": False}
-"""Settings that may have this value only."""
 STOP_REASONS: Mapping[FinishReason, StopReason] = {
     FinishReason.STOP: "stop",
     FinishReason.LENGTH: "max_tokens",
@@ -122,12 +113,7 @@ class LandscapeModel(ModelAPI):
 
     def _asked(self, messages: list[ChatMessage], max_new_tokens: int) -> Benchmark:
         """Return the benchmark of one prompt that a conversation is; the sweep's own system prompt is not in it."""
-        for message in messages:
-            kinds = {"text"} if isinstance(message.content, str) else {each.type for each in message.content}
-            if kinds - {"text", "reasoning"}:
-                msg = f"{PROVIDER}/{self.model_name} reads text only, and was given {', '.join(sorted(kinds))}."
-                raise ConfigError(msg)
-        turns = turns_in([{"role": message.role, "content": message.text} for message in messages])
+        turns = turns_of(messages)
         return replace(
             self._at.pattern,
             name="inspect",
@@ -153,16 +139,3 @@ class LandscapeModel(ModelAPI):
                 reasoning_tokens=completion.num_thinking_tokens,
             ),
         )
-
-
-def check_settings(config: GenerateConfig) -> None:
-    """Refuse settings that would change answers, and that no engine of a landscape has: these decode greedily.
-
-    Raises:
-        ConfigError: There is one.
-    """
-    for name, value in config.model_dump(exclude_none=True).items():
-        if name not in IDLE and (name not in ALLOWED or value != ALLOWED[name]):
-            allowed = f"It may be {ALLOWED[name]} only." if name in ALLOWED else "Leave it out."
-            msg = f"The points of a landscape are asked greedily, as in its sweep, and {name} is {value!r}. {allowed}"
-            raise ConfigError(msg)

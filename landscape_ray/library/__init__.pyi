@@ -2,9 +2,9 @@
 from landscape_ray.engine.checkpoints.dequantize import dequantize as dequantize
 from landscape_ray.engine.preflight import as_run as as_run
 from landscape_ray.engine.proof.proven import require_way as require_way
+from landscape_ray.evaluation.inspect_package import require_inspect as require_inspect
 from landscape_ray.evaluation.judge_config import load_judge as load_judge
 from landscape_ray.inspecting.logs import export_logs as export_logs
-from landscape_ray.inspecting.package import require_inspect as require_inspect
 from landscape_ray.library.comparing import SweepComparison as SweepComparison
 from landscape_ray.library.comparing import compare as compare
 from landscape_ray.library.measuring import load_config as load_config

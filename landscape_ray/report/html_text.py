@@ -42,7 +42,7 @@ SYMBOLS = ("α", "β")
 MARK = {"pass": "✓", "attention": "!", "unknown": "?"}
 WORD = {"pass": "holds", "attention": "look at this", "unknown": "not known"}
 TALLY = {"pass": "checks hold", "attention": "to look at", "unknown": "not known"}
-ANSWERED = frozenset({"asr", "over_refusal"})
+ANSWERED = frozenset({"asr", "over_refusal", "task_accuracy"})
 """Metrics for which text is generated."""
 MAX_SHOWN = 160
 BAND_HOLDS = "in simulations it held 90 % or more everywhere, but not where one direction in ten is unlike the others"

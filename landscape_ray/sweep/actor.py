@@ -29,7 +29,7 @@ from landscape_ray.evaluation import (
     VisitFacts,
     compared,
     is_broken,
-    judge_named,
+    judge_of,
     score,
 )
 from landscape_ray.planning import LineTask, PointTask, Task
@@ -126,12 +126,11 @@ class EngineActor:
         self._fingerprint = fingerprint
         self._stages_s: dict[str, float] = {}
         self._benchmarks = {benchmark.name: benchmark for benchmark in spec.benchmarks}
-        self._judges = {b.name: judge_named(b.judge) for b in spec.benchmarks if b.is_generated}
         self._origin_tokens = OriginTokens()
         self._identities = {benchmark.name: BenchmarkIdentity.of(benchmark) for benchmark in spec.benchmarks}
 
     def fetch(self) -> Trouble | None:
-        """Check that results can be written from here, and have the checkpoints on this node."""
+        """Check that results can be written from here, and have the checkpoints and the judges on this node."""
         return self._stage("fetch", self._fetch)
 
     def load(self) -> Trouble | None:
@@ -170,6 +169,7 @@ class EngineActor:
     def _fetch(self) -> None:
         self._store = ResultStore(self._out)
         self._store.probe()
+        self._judges = {b.name: judge_of(b) for b in self._spec.benchmarks if b.is_generated}
         self._spec = with_files_here(self._spec, out=self._out, fingerprint=self._fingerprint)
 
     def _load(self) -> None:
@@ -302,16 +302,16 @@ class EngineActor:
         )
 
     def _judged(self, benchmark: Benchmark, completions: tuple[Completion, ...]) -> tuple[Row, ...]:
-        judge = self._judges[benchmark.name]
+        verdicts = self._judges[benchmark.name].verdicts(completions)
         return tuple(
             Row(
                 completion=completion,
-                verdict=Verdict.UNFINISHED if completion.is_unfinished else judge.verdict(completion),
+                verdict=Verdict.UNFINISHED if completion.is_unfinished else verdict,
                 broken=is_broken(completion.text)
                 if completion.finish_reason in WHOLE_ANSWERS and not completion.is_unfinished
                 else None,
             )
-            for completion in completions
+            for completion, verdict in zip(completions, verdicts, strict=True)
         )
 
     def _publish_part(self, task: PointTask, benchmark: Benchmark, rows: tuple[Row, ...], facts: VisitFacts) -> None:

@@ -31,6 +31,7 @@ from inspect_ai.tool import ToolInfo
 from landscape_ray import library
 from landscape_ray.config import SweepConfig
 from landscape_ray.errors import BenchmarkError, ConfigError, PlacementError
+from landscape_ray.evaluation.inspect_task import InspectTask
 from landscape_ray.inspecting import asking, provider
 from landscape_ray.inspecting.model import LandscapeModel
 from landscape_ray.inspecting.names import PointName
@@ -66,10 +67,19 @@ def config_of(engine: str = "transformers", **benchmark: Any) -> SweepConfig:
     )
 
 
+def with_task(config: SweepConfig) -> SweepConfig:
+    """Add one of our tasks, to be run in each visit."""
+    data = config.model_dump(mode="json")
+    prompts = {"source": "inspect", "task": str(ROOT / "jobs" / "inspect" / "tasks.py@choices")}
+    task = {"name": "choices", "metric": "task_accuracy", "prompts": prompts, "limit": NUM_PROMPTS}
+    data["benchmarks"].append({**task, "decoding": {"max_new_tokens": 24}})
+    return SweepConfig.model_validate(data)
+
+
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Path:  # noqa: ARG001 - what the sweep runs on
     folder = tmp_path_factory.mktemp("results")
-    assert run_sweep(config_of(), str(folder)).exit_code == 0
+    assert run_sweep(with_task(config_of()), str(folder)).exit_code == 0
     return folder
 
 
@@ -101,6 +111,26 @@ def test_answers_are_those_that_the_sweep_stored(out: Path, requests: Task, tmp_
     found = [answers(log) for log in logs]
     assert found == [stored(out, alpha, draw) for alpha, draw in places]
     assert len({tuple(each.values()) for each in found}) == len(places), "some points answer alike: nothing is compared"
+
+
+def test_a_task_in_a_visit_scores_as_inspect_does_at_that_point(out: Path, tmp_path: Path) -> None:
+    task = InspectTask(str(ROOT / "jobs" / "inspect" / "tasks.py@choices"), None)._task
+    models = [f"landscape/{out}@{alpha}" for alpha in ALPHAS]
+    results = library.open_results(out)
+    values = results.landscape("choices").values[0]
+    for log, alpha, value in zip(
+        run_eval(task, model=models, log_dir=str(tmp_path), display="none", limit=NUM_PROMPTS),
+        ALPHAS,
+        values,
+        strict=True,
+    ):
+        assert log.results is not None
+        assert 100 * log.results.scores[0].metrics["accuracy"].value == pytest.approx(value)
+        rows = results.texts(alpha, benchmark="choices")
+        assert answers(log) == {row["prompt_id"]: row["completion"] for row in rows}
+        scored = {str(sample.id): (sample.scores or {})["named_choice"].value for sample in log.samples or ()}
+        assert scored == {row["prompt_id"]: {"correct": "C", "incorrect": "I"}[row["verdict"]] for row in rows}
+    assert len(set(values)) > 1, "all points score alike: nothing is compared"
 
 
 def test_any_coordinates_may_be_asked_of_a_configuration_that_was_never_run(
@@ -169,7 +199,7 @@ def test_what_would_change_answers_is_refused(out: Path) -> None:
     with pytest.raises(BenchmarkError, match="ends with the role 'assistant'"):
         asked(out, [*user, ChatMessageAssistant(content="Sure,")])
     picture = ChatMessageUser(content=[ContentImage(image="data:image/png;base64,aGk=")])
-    with pytest.raises(ConfigError, match="reads text only, and was given image"):
+    with pytest.raises(BenchmarkError, match="read text only, and were given image"):
         asked(out, [picture])
 
 

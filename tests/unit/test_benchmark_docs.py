@@ -24,6 +24,6 @@ def test_the_page_has_examples_of_every_metric_and_names_every_shipped_system_pr
     metrics = {
         benchmark.get("metric", "asr") for example in EXAMPLES for benchmark in yaml.safe_load(example)["benchmarks"]
     }
-    assert metrics == {"asr", "over_refusal", "accuracy", "perplexity", "first_token_kl"}
+    assert metrics == {"asr", "over_refusal", "accuracy", "perplexity", "first_token_kl", "task_accuracy"}
     paragraph = PAGE[PAGE.index("Shipped are") : PAGE.index("**Jailbreaks.**")]
     assert all(f"`{name}`" in paragraph for name in shipped_system_prompts())

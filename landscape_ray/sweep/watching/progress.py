@@ -29,11 +29,13 @@ COUNTED: Mapping[Metric, tuple[Verdict, ...]] = {
     "asr": (Verdict.COMPLIED, Verdict.BROKEN),
     "over_refusal": (Verdict.REFUSED,),
     "accuracy": (Verdict.CORRECT,),
+    "task_accuracy": (Verdict.CORRECT,),
 }
 SHOWN_AS: Mapping[Metric, str] = {
     "asr": "ASR",
     "over_refusal": "over-refusal",
     "accuracy": "accuracy",
+    "task_accuracy": "task accuracy",
     "perplexity": "perplexity",
     "first_token_kl": "KL",
 }

@@ -487,7 +487,7 @@ def test_what_a_folder_remembers_of_expanded_benchmarks_is_the_same_sweep(minima
         ({"primary": "kind"}, "primary is 'kind'; give true or false"),
         ({"primary": True, "system_prompts": {"a": None, "b": ""}}, "primary is True; give the name of one .*, a, b"),
         ({"primary": "c", "system_prompts": {"a": None, "b": ""}}, "primary is 'c'; give the name of one"),
-        ({"metric": "bleu"}, "'asr', 'over_refusal', 'accuracy', 'perplexity' or 'first_token_kl'"),
+        ({"metric": "bleu"}, "'asr', 'over_refusal', 'accuracy', 'perplexity', 'first_token_kl' or 'task_accuracy'"),
     ],
 )
 def test_benchmarks_that_ask_for_nothing_sensible_are_refused(item: dict[str, Any], problem: str) -> None:

@@ -18,9 +18,8 @@ from playwright.sync_api import Browser
 from scipy.stats import binomtest
 
 from landscape_ray.config import SweepConfig
-from landscape_ray.errors import OutputError, ResourceError
+from landscape_ray.errors import OutputError
 from landscape_ray.evaluation import Verdict
-from landscape_ray.inspecting import package
 from landscape_ray.inspecting.logs import export_logs
 from landscape_ray.planning import PlannedPoint
 from landscape_ray.report.results import load_results
@@ -197,9 +196,3 @@ def test_the_viewer_shows_logs_and_runs_nothing_that_a_model_wrote(out: str, tmp
         page.context.close()
         viewer.terminate()
         viewer.wait()
-
-
-def test_without_inspect_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "inspect_ai.log", None)
-    with pytest.raises(ResourceError, match=r"Install landscape-ray\[inspect\]"):
-        package.require_inspect()

@@ -51,7 +51,7 @@ def actor_in(out: Path, *, faults: SyntheticFaults | None = None) -> EngineActor
     actor = EngineActor(spec=spec, on_gpu=False, out=str(out), sweep_id="0" * 16, fingerprint="f", environment={})
     actor._engine = engine = create_point_on_line(spec)
     actor._line = engine.line
-    actor._store = ResultStore(str(out))
+    actor._fetch()
     return actor
 
 

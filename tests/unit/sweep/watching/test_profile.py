@@ -14,7 +14,6 @@ from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.synthetic import SyntheticEngine
 from landscape_ray.evaluation import Benchmark, Completion, Prompt
 from landscape_ray.planning import Perturbation, PlannedPoint, PointTask, RandomVector
-from landscape_ray.store import ResultStore
 from landscape_ray.sweep.actor import EngineActor
 from landscape_ray.sweep.outcome import SweepOutcome
 from landscape_ray.sweep.reports import VisitReport
@@ -67,7 +66,7 @@ def actor_with(engine: Any, out: Path) -> EngineActor:
         environment={},
     )
     actor._engine = engine
-    actor._store = ResultStore(str(out))
+    actor._fetch()
     return actor
 
 

@@ -15,7 +15,7 @@ def require_inspect() -> None:
         import inspect_ai.log  # noqa: F401, PLC0415
     except ImportError as error:
         msg = (
-            "Eval logs are written with Inspect's own package, which cannot be imported here. Install "
+            "Eval logs and tasks of Inspect take its own package, which cannot be imported here. Install "
             f"landscape-ray[inspect] (inspect-ai>=0.3.200). Python says: {in_brief(error)}."
         )
         raise ResourceError(msg) from error
