@@ -20,6 +20,7 @@ __all__ = [
     "Out",
     "Overrides",
     "ScoreDefinition",
+    "ShardText",
     "Tau",
     "UntilCertified",
     "app",
@@ -77,6 +78,12 @@ JudgeName = Annotated[
     typer.Option("--judge", metavar="NAME", help="Count the verdicts of this judge, see `landscape-ray judge`."),
 ]
 ScoreDefinition = Annotated[Literal["paper", "reference"], typer.Option(help="Which VISAGE.")]
+ShardText = Annotated[
+    str | None,
+    typer.Option(
+        "--shard", metavar="i/n", help="Measure the i-th of n shares of the points, beside n - 1 other drivers."
+    ),
+]
 Tau = Annotated[float, typer.Option(metavar="PCT", min=0, max=100, help="The basin is where the ASR is at most this.")]
 
 

@@ -16,7 +16,7 @@ from landscape_ray.config import CampaignSweep, SweepConfig, load_campaign
 from landscape_ray.errors import LandscapeError, OutputError, number_of
 
 if TYPE_CHECKING:
-    from landscape_ray.library import EndedSweep, PlannedSweep, Progress, Tracking, WrittenReport
+    from landscape_ray.library import EndedSweep, PlannedSweep, Progress, Shard, Tracking, WrittenReport
 
 __all__ = ["load", "plan", "run"]
 
@@ -62,6 +62,7 @@ def run(
     retry_failed: bool,
     profile: bool,
     track: str | None,
+    shard: "Shard | None",
     as_json: bool,
 ) -> int:
     """Run a campaign, print how each sweep and the whole ended, and return the exit code.
@@ -73,10 +74,13 @@ def run(
         retry_failed: Try points again that were given up in earlier runs.
         profile: Print where the time of the engines went.
         track: Who else is told of each sweep, see `landscape_ray.tracking`.
+        shard: The share of this driver in each sweep.
         as_json: Print JSON lines.
     """
     folder = out or f"results/{'campaign' if len(configs) > 1 else configs[0].stem}"
-    command = shlex.join(["landscape-ray", "run", *map(str, configs), "--out", folder])
+    command = shlex.join(
+        ["landscape-ray", "run", *map(str, configs), "--out", folder, *(["--shard", str(shard)] if shard else [])]
+    )
     near = Path("results", folder.rstrip("/").rpartition("/")[2]) if "://" in folder else Path(folder)
     with text.failure_told(as_json=as_json):
         if track is not None:
@@ -85,7 +89,7 @@ def run(
         teller = _Teller([each.out for each in prepared], near, profile=profile, track=track, as_json=as_json)
         ended = []
         with teller.tracking:
-            for each in library.run_campaign(prepared, teller.begin, retry_failed=retry_failed):
+            for each in library.run_campaign(prepared, teller.begin, retry_failed=retry_failed, shard=shard):
                 ended.append(each)
                 teller.end(each)
         code = library.worst(each.exit_code for each in ended)

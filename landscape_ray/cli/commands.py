@@ -23,6 +23,7 @@ from landscape_ray.cli.app import (
     Out,
     Overrides,
     ScoreDefinition,
+    ShardText,
     Tau,
     UntilCertified,
     app,
@@ -121,6 +122,7 @@ def run(
         ),
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try points again that were given up.")] = False,
+    shard: ShardText = None,
     profile: Annotated[bool, typer.Option("--profile", help="Print where the time of the engines went.")] = False,
     track: Annotated[
         str | None,
@@ -151,14 +153,32 @@ def run(
     landscape-ray run models.yaml --set benchmarks.0.limit=100
     ```
 
+    With --shard i/n, n drivers on n clusters share the points of one folder, and none merges anything. Whoever is
+    through takes over from a driver that died, ended early, or did not come within 5 minutes. It exits with 3 while
+    others are still at work:
+
+    ```
+    landscape-ray run my.yaml --out s3://bucket/my --shard 1/2      # and --shard 2/2 elsewhere
+    ```
+
     Ctrl-C ends after the visits under way; a second one at once.
     """
+    share = None if shard is None else library.Shard.parse(shard)
     short = [*(["run.keep_engines_s=600"] if keep_engines else []), *(["run.strict=true"] if strict else [])]
     overrides = [*short, *(set_ or ()), *([] if engines is None else [f"run.engines={engines}"])]
     if is_campaign(configs):
         sweeps = campaigns.load(configs, overrides, adaptive=adaptive, until_certified=until_certified)
         raise typer.Exit(
-            campaigns.run(sweeps, configs, out, retry_failed=retry_failed, profile=profile, track=track, as_json=json_)
+            campaigns.run(
+                sweeps,
+                configs,
+                out,
+                retry_failed=retry_failed,
+                profile=profile,
+                track=track,
+                shard=share,
+                as_json=json_,
+            )
         )
     (config,) = configs
     sweep = _load(config, overrides, adaptive=adaptive, until_certified=until_certified)
@@ -170,14 +190,15 @@ def run(
         shown = library.progress_for(sys.stderr)
         shown = library.ProfiledProgress(shown, sys.stderr) if profile else shown
         with running.tracking(track, sweep, folder, shown) as told:
-            outcome = library.run(sweep, folder, progress=told or shown, retry_failed=retry_failed)
+            outcome = library.run(sweep, folder, progress=told or shown, retry_failed=retry_failed, shard=shard)
             # Only now, because engines should not wait for what draws figures.
             report = None if outcome.num_missing else library.write_report(folder, near / "report")
             running.tell_end(told, report)
     if json_:
         print_json(running.end_of_run(outcome, report))
     else:
-        command = ("run", str(config)) if submitted_as is None else ("submit", submitted_as)
+        command = [*(("run", str(config)) if submitted_as is None else ("submit", submitted_as))]
+        command += ["--shard", shard] if shard else []
         running.print_run(sweep, command, folder, outcome, report, place=told.place if told else "")
     raise typer.Exit(outcome.exit_code)
 
@@ -199,6 +220,7 @@ def submit(
         typer.Option(metavar="NAME[=VALUE]", help="Give the job a variable of here. Repeatable. No secrets."),
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try points again that were given up.")] = False,
+    shard: ShardText = None,
     follow: Annotated[bool, typer.Option("--follow", help="Print the job's output and exit with its code.")] = False,
 ) -> None:
     """Run a sweep as a job on a remote Ray cluster. Submitting it again after an interruption resumes it.
@@ -225,6 +247,7 @@ def submit(
         working_dir=working_dir,
         environment=environment,
         retry_failed=retry_failed,
+        shard=None if shard is None else str(library.Shard.parse(shard)),
     )
     ray_job = "RAY_AUTH_MODE=token ray job" if job.with_token else "ray job"
     text.print_facts(

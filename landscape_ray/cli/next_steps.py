@@ -1,7 +1,7 @@
 """What `run` prints at its end: where it has left things, and what to try next."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from landscape_ray.config import SweepConfig
 from landscape_ray.errors import number_of
@@ -12,7 +12,7 @@ __all__ = ["next_steps"]
 
 def next_steps(
     config: SweepConfig,
-    command: tuple[str, str],
+    command: Sequence[str],
     out: str,
     *,
     num_points: int,

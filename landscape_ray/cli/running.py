@@ -1,7 +1,7 @@
 """What `run` prints at its start and end, and what it tells a tracker."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,7 @@ def start_of_run(sweep: SweepConfig, folder: str) -> dict[str, Any]:
 
 def print_run(
     sweep: SweepConfig,
-    command: tuple[str, str],
+    command: Sequence[str],
     folder: str,
     outcome: "SweepOutcome",
     report: "WrittenReport | None",

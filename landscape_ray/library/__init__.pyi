@@ -40,6 +40,7 @@ from landscape_ray.report.words import Fact as Fact
 from landscape_ray.report.words import columns as columns
 from landscape_ray.store import LeaseState as LeaseState
 from landscape_ray.store import ResultStore as ResultStore
+from landscape_ray.store import Shard as Shard
 from landscape_ray.store import request_of as request_of
 from landscape_ray.sweep import ProfiledProgress as ProfiledProgress
 from landscape_ray.sweep import Progress as Progress

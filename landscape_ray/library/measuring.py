@@ -38,6 +38,7 @@ def run(
     *,
     progress: Listener | None = None,
     retry_failed: bool = False,
+    shard: str | None = None,
 ) -> SweepOutcome:
     """Measure what is missing of a sweep, on the Ray cluster that RAY_ADDRESS names or else on this machine.
 
@@ -50,14 +51,19 @@ def run(
         progress: Called with the state of the sweep at least every second, and at its end; or a display, as
             `progress_for` makes one.
         retry_failed: Try points again that were given up in earlier runs.
+        shard: `i/n`: measure the i-th of n shares of the points, beside other drivers, and what is left of theirs.
 
     Raises:
         UserError: The sweep cannot be carried out as configured.
         LandscapeError: No engine could be kept running, or another run is at it.
     """
-    from landscape_ray.sweep import run_sweep  # noqa: PLC0415
+    from landscape_ray.store import Shard  # noqa: PLC0415
+    from landscape_ray.sweep import measure_shard, prepare, run_sweep  # noqa: PLC0415
 
     listener = _Listener(progress) if callable(progress) else progress
+    if shard is not None:
+        share = Shard.parse(shard)
+        return measure_shard(prepare(config, str(out)), shard=share, progress=listener, retry_failed=retry_failed)
     return run_sweep(config, str(out), progress=listener, retry_failed=retry_failed)
 
 

@@ -61,7 +61,9 @@ class LiveReport:
         with self._reading:
             if (began_s := self._clock()) >= self._next_s:
                 try:
-                    driver = self._store.leased_to()  # first: what is there when it has ended is all that will be
+                    driver = next(
+                        iter(self._store.drivers().values()), None
+                    )  # first: what is there when it has ended is all that will be
                     if (version := self._version()) != self._shown.version:
                         self._status, self._shown = self._make(version)
                     self._shown = self._shown._replace(line=self._line(driver))

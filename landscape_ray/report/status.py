@@ -63,6 +63,8 @@ class FolderStatus(Told):
     """Files without influence on any score, and why."""
     driver: LeaseState | None
     """The driver that is at work, or was killed; None if the last one has ended by itself."""
+    shards: dict[str, LeaseState]
+    """The same of each shard, by its name."""
     paused: Request | None
     """By which request that driver is in a pause; None if it is in none."""
     latest_run: RunSummary | None
@@ -79,8 +81,7 @@ class FolderStatus(Told):
         """Yield how far the sweep is, and what went wrong."""
         yield "sweep", self.manifest.sweep_id
         yield "begun", self.manifest.created_at
-        if self.driver is not None:
-            yield "driver", f"{self.driver.holder}; last heard of {self.driver.renewed_at}"
+        yield from self._drivers()
         if self.paused is not None:
             yield "paused", f"by {self.paused.by}, {self.paused.at}: {self.paused.why}"
         if self.latest_run is not None:
@@ -107,6 +108,12 @@ class FolderStatus(Told):
         if len(self.quarantined) > MAX_LISTED:
             yield "", f"and {len(self.quarantined) - MAX_LISTED:,} more"
 
+    def _drivers(self) -> Iterator[Fact]:
+        drivers = {"driver": self.driver} if self.driver else {}
+        drivers |= {f"shard {name.replace('-of-', '/')}": driver for name, driver in sorted(self.shards.items())}
+        for name, driver in drivers.items():
+            yield name, f"{driver.holder}; last heard of {driver.renewed_at}"
+
     def document(self) -> dict[str, Any]:
         """Return what `landscape-ray status --json` prints, as plain JSON types."""
         run = self.latest_run
@@ -119,6 +126,7 @@ class FolderStatus(Told):
             },
             "quarantined": [file._asdict() for file in self.quarantined],
             "driver": None if self.driver is None else asdict(self.driver),
+            "shards": {name: asdict(driver) for name, driver in self.shards.items()},
             "paused": None if self.paused is None else self.paused.model_dump(),
             "latest_run": None if run is None else {**asdict(run), "points_per_min": run.points_per_min},
         }
@@ -164,13 +172,15 @@ def load_status(out: str | Path) -> FolderStatus:
         )
         for name, keys in chosen_keys.items()
     }
-    driver = store.leased_to()
+    drivers = store.drivers()
+    driver = drivers.pop("", None)
     return FolderStatus(
         manifest=manifest,
         num_grid_points=None if design is None else design.chosen.size,
         benchmarks=benchmarks,
         quarantined=tuple(store.quarantined()),
         driver=driver,
+        shards=drivers,
         paused=None if driver is None else pause_among(store.requests.asked(), driver.epoch),
         latest_run=store.latest_run(),
     )

@@ -14,6 +14,7 @@ from landscape_ray.store.requests import Asked, Request, RequestStore, pause_amo
 from landscape_ray.store.result_store import Quarantined, ResultStore
 from landscape_ray.store.run_log import RunSummary
 from landscape_ray.store.schema import SCHEMA, SCHEMA_VERSION
+from landscape_ray.store.shard import Shard
 from landscape_ray.store.verdicts import (
     JUDGED_METRICS,
     JudgedResultStore,
@@ -48,6 +49,7 @@ __all__ = [
     "RequestStore",
     "ResultStore",
     "RunSummary",
+    "Shard",
     "VerdictRecord",
     "VerdictStore",
     "absolute",

@@ -9,6 +9,11 @@ Clocks of machines are not compared. A driver that finds a lease held watches it
 work, and the newcomer gives way. If it does not change for `LAPSE_S`, or its holder was a process of this machine that
 is no more, the newcomer takes the next epoch.
 
+Drivers of shards hold a lease each, `lease/<shard>.<epoch>.json`. Leases that exclude each other (that of the whole
+sweep and any shard's; shards of different numbers) have files of different names, so a newcomer looks for them before
+and after it creates its own: of two newcomers at least one sees the other and gives way. One that has lapsed gets a
+next epoch that is released at once, so that its holder, should it wake, stops.
+
 On a store without create-only writes two drivers that start in the same instant may both go on. They then waste work
 and corrupt nothing.
 """
@@ -21,7 +26,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,9 +35,9 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from landscape_ray.errors import LeaseError
-from landscape_ray.store.filesystem import Filesystem
+from landscape_ray.store.filesystem import Entry, Filesystem
 
-__all__ = ["LAPSE_S", "RENEW_EVERY_S", "Lease", "LeaseState", "latest"]
+__all__ = ["LAPSE_S", "RENEW_EVERY_S", "Lease", "LeaseState", "latest", "leases"]
 
 RENEW_EVERY_S = 10.0
 """How often a holder renews its lease."""
@@ -45,7 +50,9 @@ ACQUIRE_TRIES = 10
 FOLDER = "lease"
 MAX_LEASE_BYTES = 4096
 DIGITS = 8
-NAME = re.compile(rf"[0-9]{{{DIGITS}}}\.json")
+WHOLE = ""
+"""Name of the lease of a whole sweep; a shard's bears the shard's name."""
+NAME = re.compile(rf"(?:([0-9]+-of-[0-9]+)\.)?([0-9]{{{DIGITS}}})\.json", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,21 +93,23 @@ _STATE = TypeAdapter(LeaseState)
 class Lease:
     """The right to measure a sweep, held until `release` or until another driver had reason to take it."""
 
-    def __init__(self, files: Filesystem, state: LeaseState) -> None:
+    def __init__(self, files: Filesystem, state: LeaseState, name: str = WHOLE) -> None:
         self._files = files
         self._state = state
+        self._name = name
 
     @property
     def epoch(self) -> int:
-        """Its number."""
-        return self._state.epoch
+        """Its number; 0 for a shard's, whose driver nothing can be asked of."""
+        return 0 if self._name else self._state.epoch
 
     @classmethod
-    def acquire(cls, files: Filesystem, *, pause: Callable[[float], None] = time.sleep) -> "Lease":
-        """Take the lease, waiting where its last holder may be dead.
+    def acquire(cls, files: Filesystem, name: str = WHOLE, *, pause: Callable[[float], None] = time.sleep) -> "Lease":
+        """Take the lease, waiting where its last holder, or that of one which excludes it, may be dead.
 
         Args:
             files: The results folder.
+            name: Name of the shard; empty for the whole sweep.
             pause: Waits so many seconds.
 
         Raises:
@@ -108,19 +117,29 @@ class Lease:
             OSError: The store cannot be read or written.
         """
         for _ in range(ACQUIRE_TRIES):
-            epoch, held = latest(files)
-            if epoch and not (held and (held.released or held.has_died)):
-                _watch(files, epoch, held, pause)
-            lease = cls(files, _state_of_this_process(epoch + 1))
+            found = leases(files)
+            epoch, _ = found.get(name, (0, None))
+            held = _excluding(name, found)
+            _watch(files, name, held, pause)
+            for other, (its_epoch, _) in held.items():
+                if other != name:
+                    buried = replace(_state_of_this_process(its_epoch + 1), released=True)
+                    files.create(_path(its_epoch + 1, other), _encode(buried))
+            lease = cls(files, _state_of_this_process(epoch + 1), name)
             # Who reads its own token back has the lease: the answer to a write may be lost and the write repeated, and
             # a slow newcomer may create a number that others have used and cleared away.
-            files.create(_path(epoch + 1), _encode(lease._state))
-            _, found = latest(files)
-            if found and found.token == lease._state.token:
+            files.create(_path(epoch + 1, name), _encode(lease._state))
+            found = leases(files)
+            state = found.get(name, (0, None))[1]
+            if state and state.token == lease._state.token:
                 if epoch:
-                    files.delete(_path(epoch))
+                    files.delete(_path(epoch, name))
+                rivals = [(other, of[1]) for other, of in _excluding(name, found).items() if other != name]
+                if rivals:
+                    lease.release()
+                    raise _refusal(name, *rivals[0])
                 return lease
-        msg = f"{_path(epoch + 1)} is taken by others, again and again, or does not read back as it was written"
+        msg = f"{_path(epoch + 1, name)} is taken by others, again and again, or does not read back as it was written"
         raise OSError(msg)
 
     def renew(self) -> None:
@@ -130,7 +149,7 @@ class Lease:
             LeaseError: Another driver has taken the sweep over.
             OSError: The store cannot be read or written.
         """
-        epoch, held = latest(self._files)
+        epoch, held = latest(self._files, self._name)
         if epoch > self._state.epoch:
             by = f" ({held.holder})" if held else ""
             msg = (
@@ -139,7 +158,7 @@ class Lease:
             )
             raise LeaseError(msg)
         self._state = replace(self._state, renewed_at=_now())
-        self._files.replace(_path(self._state.epoch), _encode(self._state))
+        self._files.replace(_path(self._state.epoch, self._name), _encode(self._state))
 
     def release(self) -> None:
         """Say that the driver has ended, so that the next one need not wait.
@@ -147,46 +166,81 @@ class Lease:
         Raises:
             OSError: The store cannot be written.
         """
-        self._files.replace(_path(self._state.epoch), _encode(replace(self._state, released=True)))
+        self._files.replace(_path(self._state.epoch, self._name), _encode(replace(self._state, released=True)))
 
 
-def latest(files: Filesystem) -> tuple[int, LeaseState | None]:
-    """Return the highest epoch, 0 if there is none, and its holder; None if its file says nothing sensible.
+def leases(
+    files: Filesystem, wanted: Callable[[str], object] = lambda _: True
+) -> dict[str, tuple[int, LeaseState | None]]:
+    """Return the highest epoch of each lease, by name, and its holder; None if its file says nothing sensible.
 
     Raises:
         OSError: The store cannot be read.
     """
-    entries = {int(entry.name[:DIGITS]): entry for entry in files.files(FOLDER) if NAME.fullmatch(entry.name)}
-    if not entries:
-        return 0, None
-    epoch = max(entries)
-    if entries[epoch].num_bytes <= MAX_LEASE_BYTES:
-        content = next(files.contents(FOLDER, [entries[epoch]]))
-        with contextlib.suppress(ValidationError):
-            return epoch, _STATE.validate_json(content or b"", strict=True)
-    return epoch, None
+    newest: dict[str, tuple[int, Entry]] = {}
+    for entry in files.files(FOLDER):  # by name, so that the highest epoch of each comes last
+        named = NAME.fullmatch(entry.name)
+        if named and wanted(named[1] or WHOLE):
+            newest[named[1] or WHOLE] = int(named[2]), entry
+    sound = [entry for _, entry in newest.values() if entry.num_bytes <= MAX_LEASE_BYTES]
+    contents = dict(zip((entry.name for entry in sound), files.contents(FOLDER, sound), strict=True))
+    return {name: (epoch, _decoded(contents.get(entry.name))) for name, (epoch, entry) in newest.items()}
 
 
-def _watch(files: Filesystem, epoch: int, held: LeaseState | None, pause: Callable[[float], None]) -> None:
-    """Return when a lease has not changed for `LAPSE_S`.
+def latest(files: Filesystem, name: str = WHOLE) -> tuple[int, LeaseState | None]:
+    """Return the highest epoch of one lease, 0 if there is none, and its holder; see `leases`."""
+    return leases(files, name.__eq__).get(name, (0, None))
+
+
+def _decoded(content: bytes | None) -> LeaseState | None:
+    with contextlib.suppress(ValidationError):
+        return _STATE.validate_json(content or b"", strict=True)
+    return None
+
+
+def _excluding(
+    name: str, found: Mapping[str, tuple[int, LeaseState | None]]
+) -> dict[str, tuple[int, LeaseState | None]]:
+    """Return the leases that may be held, and exclude that of a name: itself, and all but shards of the same number."""
+    num = name.rpartition("-")[2]
+    return {
+        other: (epoch, state)
+        for other, (epoch, state) in found.items()
+        if (other == name or other.rpartition("-")[2] != num) and not (state and (state.released or state.has_died))
+    }
+
+
+def _watch(
+    files: Filesystem,
+    name: str,
+    held: Mapping[str, tuple[int, LeaseState | None]],
+    pause: Callable[[float], None],
+) -> None:
+    """Return when leases have been released, or have not changed for `LAPSE_S`.
 
     Raises:
-        LeaseError: It has, so its holder is at work.
+        LeaseError: One has, so its holder is at work.
     """
     waited_s = 0.0
-    while waited_s < LAPSE_S:
+    held = dict(held)
+    while held and waited_s < LAPSE_S:
         pause(WATCH_EVERY_S)
         waited_s += WATCH_EVERY_S
-        now_epoch, now = latest(files)
-        if now and now.released:
-            return
-        if (now_epoch, now) != (epoch, held):
-            by = f" ({now.holder})" if now else ""
-            msg = (
-                f"Another run is measuring this sweep{by}. Two would do everything twice: wait for it, follow it with "
-                "`landscape-ray status`, or stop it and run the same command again."
-            )
-            raise LeaseError(msg)
+        for other, found in leases(files, held.__contains__).items():
+            if found[1] and found[1].released:
+                del held[other]
+            elif found != held[other]:
+                raise _refusal(name, other, found[1])
+
+
+def _refusal(name: str, other: str, state: LeaseState | None) -> LeaseError:
+    what = f"shard {other.replace('-of-', '/')} of this sweep" if other else "this sweep"
+    by = f" ({state.holder})" if state else ""
+    if other == name:
+        why = "Two would do everything twice: wait for it, follow it with `landscape-ray status`, or stop it"
+    else:
+        why = "All drivers of a folder take shards of the same number, or one driver takes all: wait for it, or stop it"
+    return LeaseError(f"Another run is measuring {what}{by}. {why} and run the same command again.")
 
 
 def _machine() -> str:
@@ -216,8 +270,8 @@ def _encode(state: LeaseState) -> bytes:
     return json.dumps(asdict(state)).encode()
 
 
-def _path(epoch: int) -> str:
-    return f"{FOLDER}/{epoch:0{DIGITS}}.json"
+def _path(epoch: int, name: str) -> str:
+    return f"{FOLDER}/{name}{'.' if name else ''}{epoch:0{DIGITS}}.json"
 
 
 def _now() -> str:

@@ -7,7 +7,7 @@
     directions/<SHA-256>/tensors.safetensors     a direction that an engine computed, see `store.direction_files`
     failures/<key>.json                          a point that was given up, and why
     quarantine/<name of the part>.<8 digits>     what stood in a part's place without proving itself, or disagreed
-    lease/<epoch>.json                           the driver at work, see `store.lease`
+    lease/[<shard>.]<epoch>.json                 the driver at work, see `store.lease`
     control/<time>-<8 digits>.json               what a driver was asked, see `store.requests`
     log/<start>-<8 digits>.jsonl                 what happened in one run; its last line says how far and how fast
 
@@ -35,6 +35,7 @@ from landscape_ray.store.redaction import redacted
 from landscape_ray.store.requests import RequestStore
 from landscape_ray.store.run_log import RunSummary
 from landscape_ray.store.schema import MEASURED, Layout, array_of
+from landscape_ray.store.shard import Shard
 from landscape_ray.store.validation import problems
 
 __all__ = ["Quarantined", "ResultStore"]
@@ -129,8 +130,7 @@ class ResultStore:
         """Return the files that have no influence on any score."""
         valid, rejected = self._scan()
         with self._access("read"):
-            entries = self._files.files(QUARANTINE)
-            for entry in entries:
+            for entry in self._files.files(QUARANTINE):
                 reason = self._why_in_quarantine(entry, valid)
                 rejected.append(Quarantined(f"{QUARANTINE}/{entry.name}", reason))
         for name, failure in self._failure_files():
@@ -216,7 +216,9 @@ class ResultStore:
             OutputError: It cannot be written, or the one that is there is damaged.
         """
         earlier = self.read_manifest()
-        if earlier is not None:
+        if earlier is None and self.create_file(MANIFEST, manifest.encode(new)):
+            return
+        if (earlier := earlier or self.read_manifest()) is not None:  # another driver may have begun the folder since
             new = manifest.continued(new, earlier)
         with self._access("write to"):
             self._files.replace(MANIFEST, manifest.encode(new))
@@ -227,8 +229,7 @@ class ResultStore:
         Raises:
             OutputError: It is damaged.
         """
-        with self._access("read"):
-            content = self._read("", MANIFEST, manifest.MAX_MANIFEST_BYTES)
+        content = self.read_file(MANIFEST, manifest.MAX_MANIFEST_BYTES)
         if content is None:
             return None
         try:
@@ -253,15 +254,15 @@ class ResultStore:
         return found
 
     @contextlib.contextmanager
-    def lease(self) -> Iterator[Lease]:
-        """Hold the lease of the sweep, so that no other driver measures it at the same time.
+    def lease(self, shard: Shard | None = None) -> Iterator[Lease]:
+        """Hold the lease of the sweep, or of a shard, so that no other driver measures it at the same time.
 
         Raises:
             LeaseError: Another driver is at work.
             OutputError: The store cannot be written.
         """
         with self._access("write to"):
-            held = Lease.acquire(self._files)
+            held = Lease.acquire(self._files, shard.name if shard else lease.WHOLE)
         try:
             yield held
         finally:
@@ -275,9 +276,13 @@ class ResultStore:
 
     def leased_to(self) -> LeaseState | None:
         """Return the driver that holds the lease; None if the last one has ended and said so, or there was none."""
+        return self.drivers().get(lease.WHOLE)
+
+    def drivers(self) -> dict[str, LeaseState]:
+        """Return the drivers that are at work, or were killed, by name of the shard; empty: of the whole sweep."""
         with self._access("read"):
-            _, state = lease.latest(self._files)
-        return None if state is None or state.released else state
+            found = lease.leases(self._files)
+        return {name: state for name, (_, state) in found.items() if state and not state.released}
 
     def create_file(self, name: str, content: bytes) -> bool:
         """Write a small file of the folder itself; False, with nothing changed, if it is there already.
@@ -379,11 +384,10 @@ class ResultStore:
 
 
 def _has_proved_footer(entry: Entry, content: bytes) -> bool:
-    try:
+    with contextlib.suppress(PartError):
         parts.read_info(entry.name, content[-parts.TAIL_BYTES :], entry.num_bytes)
-    except PartError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _second(info: PartInfo, first: PartInfo, where: str) -> str:

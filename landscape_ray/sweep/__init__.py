@@ -5,6 +5,7 @@ from landscape_ray.sweep.cluster.kept import IdleEngine, kept_engines
 from landscape_ray.sweep.driver import run_sweep
 from landscape_ray.sweep.outcome import SweepOutcome, survey
 from landscape_ray.sweep.preparation import PreparedSweep, prepare
+from landscape_ray.sweep.shards import measure_shard
 from landscape_ray.sweep.watching.profile import ProfiledProgress
 from landscape_ray.sweep.watching.progress import Progress, SilentProgress, SweepStatus, progress_for
 
@@ -18,6 +19,7 @@ __all__ = [
     "SweepOutcome",
     "SweepStatus",
     "kept_engines",
+    "measure_shard",
     "prepare",
     "prepare_campaign",
     "progress_for",

@@ -14,13 +14,14 @@ from landscape_ray.config import CampaignSweep
 from landscape_ray.engine.preflight import check_ahead
 from landscape_ray.errors import LandscapeError
 from landscape_ray.evaluation import load_benchmark
-from landscape_ray.store import ResultStore
+from landscape_ray.store import ResultStore, Shard
 from landscape_ray.sweep.cluster.resources import connection
 from landscape_ray.sweep.driver import measure_missing
 from landscape_ray.sweep.fetching import fetched
 from landscape_ray.sweep.folder import remember_request
 from landscape_ray.sweep.outcome import SweepOutcome, survey
 from landscape_ray.sweep.preparation import PreparedSweep, prepare
+from landscape_ray.sweep.shards import measure_shard
 from landscape_ray.sweep.stopping import stop_requests
 from landscape_ray.sweep.watching.progress import Progress
 
@@ -92,6 +93,7 @@ def run_campaign(
     progress_of: Callable[[int, CampaignSweep], Progress],
     *,
     retry_failed: bool = False,
+    shard: Shard | None = None,
 ) -> Iterator[EndedSweep]:
     """Measure what is missing of each sweep in turn; yield each as it ends.
 
@@ -101,6 +103,7 @@ def run_campaign(
         sweeps: What `prepare_campaign` returned.
         progress_of: Called when a sweep begins, with its number from 1; returns what listens to it.
         retry_failed: Try points again that were given up in earlier runs.
+        shard: The share of this driver in each sweep, see `measure_shard`.
 
     Raises:
         ResourceError: There is no Ray cluster, and none can be started.
@@ -110,11 +113,16 @@ def run_campaign(
         stop_requests() as stop,
     ):
         for number, each in enumerate(sweeps, start=1):
-            yield _ended(each, partial(progress_of, number, each.sweep), stop, retry_failed=retry_failed)
+            yield _ended(each, partial(progress_of, number, each.sweep), stop, retry_failed=retry_failed, shard=shard)
 
 
 def _ended(
-    each: PreparedCampaignSweep, progress: Callable[[], Progress], stop: threading.Event, *, retry_failed: bool
+    each: PreparedCampaignSweep,
+    progress: Callable[[], Progress],
+    stop: threading.Event,
+    *,
+    retry_failed: bool,
+    shard: Shard | None,
 ) -> EndedSweep:
     outcome, error, measured = None, None, False
     try:
@@ -124,7 +132,8 @@ def _ended(
         if sweep is not None:
             outcome, tasks = survey(sweep, retry_failed=retry_failed)
             if measured := bool(tasks) and not stop.is_set():
-                outcome = measure_missing(sweep, progress=progress(), retry_failed=retry_failed, stop=stop)
+                measure = measure_missing if shard is None else partial(measure_shard, shard=shard)
+                outcome = measure(sweep, progress=progress(), retry_failed=retry_failed, stop=stop)
             elif not tasks:
                 remember_request(sweep)
     except LandscapeError as failure:

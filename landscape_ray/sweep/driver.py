@@ -15,7 +15,7 @@ from typing import Protocol, assert_never
 
 from landscape_ray.config import RunConfig, SweepConfig
 from landscape_ray.planning import PointTask
-from landscape_ray.store import RENEW_EVERY_S, Lease, ResultStore
+from landscape_ray.store import RENEW_EVERY_S, Lease, ResultStore, Shard
 from landscape_ray.sweep.actor import EngineActor
 from landscape_ray.sweep.cluster.kept import KeptEngineActor, KeptEngines, engine_key
 from landscape_ray.sweep.cluster.resources import Allotment, allot, connection, forwarded_environment, hardware
@@ -82,6 +82,7 @@ def measure_missing(
     progress: Progress | None = None,
     retry_failed: bool = False,
     stop: threading.Event | None = None,
+    shard: Shard | None = None,
 ) -> SweepOutcome:
     """Measure what is missing of a sweep that is prepared, see `run_sweep`.
 
@@ -90,22 +91,28 @@ def measure_missing(
         progress: Listens to how it goes.
         retry_failed: Try points again that were given up in earlier runs.
         stop: Set when the run is to end after the visits under way; None: by SIGTERM and SIGINT.
+        shard: Measure only its points, see `sweep.shards`.
     """
-    outcome, tasks = survey(sweep, retry_failed=retry_failed)
+    outcome, tasks = survey(sweep, retry_failed=retry_failed, shard=shard)
     if not tasks:
         remember_request(sweep)
         return outcome
-    with sweep.store.lease() as lease:
+    with sweep.store.lease(shard) as lease:
         check_folder(sweep)  # whoever held the lease before may have written since
-        outcome, tasks = survey(sweep, retry_failed=retry_failed)
+        outcome, tasks = survey(sweep, retry_failed=retry_failed, shard=shard)
         error = None
         if tasks:
             error = _measure(
                 sweep,
                 tasks,
-                rounds=Rounds(sweep, tasks, retry_failed=retry_failed) if outcome.num_unchosen else None,
+                rounds=Rounds(sweep, tasks, retry_failed=retry_failed)
+                if outcome.num_unchosen and shard is None
+                else None,
                 lease=lease,
-                tally=Tally(outcome, {benchmark.name: benchmark.metric for benchmark in sweep.spec.benchmarks}),
+                tally=Tally(
+                    _seen_by(shard, outcome, tasks),
+                    {benchmark.name: benchmark.metric for benchmark in sweep.spec.benchmarks},
+                ),
                 progress=progress or SilentProgress(),
                 stop=stop,
             )
@@ -113,6 +120,11 @@ def measure_missing(
     if error is not None and outcome.num_missing:
         raise error
     return outcome
+
+
+def _seen_by(shard: Shard | None, outcome: SweepOutcome, tasks: list[PointTask]) -> SweepOutcome:
+    """Return how far the points are whose visits a driver sees: of a shard, those that are missing."""
+    return outcome if shard is None else SweepOutcome(num_points=len(tasks), num_done=0, num_failed=0)
 
 
 def _measure(
@@ -131,6 +143,7 @@ def _measure(
     with connection(must_outlive=config.run.keep_engines_s > 0), stops as stopping:
         allotment = allot(config.engine, config.run)
         begin(sweep, hardware(allotment))
+        check_folder(sweep)  # the driver of another shard may have begun it at the same time
         fleet = Fleet(
             KeptEngineActor if config.run.keep_engines_s else EngineActor,
             allotment=allotment,

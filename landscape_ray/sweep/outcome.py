@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from landscape_ray.analysis import COLUMNS, Landscape, certified_plan, planned_design, with_wall_visits
 from landscape_ray.planning import PlannedPoint, PointTask
+from landscape_ray.store import Shard
 from landscape_ray.sweep.preparation import PreparedSweep
 
 __all__ = ["SweepOutcome", "survey"]
@@ -36,11 +37,13 @@ class SweepOutcome:
         return 4 if self.num_failed else 0
 
 
-def survey(sweep: PreparedSweep, *, retry_failed: bool = False) -> tuple[SweepOutcome, list[PointTask]]:
+def survey(
+    sweep: PreparedSweep, *, retry_failed: bool = False, shard: Shard | None = None
+) -> tuple[SweepOutcome, list[PointTask]]:
     """Look into the store once: how far is the sweep, and what is to be visited?
 
     The tasks are in the order to begin them, the longest visits first: an engine that begins one last would keep
-    the others waiting.
+    the others waiting. With a shard only its own are among them, and the outcome is that of the whole sweep.
     """
     done = sweep.store.parts().keys()
     points, num_unchosen = _chosen_points(sweep, done)
@@ -56,6 +59,8 @@ def survey(sweep: PreparedSweep, *, retry_failed: bool = False) -> tuple[SweepOu
             tasks.append(PointTask(point=point, benchmarks=to_visit))
     if not tasks:
         num_unchosen = 0  # what the choice waits for has failed, or cannot be scored
+    if shard is not None:
+        tasks = [task for task in tasks if shard.owns(task.point.label)]
     tasks.sort(key=lambda task: -task.point.distance)
     outcome = SweepOutcome(
         num_points=len(points) + num_unchosen, num_done=num_done, num_failed=num_failed, num_unchosen=num_unchosen

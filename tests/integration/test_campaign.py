@@ -89,6 +89,9 @@ def table(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+NEW = ["fetch", "load", "prove", "start"]
+
+
 @pytest.mark.parametrize(
     ("signum", "code"), [(signal.SIGTERM, 3), pytest.param(signal.SIGKILL, -9, marks=pytest.mark.long)]
 )
@@ -101,37 +104,37 @@ def test_a_campaign_that_ends_amid_its_second_sweep_goes_on_there(  # noqa: PLR0
     expected_rows: ExpectedRows,
     stored_rows: StoredRows,
 ) -> None:
-    first = write_config("first", num=3)
-    write_config("second", num=31, faults={"delay_s": 0.2})
-    third = write_config("third", num=3, seed=7)
-    files = ("first.yaml", "second.yaml", "third.yaml", "--out", "all")
-    folders = {name: tmp_path / "all" / name for name in ("first", "second", "third")}
-    driver = start(*files)
-    wait_for_parts(driver, folders["second"], 4)
+    slow = {"delay_s": 0.2}
+    first = write_config("model", name="first", num=3, faults=slow)
+    write_config("model", name="second", num=31, seed=7, faults=slow)
+    folders = {name: tmp_path / "all" / name for name in ("model", "model-second")}
+    driver = start("first.yaml", "second.yaml", "--out", "all")
+    wait_for_parts(driver, folders["model-second"], 4)
     driver.send_signal(signum)
     output, errors = driver.communicate(timeout=120)
     assert driver.returncode == code, errors
-    assert "model 2 of 3: second; points: 0/62" in errors
-    assert not folders["third"].exists()
+    assert "model 2 of 2: model-second; points: 0/62" in errors
     if signum == signal.SIGTERM:
-        again = "landscape-ray run first.yaml second.yaml third.yaml --out all"
-        assert f"points of second, third; the same command measures them: {again}" in output
-        assert [row["sweep"] for row in table(tmp_path)] == ["first", "second"]
+        again = "landscape-ray run first.yaml second.yaml --out all"
+        assert f"points of model-second; the same command measures them: {again}" in output
+        assert [row["sweep"] for row in table(tmp_path)] == list(folders)
+        assert [stages(folder) for folder in folders.values()] == [[NEW], [["adopt"]]]
     before = {name: times(folder) for name, folder in folders.items()}
-    assert len(before["first"]) == 6
-    assert 4 <= len(before["second"]) < 62
+    assert len(before["model"]) == 6
+    assert 4 <= len(before["model-second"]) < 62
 
-    second = write_config("second", num=31)
-    resumed = start(*files, "--json")
+    second = write_config("model", name="second", num=31, seed=7)
+    resumed = start("first.yaml", "second.yaml", "--out", "all", "--json")
     output, errors = resumed.communicate(timeout=240)
     assert resumed.returncode == 0, errors
     events = [json.loads(line) for line in output.splitlines()]
     assert [(each["event"], each.get("name")) for each in events] == [
-        ("end", "first"),
-        *((event, name) for name in ("second", "third") for event in ("start", "end")),
+        ("end", "model"),
+        ("start", "model-second"),
+        ("end", "model-second"),
         ("campaign", None),
     ]
-    for config, (name, folder) in zip((first, second, third), folders.items(), strict=True):
+    for config, (name, folder) in zip((first, second), folders.items(), strict=True):
         after = times(folder)
         assert {part: after[part] for part in before[name]} == before[name]
         assert stored_rows(folder) == expected_rows(config)
@@ -156,6 +159,7 @@ def test_bad_input_for_the_last_sweep_is_told_before_the_first_begins(
     assert not (tmp_path / "all").exists()
 
 
+@pytest.mark.long
 def test_a_sweep_that_fails_stops_no_other_and_engines_go_from_one_to_the_next_of_their_model(
     tmp_path: Path, start: Start, write_config: MakeConfig, expected_rows: ExpectedRows, stored_rows: StoredRows
 ) -> None:
@@ -173,4 +177,4 @@ def test_a_sweep_that_fails_stops_no_other_and_engines_go_from_one_to_the_next_o
         expected = {place: verdict for place, verdict in expected_rows(config).items() if place[2] != (0.1,)}
         assert stored_rows(tmp_path / "all" / name) == expected
     assert stages(tmp_path / "all" / "shared-again") == [["adopt"]]
-    assert stages(tmp_path / "all" / "shared") == [["fetch", "load", "prove", "start"]]
+    assert stages(tmp_path / "all" / "shared") == [NEW]

@@ -138,6 +138,7 @@ def submit_sweep(
     working_dir: str = ".",
     environment: Mapping[str, str] | None = None,
     retry_failed: bool = False,
+    shard: str | None = None,
 ) -> SubmittedJob:
     """Submit a sweep; submitted again after it was interrupted, it goes on.
 
@@ -149,6 +150,7 @@ def submit_sweep(
         working_dir: A folder to upload (prompt files with relative paths are looked for in it), or an address of one.
         environment: Variables for the job and its engines. They can be read in Ray's logs and job API: no secrets.
         retry_failed: Try points again that were given up in earlier runs.
+        shard: The share of this job, such as `1/2`.
 
     Raises:
         OutputError: Results would be lost there, or the address holds a password.
@@ -165,7 +167,7 @@ def submit_sweep(
         client, with_token = _connect(address)
         submission_id = _submit_when_ready(
             client,
-            entrypoint=_entrypoint(config, path, out, retry_failed=retry_failed),
+            entrypoint=_entrypoint(config, path, out, retry_failed=retry_failed, shard=shard),
             runtime_env={"working_dir": working_dir, "env_vars": dict(environment or {})},
             metadata={"sweep_id": config.sweep_id, "config": path.stem, "out": out, "landscape_ray": __version__},
         )
@@ -245,7 +247,7 @@ def _submit_when_ready(client: Any, **job: Any) -> str:
         time.sleep(POLL_S)
 
 
-def _entrypoint(config: SweepConfig, path: Path, out: str, *, retry_failed: bool) -> str:
+def _entrypoint(config: SweepConfig, path: Path, out: str, *, retry_failed: bool, shard: str | None = None) -> str:
     """Return the shell command of a job.
 
     The configuration is its standard input, as ASCII YAML; it cannot hold the mark of its end, which is a hash of it.
@@ -254,6 +256,8 @@ def _entrypoint(config: SweepConfig, path: Path, out: str, *, retry_failed: bool
     command = ["landscape-ray", "run", "/dev/stdin", "--out", out, "--submitted-as", str(path)]
     if retry_failed:
         command.append("--retry-failed")
+    if shard:
+        command += ["--shard", shard]
     mark = f"sweep-{config.sweep_id}"
     return f"exec {shlex.join(command)} <<'{mark}'\n{yaml.safe_dump(config.as_written())}{mark}\n"
 

@@ -12,7 +12,7 @@ import pytest
 
 from landscape_ray.errors import LeaseError
 from landscape_ray.store.filesystem import Filesystem, open_filesystem
-from landscape_ray.store.lease import LAPSE_S, RENEW_EVERY_S, Lease, latest
+from landscape_ray.store.lease import LAPSE_S, RENEW_EVERY_S, Lease, latest, leases
 
 
 @pytest.fixture
@@ -154,3 +154,71 @@ def test_a_damaged_lease_lapses_like_one_whose_holder_is_silent(
     waited: list[float] = []
     Lease.acquire(files, pause=waited.append)
     assert (sum(waited), latest(files)[0]) == (LAPSE_S, 8)
+
+
+# --- shards ----------------------------------------------------------------------------------------------------------
+
+
+def at_work(holder: Lease) -> Callable[[float], None]:
+    """Return a pause in which a holder renews its lease."""
+    return lambda _: holder.renew()
+
+
+def test_shards_of_one_number_are_held_side_by_side_and_by_one_driver_each(files: Filesystem, tmp_path: Path) -> None:
+    first, second = (Lease.acquire(files, name, pause=never) for name in ("1-of-2", "2-of-2"))
+    assert epochs(tmp_path) == ["1-of-2.00000001.json", "2-of-2.00000001.json"]
+    with pytest.raises(LeaseError, match=r"Another run is measuring shard 2/2 of this sweep \(process .* Two would do"):
+        Lease.acquire(files, "2-of-2", pause=at_work(second))
+    first.renew()
+    first.release()
+    Lease.acquire(files, "1-of-2", pause=never).renew()
+    second.renew()
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted"), [("", "1-of-2"), ("1-of-2", ""), ("2-of-2", "1-of-3"), ("1-of-2", "1-of-3")]
+)
+def test_what_excludes_each_other_gives_way_until_it_is_released(files: Filesystem, held: str, wanted: str) -> None:
+    holder = Lease.acquire(files, held, pause=never)
+    what = f"shard {held.replace('-of-', '/')} of this sweep" if held else "this sweep"
+    with pytest.raises(LeaseError, match=rf"Another run is measuring {what} \(process .* All drivers of a folder take"):
+        Lease.acquire(files, wanted, pause=at_work(holder))
+    assert set(leases(files)) == {held}
+    holder.release()
+    Lease.acquire(files, wanted, pause=never).renew()
+
+
+def test_a_lapsed_lease_that_excludes_another_goes_and_its_holder_stops_when_it_wakes(
+    files: Filesystem, tmp_path: Path
+) -> None:
+    silent = [Lease.acquire(files, name, pause=never) for name in ("1-of-2", "2-of-2")]
+    for path in (tmp_path / "lease").iterdir():
+        path.write_text(json.dumps({**json.loads(path.read_text()), "machine": "0" * 16}))
+    waited: list[float] = []
+    whole = Lease.acquire(files, pause=waited.append)
+    assert sum(waited) == LAPSE_S  # for both together
+    for each in silent:
+        with pytest.raises(LeaseError, match="Another run has taken this sweep over"):
+            each.renew()
+    whole.renew()
+    whole.release()
+    Lease.acquire(files, "2-of-2", pause=never).renew()
+
+
+def test_of_two_that_begin_in_the_same_instant_and_exclude_each_other_none_goes_on(files: Filesystem) -> None:
+    class Slow:
+        """A store on which another driver takes the whole sweep after this one has looked."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(files, name)
+
+        def create(self, path: str, content: bytes) -> bool:
+            Lease.acquire(files, pause=never)
+            return files.create(path, content)
+
+    slow: Any = Slow()
+    with pytest.raises(LeaseError, match="Another run is measuring this sweep"):
+        Lease.acquire(slow, "1-of-2", pause=never)
+    _, state = leases(files)["1-of-2"]
+    assert state
+    assert state.released
