@@ -1,5 +1,6 @@
 """Results as eval logs of Inspect: one for each benchmark and visit to a point, with a sample for each prompt."""
 
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -57,6 +58,8 @@ STOP_REASONS: Mapping[str, StopReason] = {
     "failed": "unknown",
 }
 """Inspect's names of our finish reasons; ours are in the metadata of each sample."""
+OURS = re.compile(r"[^_]+_[^_]+_\d{5,}-[^_]+_[0-9a-f]{16}\.eval")
+"""Names of the logs of an export: begin of the sweep, benchmark, place and label of the point, begin of the key."""
 OF_SAMPLE = ("prompt_index", "finish_reason", "broken", "log_likelihood", "kl", "choice", "num_tokens")
 OF_VISIT = (
     *("sweep_id", "key", "draw", "repeat", "alpha", "beta", "judge", "weights_digest", "engine", "torch_version"),
@@ -103,10 +106,10 @@ def export_logs(out: str, folder: Path, judge: str | None = None) -> int:
 
 
 def _check_replaceable(folder: Path) -> None:
-    """Refuse to write where there is anything but logs."""
-    if folder.exists() and (other := [each.name for each in folder.iterdir() if each.suffix != ".eval"]):
+    """Refuse to write where there is anything but logs of an export: those of evaluations are not made again."""
+    if folder.exists() and (other := [each.name for each in folder.iterdir() if not OURS.fullmatch(each.name)]):
         msg = (
-            f"{folder} holds {other[0]!r}, which is no eval log, and an export takes the place of all that is there. "
+            f"{folder} holds {other[0]!r}, which no export wrote, and an export takes the place of all that is there. "
             "Choose another folder with --into."
         )
         raise OutputError(msg)

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import re
 import socket
 import subprocess
 import sys
@@ -148,13 +149,15 @@ def test_an_export_takes_the_place_of_an_earlier_one_and_of_nothing_else(out: st
     folder = tmp_path / "logs"
     export_logs(out, folder)
     names = sorted(file.name for file in folder.iterdir())
-    (folder / "of_an_earlier_sweep.eval").write_text("")
+    (folder / "2025-01-01T00-00-00+00-00_harmful_00017-d0-a+0.5_0123456789abcdef.eval").write_text("")
     export_logs(out, folder)
     assert sorted(file.name for file in folder.iterdir()) == names
-    (folder / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match=r"holds 'notes.txt', which is no eval log.*--into"):
-        export_logs(out, folder)
-    assert (folder / "notes.txt").read_text() == "mine"
+    for name in ("notes.txt", "2026-11-28T02-58-52-00-00_refusal_32PyGLesd2PV2i5BdAuafP.eval"):
+        (folder / name).write_text("mine")
+        with pytest.raises(OutputError, match=rf"holds '{re.escape(name)}', which no export wrote.*--into"):
+            export_logs(out, folder)
+        assert (folder / name).read_text() == "mine"
+        (folder / name).unlink()
     (tmp_path / "taken").write_text("")
     with pytest.raises(OutputError, match=r"Cannot write .*taken.*--into"):
         export_logs(out, tmp_path / "taken")
