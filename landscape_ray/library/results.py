@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -55,7 +55,7 @@ class SweepResults:
     """Path or URL of the folder."""
     judge: str | None
     """Whose verdicts count; None: those given as the points were measured."""
-    results: Results
+    results: Results = field(repr=False)
     """Configuration, plan, manifest and landscapes."""
 
     @property

@@ -21,8 +21,8 @@ class Certificates(Told, dict[str, Certificate]):
 
     @property
     def certified(self) -> bool:
-        """Whether the share is certified in every benchmark."""
-        return all(each.certified for each in self.values())
+        """Whether the share is certified in every benchmark, and there is one."""
+        return bool(self) and all(each.certified for each in self.values())
 
     def facts(self) -> Iterator[Fact]:
         """Yield what draws say of all directions, benchmark by benchmark."""

@@ -112,6 +112,8 @@ def test_what_is_not_there_is_named(results: SweepResults, tmp_path: Path) -> No
         results.landscape("harmless")
     with pytest.raises(ConfigError, match=r"has no point \(0\.15\) in draw 0\. Its axes are .*0\.1, 0\.2"):
         results.texts(0.15)
+    assert "plan" in dir(lr)
+    assert len(repr(results)) < 1000
     with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
         lr.no_such_name  # type: ignore[attr-defined]  # noqa: B018
     shutil.copytree(results.out, tmp_path / "out")
