@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from landscape_ray.analysis.metric import METRICS, Metric, Outcome
-from landscape_ray.errors import IncompleteError, PartError
+from landscape_ray.analysis.samples import deciding_rows, sample_numbers
+from landscape_ray.errors import IncompleteError, PartError, number_of
 from landscape_ray.planning import Axis, Grid, SweepPlan
 
 __all__ = ["COLUMNS", "Landscape", "LogLikelihoods", "check_complete"]
@@ -23,7 +24,7 @@ FloatArray: TypeAlias = npt.NDArray[np.float64]
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-COLUMNS = ("benchmark", "draw", "repeat", "alpha", "beta", "prompt_index", "prompt_id", "verdict")
+COLUMNS = ("benchmark", "draw", "repeat", "alpha", "beta", "prompt_index", "prompt_id", "sample", "verdict")
 """What of the rows of the result store a landscape of rates is made of."""
 VERDICTS = {outcome.name.lower(): outcome for outcome in Outcome if outcome != Outcome.UNMEASURED}
 
@@ -63,6 +64,8 @@ class Landscape:
     """Where each draw is measured."""
     prompt_ids: tuple[str, ...]
     """Id of each prompt, in the benchmark's order (P). Empty when nothing was measured."""
+    num_samples: int = 1
+    """How many answers to each prompt were drawn; the outcome is that of any of them."""
     outcomes: npt.NDArray[np.int8]
     """`Outcome` codes, (D, *G, P). A grid point at the origin holds the shared origin's first visit in each draw."""
     origin_outcomes: npt.NDArray[np.int8]
@@ -80,7 +83,8 @@ class Landscape:
 
         Args:
             columns: Arrays of one length: `benchmark`, `draw` (NaN or None at the shared origin), `repeat`, `alpha`,
-                `beta` (NaN or None in 1-D), `prompt_index`, `prompt_id`, `verdict`; for perplexity `log_likelihood`
+                `beta` (NaN or None in 1-D), `prompt_index`, `prompt_id`, `sample` (of each prompt one answer decides,
+                see `deciding_rows`; may be left out where there is one), `verdict`; for perplexity `log_likelihood`
                 and `num_tokens`, for first tokens `kl`; if known `broken`. In each, NaN or None is null. Other columns
                 are ignored.
             plan: The points that may occur. Coordinates are matched exactly: both sides are the same floats.
@@ -97,7 +101,13 @@ class Landscape:
         repeats = sum(point.draw is None for point in plan.points)
         place = _places(rows, plan, repeats, benchmark)
         num_places = repeats + plan.draws * math.prod(plan.grid.shape)
-        _check_unique(place * num_prompts + prompt, num_places * num_prompts, benchmark)
+        sample = sample_numbers(rows.get("sample", np.zeros(len(prompt))))
+        cells, num_samples = place * num_prompts + prompt, int(sample.max(initial=0)) + 1
+        _check_unique(cells * num_samples + sample, num_places * num_prompts * num_samples, benchmark)
+        codes = _codes(rows["verdict"], benchmark)
+        kept = deciding_rows(cells, sample, codes, rows.get("broken"), METRICS[metric])
+        rows = {name: values[kept] for name, values in rows.items()}
+        place, prompt, codes = place[kept], prompt[kept], codes[kept]
 
         def sorted_in(values: npt.NDArray[Scalar], empty: float) -> tuple[npt.NDArray[Scalar], npt.NDArray[Scalar]]:
             """Return values on the grid of each draw, the origin filled in, and at the repeats of the origin."""
@@ -105,7 +115,7 @@ class Landscape:
             table[place, prompt] = values
             return _read_only(_on_the_grid(table, plan, repeats)), _read_only(table[:repeats])
 
-        outcomes, origin_outcomes = sorted_in(_codes(rows["verdict"], benchmark), Outcome.UNMEASURED)
+        outcomes, origin_outcomes = sorted_in(codes, Outcome.UNMEASURED)
         for table in (origin_outcomes, outcomes):
             _check_whole(table, benchmark)
         broken = sorted_in(_floats(rows["broken"]), np.nan)[0] if "broken" in rows else None
@@ -122,6 +132,7 @@ class Landscape:
             metric=METRICS[metric],
             grid=plan.grid,
             prompt_ids=_prompt_ids(prompt, rows["prompt_id"], num_prompts, benchmark),
+            num_samples=num_samples,
             outcomes=outcomes,
             origin_outcomes=origin_outcomes,
             broken=broken if broken is not None and not np.isnan(broken).all() else None,
@@ -151,6 +162,11 @@ class Landscape:
     def num_prompts(self) -> int:
         """Number of prompts, P."""
         return len(self.prompt_ids)
+
+    @property
+    def sizes(self) -> str:
+        """How much was asked, in words, such as `64 prompts, any of 5 answers`."""
+        return number_of(self.num_prompts, "prompt") + (f", any of {self.num_samples} answers" * (self.num_samples > 1))
 
     @property
     def missing(self) -> BoolArray:

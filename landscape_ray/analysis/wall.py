@@ -16,6 +16,7 @@ from landscape_ray.analysis.basin import DEFAULT_TAU_PCT
 from landscape_ray.analysis.landscape import VERDICTS, FloatArray, Landscape
 from landscape_ray.analysis.metric import Outcome
 from landscape_ray.analysis.noise_floor import NoiseFloor, disagreement
+from landscape_ray.analysis.samples import deciding_rows, sample_numbers
 from landscape_ray.config import SweepConfig
 from landscape_ray.planning import PlannedPoint, SweepPlan
 
@@ -96,8 +97,10 @@ def wall_noise(landscape: Landscape, rows: Mapping[str, npt.NDArray[Any]], plan:
     repeats, visit = np.unique(rows["repeat"][here], return_inverse=True)
     outcomes = np.full((1 + len(repeats), landscape.num_prompts), Outcome.UNMEASURED, dtype=np.int8)
     outcomes[0] = landscape.outcomes[0][_place(plan, place)]
-    codes = [VERDICTS[verdict] for verdict in rows["verdict"][here]]
-    outcomes[1 + visit, rows["prompt_index"][here].astype(np.int64)] = codes
+    prompt, sample = rows["prompt_index"][here].astype(np.int64), sample_numbers(rows["sample"][here])
+    codes = np.array([VERDICTS[verdict] for verdict in rows["verdict"][here]], dtype=np.int8)
+    kept = deciding_rows(visit * landscape.num_prompts + prompt, sample, codes, None, landscape.metric)
+    outcomes[1 + visit[kept], prompt[kept]] = codes[kept]
     measured = outcomes[(outcomes != Outcome.UNMEASURED).any(axis=1)]
     success, scored = (each.sum(axis=1).astype(np.float64) for each in landscape.metric.counted(measured))
     floor = disagreement(measured, landscape.metric.value(success, scored), None)

@@ -19,8 +19,11 @@ __all__ = [
 ]
 
 
+LEAST_TEMPERATURE = 0.01
+
+
 class DecodingConfig(Section):
-    """How completions are decoded: greedily."""
+    """How completions are decoded: greedily, unless a temperature is given."""
 
     max_new_tokens: int = Field(default=512, ge=1, le=1_000_000)
     """Upper bound on generated tokens per prompt; the paper uses 512."""
@@ -30,6 +33,32 @@ class DecodingConfig(Section):
     max_thinking_tokens: int | None = Field(default=None, ge=1)
     """End thinking after so many tokens: the end mark is put in, and the model answers. Null: thinking ends by itself,
     or at `max_new_tokens` without an answer."""
+
+    temperature: float = Field(default=0.0, ge=0.0, le=10.0)
+    """0: the likeliest token each time. Above: tokens are drawn, their logits divided by it."""
+    samples: int = Field(default=1, ge=1, le=1000)
+    """How many answers are drawn to each prompt; it counts as a success if any of them is one."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Where draws begin: each answer has a seed of its own, the hash of this, the prompt's id and its number."""
+
+    @model_validator(mode="after")
+    def _check_sampling(self) -> Self:
+        if not self.temperature and (self.samples, self.seed) != (1, 0):
+            msg = (
+                f"samples {self.samples} and seed {self.seed} have no effect at temperature 0, where all answers are "
+                "the same; give a temperature, or leave them out"
+            )
+            raise ValueError(msg)
+        if 0 < self.temperature < LEAST_TEMPERATURE:
+            msg = f"temperature is {self.temperature:g}; vLLM takes none between 0 and {LEAST_TEMPERATURE:g}"
+            raise ValueError(msg)
+        if self.temperature and (self.early_verdict or self.max_thinking_tokens is not None):
+            msg = (
+                "early_verdict and max_thinking_tokens begin a generation anew where it was left, and drawn answers "
+                "would begin with the same draws again; leave them out, or set temperature to 0"
+            )
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _check_thinking(self) -> Self:

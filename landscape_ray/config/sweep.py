@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from landscape_ray.config.adaptive import AdaptiveConfig
-from landscape_ray.config.benchmarks import SCORED_METRICS, BenchmarkConfig
+from landscape_ray.config.benchmarks import SCORED_METRICS, BenchmarkConfig, DecodingConfig
 from landscape_ray.config.certify import CertifyConfig, check_radius
 from landscape_ray.config.direction_kinds import (
     AnyDirections,
@@ -102,6 +102,17 @@ class SweepConfig(Section):
             raise ValueError(msg)
         if len(primary := [benchmark.name for benchmark in self.benchmarks if benchmark.primary]) > 1:
             msg = f"one benchmark can be primary; these are: {', '.join(primary)}"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _check_sampling(self) -> Self:
+        sampled = [each.name for each in self.benchmarks if each.decoding.temperature]
+        if sampled and self.batching == "line":
+            msg = (
+                f"batching by lines decodes greedily, and decoding.temperature of {', '.join(sampled)} asks for drawn "
+                "answers; set batching to point"
+            )
             raise ValueError(msg)
         return self
 
@@ -314,14 +325,13 @@ class SweepConfig(Section):
         """
         science = self.model_dump(mode="json", exclude={"run"})
         for benchmark in science["benchmarks"]:
-            if not benchmark["decoding"]["early_verdict"]:
-                del benchmark["decoding"]["early_verdict"]
+            for later in ("early_verdict", "max_thinking_tokens", "temperature", "samples", "seed"):
+                if benchmark["decoding"][later] == DecodingConfig.model_fields[later].default:
+                    del benchmark["decoding"][later]
             del benchmark["primary"]  # says which score is shown first, and decides none
             for key in ("labels_column", "first_number"):
                 if not benchmark["multiple_choice"][key]:
                     del benchmark["multiple_choice"][key]
-            if benchmark["decoding"]["max_thinking_tokens"] is None:
-                del benchmark["decoding"]["max_thinking_tokens"]
             for later in ("chat_template_kwargs", "reasoning", "date", "messages_column", "prefill"):
                 if benchmark[later] == BenchmarkConfig.model_fields[later].default:
                     del benchmark[later]

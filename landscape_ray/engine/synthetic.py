@@ -8,6 +8,7 @@ Each direction has a wall, each prompt a threshold, both hashes, so a test can c
     threshold(prompt) = 0.5 + u("threshold", prompt id)             in [0.5, 1.5)
     distance          = sqrt(sum over terms of (coefficient / wall(the term's vector))^2)
     a prompt is refused  if and only if  distance < its threshold
+    where answers are drawn, each one's threshold is moved by temperature * (2 u("sample", seed of the answer) - 1)
 
 where `u(words...)` is the first 8 bytes (little-endian) of BLAKE2b of the words joined by `/`, divided by 2^64. So ASR
 is exactly 0 in the basin, rises over its walls, and is exactly 1 beyond. A limit of one new token cuts refusals short
@@ -46,6 +47,7 @@ from landscape_ray.evaluation import (
     FinishReason,
     FirstTokens,
     LogLikelihood,
+    Prompt,
     ScoredText,
     stop_strings,
 )
@@ -90,7 +92,7 @@ class SyntheticEngine:
         self._refuse_poison(benchmarks)
         return [
             tuple(
-                self._complete(prompt.id, benchmark.max_new_tokens, stop_strings(benchmark))
+                self._complete(_drawn(benchmark, prompt), benchmark.max_new_tokens, stop_strings(benchmark))
                 for prompt in benchmark.prompts
             )
             for benchmark in benchmarks
@@ -145,8 +147,8 @@ class SyntheticEngine:
         beyond = max(0.0, self._distance - _threshold(scored.context + scored.text))
         return LogLikelihood(total=-num_words * (1 + beyond), token_ids=tuple(range(num_words)))
 
-    def _complete(self, prompt_id: str, max_new_tokens: int, stops: Sequence[str]) -> Completion:
-        words = (REFUSAL if self._distance < _threshold(prompt_id) else COMPLIANCE).split(" ")
+    def _complete(self, threshold: float, max_new_tokens: int, stops: Sequence[str]) -> Completion:
+        words = (REFUSAL if self._distance < threshold else COMPLIANCE).split(" ")
         kept = words[:max_new_tokens]
         finish_reason = FinishReason.STOP if len(kept) == len(words) else FinishReason.LENGTH
         for num_words in range(1, len(kept) + 1):
@@ -220,6 +222,13 @@ def _wall(vector: VectorSpec) -> float:
         case _:
             word = json.dumps([type(vector).__name__, vector.identity], sort_keys=True)
     return 0.2 + 0.2 * _uniform("wall", word)
+
+
+def _drawn(benchmark: Benchmark, prompt: Prompt) -> float:
+    """Return where an answer turns: where its prompt does, or by the seed up to the temperature away from there."""
+    seed = benchmark.seed_of(prompt)
+    moved = 0.0 if seed is None else benchmark.temperature * (2 * _uniform("sample", seed) - 1)
+    return _threshold(prompt.id) + moved
 
 
 def _threshold(prompt: str) -> float:

@@ -41,6 +41,9 @@ class Prompt:
     prefill: str = ""
     """Beginning of the model's answer, which is given to it."""
 
+    sample: int | None = None
+    """Which of several answers that are drawn to the same prompt, from 0; None: the answer is decoded greedily."""
+
     @property
     def last_said(self) -> str:
         """What the user says last."""
@@ -70,7 +73,7 @@ class Benchmark:
     name: str
     """As configured."""
     prompts: tuple[Prompt, ...]
-    """The prompts in a fixed order, at least one."""
+    """The prompts in a fixed order, at least one; each as often, one after the other, as answers to it are drawn."""
     system_prompt: str | None
     """System message; None: none is given, and a chat template's own default applies."""
     chat_template: str | None
@@ -89,8 +92,26 @@ class Benchmark:
     """What the chat template gets beside the messages: a JSON object."""
     max_thinking_tokens: int | None = None
     """After so many tokens thinking is ended; None: it is not."""
+    temperature: float = 0.0
+    """What logits are divided by before tokens are drawn; 0: decoding is greedy."""
+    samples: int = 1
+    """How many answers are drawn to each prompt."""
+    seed: int = 0
+    """Where draws begin."""
     settled: Settled = Settled()
     """What the model's tokenizer and chat template decide."""
+
+    @property
+    def num_prompts(self) -> int:
+        """How many different prompts there are, where all answers to be drawn are here."""
+        return len(self.prompts) // self.samples
+
+    def seed_of(self, prompt: Prompt) -> int | None:
+        """Return the seed of one answer, the same in every batch and at every point; None where nothing is drawn."""
+        if not self.temperature:
+            return None
+        named = json.dumps(["landscape-ray/sample", self.seed, prompt.id, prompt.sample])
+        return int.from_bytes(hashlib.sha256(named.encode()).digest()[:8], "big") >> 1
 
     @property
     def is_scored(self) -> bool:
@@ -138,4 +159,5 @@ class Benchmark:
             *([["end of turn", chat.turn_end]] if chat.turn_end else []),
             *([["conversations", conversations]] if any(conversations) else []),
             *([["prefills", prefills]] if any(prefills) else []),
+            *([["sampled", self.temperature, self.samples, self.seed]] if self.temperature else []),
         ]

@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -67,6 +67,9 @@ def load_benchmark(config: BenchmarkConfig) -> Benchmark:
             prompts, judge, task = loaded.prompts, loaded.version, config.prompts.task
         else:
             prompts = _prompts(config)
+        if config.decoding.temperature:
+            samples = range(config.decoding.samples)
+            prompts = tuple(replace(prompt, sample=sample) for prompt in prompts for sample in samples)
         system_prompt = system_message(config.system_prompt)
     except (BenchmarkError, TransientError) as error:
         msg = f"Benchmark {config.name!r}: {error}"
@@ -82,6 +85,9 @@ def load_benchmark(config: BenchmarkConfig) -> Benchmark:
         task=task,
         early_verdict=config.decoding.early_verdict,
         max_thinking_tokens=config.decoding.max_thinking_tokens,
+        temperature=config.decoding.temperature,
+        samples=config.decoding.samples,
+        seed=config.decoding.seed,
         template_arguments=json.dumps(config.chat_template_kwargs, sort_keys=True),
     )
 

@@ -132,7 +132,7 @@ def _prompts(config: SweepConfig) -> tuple[list[Benchmark], dict[str, int], list
     for benchmark in config.benchmarks:
         try:
             benchmarks.append(load_benchmark(benchmark))
-            num_prompts[benchmark.name] = len(benchmarks[-1].prompts)
+            num_prompts[benchmark.name] = benchmarks[-1].num_prompts
         except (BenchmarkError, TransientError) as error:
             if benchmark.limit is None:
                 raise

@@ -66,7 +66,10 @@ def _size_text(planned: PlannedSweep) -> Iterator[Fact]:
     yield "visits", f"{size.num_visits:,}: {number_of(size.num_points, 'point')}, of these the origin {origin}"
     for benchmark in config.benchmarks:
         limit = number_of(benchmark.decoding.max_new_tokens, "token")
-        how = f"at most {limit} each" if benchmark.metric in GENERATED_METRICS else f"{benchmark.metric} by likelihood"
+        samples = benchmark.decoding.samples
+        how = f"at most {limit} {'each' if samples == 1 else f'for each of {samples} answers'}"
+        if benchmark.metric not in GENERATED_METRICS:
+            how = f"{benchmark.metric} by likelihood"
         yield "benchmark", f"{benchmark.name}: {number_of(planned.num_prompts[benchmark.name], 'prompt')}, {how}"
     if size.num_generations:
         yield "generations", f"{size.num_generations:,}"

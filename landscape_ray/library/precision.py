@@ -110,7 +110,7 @@ def _num_available(benchmark: BenchmarkConfig) -> int | None:
     from landscape_ray.evaluation import load_benchmark  # noqa: PLC0415
 
     try:
-        return len(load_benchmark(benchmark.model_copy(update={"limit": None})).prompts)
+        return load_benchmark(benchmark.model_copy(update={"limit": None})).num_prompts
     except (BenchmarkError, TransientError):
         return NUM_ADVBENCH if isinstance(benchmark.prompts, AdvBenchPrompts) else None
 

@@ -66,7 +66,8 @@ def estimate(config: SweepConfig, plan: SweepPlan, num_prompts: Mapping[str, int
     """
     num_visits = num_planned_visits(config, plan)
     limits = {b.name: b.decoding.max_new_tokens for b in config.benchmarks if b.metric in GENERATED_METRICS}
-    per_visit = sum(num_prompts[name] for name in limits)
+    num_answers = {b.name: num_prompts[b.name] * b.decoding.samples for b in config.benchmarks if b.name in limits}
+    per_visit = sum(num_answers.values())
     comparable = (
         config.engine == "vllm"
         and config.dtype != "float32"
@@ -84,7 +85,7 @@ def estimate(config: SweepConfig, plan: SweepPlan, num_prompts: Mapping[str, int
         num_points=num_visits - (config.landscape.origin_repeats - 1),
         num_visits=num_visits,
         num_generations=num_visits * per_visit,
-        num_scored=num_visits * (sum(num_prompts.values()) - per_visit),
-        max_tokens=num_visits * sum(limit * num_prompts[name] for name, limit in limits.items()),
+        num_scored=num_visits * sum(num for name, num in num_prompts.items() if name not in limits),
+        max_tokens=num_visits * sum(limit * num_answers[name] for name, limit in limits.items()),
         seconds=(least, most) if comparable else None,
     )

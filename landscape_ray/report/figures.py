@@ -157,7 +157,7 @@ def caption(landscape: Landscape, scores: Sequence[VisageScore]) -> str:
     lines = [fill(_score_text(score), MAX_CAPTION) for score in scores] or [f"{metric.label}, {metric.direction}"]
     axes = f" on {scores[0].axes_text}" if scores else ""
     sizes = [
-        _number_of(landscape.num_prompts, "prompt") + axes,
+        landscape.sizes + axes,
         _number_of(landscape.num_draws, "draw"),
         f"{' x '.join(map(str, landscape.grid.shape))} points",
     ]

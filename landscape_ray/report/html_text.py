@@ -284,6 +284,9 @@ def _benchmark(results: Results, name: str) -> Iterator[str]:
         return
     yield f"judge {results.judge_of(name)}"
     yield f"at most {benchmark.decoding.max_new_tokens} tokens"
+    if benchmark.decoding.temperature:
+        drawn = number_of(benchmark.decoding.samples, "answer")
+        yield f"{drawn} to each prompt, drawn at temperature {benchmark.decoding.temperature:g}"
     if benchmark.prefill is not None:
         yield f"answers begun with: {_shortened(benchmark.prefill)}"
     if benchmark.system_prompt is None:
@@ -329,7 +332,7 @@ def _certificate_facts(found: Certificate | None) -> Iterator[Fact]:
 
 def _sizes(landscape: Landscape, scores: Scores) -> Sequence[str]:
     sizes = [
-        number_of(landscape.num_prompts, "prompt"),
+        landscape.sizes,
         number_of(landscape.num_draws, "draw"),
         f"{' × '.join(map(str, landscape.grid.shape))} points",
     ]

@@ -35,7 +35,8 @@ class Texts:
     prompts: str
     """Block with `[[index, id, text], ...]`, the prompts that are shown.
 
-    One whose answer is begun with a prefill has `[..., prefill]`, too.
+    One whose answer is begun with a prefill has `[..., prefill]`, too. A prompt stands here once for each answer that
+    is drawn to it, and the id says which.
     """
     answers: dict[int, str]
     """Block by place in the plan, with `[[text, verdict, tokens, finish reason], ...]` in the order of the prompts.
@@ -60,15 +61,18 @@ def load_texts(store: ResultStore, results: Results, *, max_bytes: int = MAX_TEX
         OutputError: The results cannot be read.
     """
     share = max_bytes // max(len(results.landscapes), 1)
-    return {name: _texts(store, results.keys[name], share) for name in results.landscapes}
+    return {
+        name: _texts(store, results.keys[name], share, num_samples=landscape.num_samples)
+        for name, landscape in results.landscapes.items()
+    }
 
 
-def _texts(store: ResultStore, keys: Sequence[str], max_bytes: int) -> Texts:
+def _texts(store: ResultStore, keys: Sequence[str], max_bytes: int, *, num_samples: int) -> Texts:
     done = store.parts()
     places = [place for place, key in enumerate(keys) if key in done]
     if not places:
         return Texts(prompts=_block([]), answers={}, num_prompts=0, num_prompts_shown=0, num_points=0)
-    num_prompts = done[keys[places[0]]].num_rows
+    num_prompts = done[keys[places[0]]].num_rows // num_samples
     probed = [len(_answers(rows, None)) for _, rows in _read(store, keys, _evenly(places, NUM_PROBED))]
     bytes_per_answer = sum(probed) / max(len(probed), 1) / num_prompts
     num_answers = int(max_bytes / max(bytes_per_answer, 1.0))
@@ -81,7 +85,7 @@ def _texts(store: ResultStore, keys: Sequence[str], max_bytes: int) -> Texts:
     num_bytes = 0
     for place, rows in _read(store, keys, chosen):
         if not prompts:
-            prompts = [[*row[:3], *filter(None, row[3:4])] for row in rows if row[0] in shown]
+            prompts = [_named(row, number, num_samples) for number, row in enumerate(rows) if row[0] in shown]
         block = _answers(rows, shown)
         num_bytes += len(block)
         if answers and num_bytes > max_bytes:
@@ -102,6 +106,13 @@ def _read(store: ResultStore, keys: Sequence[str], places: list[int]) -> Iterato
     for key, columns in store.columns_by_part(list(number), COLUMNS):
         rows = zip(*(columns[name].tolist() for name in COLUMNS), strict=True)
         yield number[key], sorted(map(_with_or_without_thinking, rows), key=lambda row: row[0])
+
+
+def _named(row: list[Any], number: int, num_samples: int) -> list[Any]:
+    """Return the prompt of a row, by its number among all rows of a point."""
+    index, prompt_id, prompt, prefill, *_ = row
+    which = "" if num_samples == 1 else f", answer {number % num_samples + 1} of {num_samples}"
+    return [index, f"{prompt_id}{which}", prompt, *filter(None, [prefill])]
 
 
 def _with_or_without_thinking(row: tuple[Any, ...]) -> list[Any]:

@@ -61,7 +61,7 @@ class BenchmarkIdentity:
             digest=benchmark.digest,
             metric=benchmark.metric,
             judge=judge_version(benchmark),
-            num_prompts=len(benchmark.prompts),
+            num_prompts=benchmark.num_prompts,
             settled=benchmark.settled if benchmark.settled.asked else None,
         )
 

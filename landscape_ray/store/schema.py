@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,12 @@ SCHEMA = pa.schema(
             "What the answer was begun with before the completion",
             null="nothing, or versions 1 to 4",
         ),
+        column(
+            "sample",
+            pa.int32(),
+            "Which of several answers drawn to the prompt, from 0",
+            null="it was decoded greedily, or versions 1 to 4",
+        ),
     ]
 )
 """The columns of a part, in order; each field's metadata holds its meaning, its unit and the meaning of null."""
@@ -159,7 +166,7 @@ MEASURED = Layout(
 
 
 def rows_of(record: PointRecord, *, key: str, sweep_id: str) -> pa.Table:
-    """Return the rows of one visit, one per prompt, in the benchmark's order.
+    """Return the rows of one visit, one per answer, in the benchmark's order.
 
     Raises:
         ValueError: The record has no prompts, or not one row per prompt.
@@ -170,8 +177,9 @@ def rows_of(record: PointRecord, *, key: str, sweep_id: str) -> pa.Table:
         raise ValueError(msg)
     completions = [row.completion for row in rows]
     alpha, beta, *_ = (*point.coordinates, None)
-    per_row = {
-        "prompt_index": range(len(rows)),
+    per_row: dict[str, Sequence[Any]] = {
+        "prompt_index": [number - 1 for number in accumulate(not prompt.sample for prompt in prompts)],
+        "sample": [prompt.sample for prompt in prompts],
         "prompt_id": [prompt.id for prompt in prompts],
         "prompt": [prompt.text for prompt in prompts],
         "prefill": [prompt.prefill or None for prompt in prompts],

@@ -111,10 +111,12 @@ class VerdictRecord:
     """Label of its point."""
     benchmark: str
     """Name of its benchmark."""
+    prompt_indices: tuple[int, ...]
+    """Place of the prompt of each row of the part, in the order of its rows."""
     prompt_ids: tuple[str, ...]
-    """Id of each prompt, in the benchmark's order."""
+    """Id of the prompt of each row."""
     answers: tuple[ReceivedAnswer, ...]
-    """One per prompt."""
+    """One per row."""
     node: str
     """Host name of the node."""
     attempt: int
@@ -198,7 +200,7 @@ class VerdictStore:
             raise ValueError(msg)
         key = verdict_key(record.part_key, version)
         per_row = {
-            "prompt_index": range(len(record.answers)),
+            "prompt_index": record.prompt_indices,
             "prompt_id": record.prompt_ids,
             "verdict": [answer.judgment.verdict.value for answer in record.answers],
             "answer": [storable(answer.judgment.answer) for answer in record.answers],

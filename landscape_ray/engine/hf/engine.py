@@ -12,12 +12,19 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, GenerationConfig, StoppingCriteriaList
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    GenerationConfig,
+    LogitsProcessorList,
+    StoppingCriteriaList,
+)
 
 from landscape_ray.engine.checkpoints.model_config import read_config, text_config
 from landscape_ray.engine.checkpoints.resolution import checkpoint_folder
 from landscape_ray.engine.checkpoints.tied_head import check_tied_head
 from landscape_ray.engine.hardware import cpu_name
+from landscape_ray.engine.hf.drawing import DrawnTokens
 from landscape_ray.engine.hf.greedy import greedy_tokens
 from landscape_ray.engine.hf.layout import Place, checkpoint_places, live_tensors
 from landscape_ray.engine.hf.line_batching import Line
@@ -190,7 +197,8 @@ class TransformersEngine:
         """Complete jobs in batches of equal limits, which a batch shares; it runs until its longest output ends."""
 
         def limits(i: int) -> tuple[Any, ...]:
-            return jobs[i].max_tokens, jobs[i].stop_strings, jobs[i].in_marks, jobs[i].stop_token_ids
+            job = jobs[i]
+            return job.max_tokens, job.stop_strings, job.in_marks, job.stop_token_ids, job.seed is not None
 
         found: dict[int, Decoded] = {}
         order = sorted(range(len(jobs)), key=lambda i: (*limits(i), len(jobs[i].prompt)))
@@ -268,7 +276,7 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def _decode(self, jobs: Sequence[Job]) -> list[Decoded]:
-        """Complete a batch of equal limits greedily. Shapes: B prompts, T tokens of the longest prompt."""
+        """Complete a batch of equal limits, all greedily or none. Shapes: B prompts, T tokens of the longest prompt."""
         longest = max(len(job.prompt) for job in jobs)
         until_settled = _UntilSettled(self._encoder, jobs[0], num_rows=len(jobs), start=longest)
         ids_BT = torch.full((len(jobs), longest), self._encoder.pad_token_id)
@@ -282,7 +290,8 @@ class TransformersEngine:
                 output: Any = self._model.generate(
                     input_ids=ids_BT.to(self._device),
                     attention_mask=mask_BT.to(self._device),
-                    do_sample=False,
+                    do_sample=False,  # of logits with noise, where tokens are drawn
+                    logits_processor=LogitsProcessorList([DrawnTokens(jobs)] if jobs[0].seed is not None else []),
                     max_new_tokens=jobs[0].max_tokens,
                     eos_token_id=list(stops),
                     pad_token_id=self._encoder.pad_token_id,

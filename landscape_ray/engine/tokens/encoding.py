@@ -92,6 +92,8 @@ class PromptEncoder:
                 max_tokens=min(benchmark.max_new_tokens, self.context_length - len(ids)),
                 stop_token_ids=self.stops(benchmark),
                 stop_strings=stop_strings(benchmark),
+                temperature=benchmark.temperature,
+                seed=benchmark.seed_of(prompt),
                 continues=bool(prompt.prefill),
                 reasoning=benchmark.settled.reasoning,
                 begins_thinking=ahead is not None,

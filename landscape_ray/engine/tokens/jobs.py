@@ -29,6 +29,10 @@ class Job:
     """Text that ends it: of the answer, see `evaluation.stop_strings`; in a stage of thinking, of all that is said."""
     in_marks: bool = False
     """Whether stop strings are looked for in text with special tokens."""
+    temperature: float = 0.0
+    """What logits are divided by before a token is drawn; 0: the likeliest one is taken."""
+    seed: int | None = None
+    """What its draws follow from; None: nothing is drawn."""
     continues: bool = False
     """Whether the prompt ends with the beginning of the answer."""
     reasoning: Reasoning | None = None

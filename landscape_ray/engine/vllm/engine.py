@@ -279,7 +279,7 @@ class VllmEngine:
         return found
 
     def _run(self, prompts: Sequence[tuple[int, Sequence[int]]], settings: Sequence[dict[str, Any]]) -> list[Any]:
-        """Hand vLLM one batch of token ids, each at a point, decoded greedily, each with settings of its own."""
+        """Hand vLLM one batch of token ids, each at a point, each with settings of its own."""
         from vllm import SamplingParams  # noqa: PLC0415
 
         if not prompts:
@@ -343,7 +343,8 @@ def _batched(items: list[Item], size: int) -> list[list[Item]]:
 
 
 def _limits(job: Job) -> dict[str, Any]:
-    limits = {"max_tokens": job.max_tokens, "stop_token_ids": list(job.stop_token_ids)}
+    limits: dict[str, Any] = {"max_tokens": job.max_tokens, "stop_token_ids": list(job.stop_token_ids)}
+    limits |= {"temperature": job.temperature, "seed": job.seed}
     if not job.stop_strings:
         return limits
     # Without the string in its output vLLM would cut the very tokens off that are to be looked at.

@@ -112,7 +112,7 @@ def _sample_lines(landscape: Landscape, scores: Scores) -> Iterator[str]:
     missing = int(np.isnan(landscape.values).sum())
     points = number_of(landscape.missing.size, "grid point") + (" enter VISAGE" if used else "")
     gaps = f", {missing:,} {'were left out' if scores.adaptive else 'are missing'}" if missing else ""
-    yield f"{number_of(landscape.num_prompts, 'prompt')}; {used}{points}{gaps}"
+    yield f"{landscape.sizes}; {used}{points}{gaps}"
     if not np.isnan(landscape.broken_pct).all():
         mean, worst = np.nanmean(landscape.broken_pct), np.nanmax(landscape.broken_pct)
         yield f"broken output: {mean:.1f} % on average, {worst:.1f} % at the worst point"

@@ -111,7 +111,7 @@ class JudgeActor:
         for benchmark in task.benchmarks:
             part_key = self._keys[task.point.label][benchmark]
             started_at, began = datetime.now(UTC), time.perf_counter()
-            rows = self._results.columns([part_key], ["prompt_id", *ASKED_ABOUT])
+            rows = self._results.columns([part_key], ["prompt_index", "prompt_id", *ASKED_ABOUT])
             if not len(rows["prompt"]):
                 msg = f"The part of {benchmark} at {task.point.label} is no longer there, or does not prove itself."
                 raise PartError(msg)
@@ -139,6 +139,7 @@ class JudgeActor:
                 part_key=part_key,
                 label=task.point.label,
                 benchmark=benchmark,
+                prompt_indices=tuple(rows["prompt_index"].tolist()),
                 prompt_ids=tuple(map(str, rows["prompt_id"])),
                 answers=tuple(answers.by_row.get(row, unasked[row]) for row in range(len(exchanges))),
                 node=socket.gethostname(),

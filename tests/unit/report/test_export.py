@@ -1,5 +1,6 @@
 """Exports of a results folder: every row of the plan's parts, or a row per grid point."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from landscape_ray.store import SCHEMA, ResultStore
 READERS: dict[str, Callable[..., pl.DataFrame]] = {
     "csv": pl.read_csv,
     "parquet": pl.read_parquet,
-    "jsonl": pl.read_ndjson,
+    # polars reads more than 32 columns in no order.
+    "jsonl": lambda path: pl.DataFrame(map(json.loads, path.read_text().splitlines()), infer_schema_length=None),
 }
 
 

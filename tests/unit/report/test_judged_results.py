@@ -61,6 +61,7 @@ def judged(tmp_path: Path, config: SweepConfig, publish: Callable[..., None]) ->
                         part_key=key,
                         label=point.label,
                         benchmark=name,
+                        prompt_indices=(0, 1, 2, 3),
                         prompt_ids=("p0", "p1", "p2", "p3"),
                         answers=tuple(
                             ReceivedAnswer(

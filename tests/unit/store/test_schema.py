@@ -57,6 +57,7 @@ def test_rows_hold_exactly_what_was_measured(
             "num_thinking_tokens": None,
             "kl": None,
             "prefill": None,
+            "sample": None,
         },
         visit
         | {
@@ -74,6 +75,7 @@ def test_rows_hold_exactly_what_was_measured(
             "num_thinking_tokens": None,
             "kl": None,
             "prefill": None,
+            "sample": None,
         },
     ]
 
@@ -114,10 +116,24 @@ def test_what_an_answer_was_begun_with_is_null_where_it_was_not(
     assert rows_of(record, key=KEY, sweep_id=SWEEP_ID)["prefill"].to_pylist() == ["Sure,", None]
 
 
+def test_answers_to_one_prompt_have_its_index(
+    point_at: Callable[..., PlannedPoint], record_at: Callable[..., PointRecord]
+) -> None:
+    record = record_at(point_at(0.1))
+    prompts = tuple(replace(prompt, sample=sample) for prompt in record.prompts for sample in range(3))
+    record = replace(record, prompts=prompts, rows=tuple(row for row in record.rows for _ in range(3)))
+    rows = rows_of(record, key=KEY, sweep_id=SWEEP_ID).select(["prompt_index", "prompt_id", "sample"]).to_pydict()
+    assert rows == {
+        "prompt_index": [0, 0, 0, 1, 1, 1],
+        "prompt_id": ["p0"] * 3 + ["p1"] * 3,
+        "sample": [0, 1, 2] * 2,
+    }
+
+
 def test_columns_are_only_ever_added() -> None:
     # Queries of users rely on them: never remove, rename or retype one.
     assert len(MEASURED.of_version(1)) == 25
-    assert [(field.name, str(field.type)) for field in SCHEMA][:32] == [
+    assert [(field.name, str(field.type)) for field in SCHEMA][:33] == [
         ("sweep_id", "string"),
         ("key", "string"),
         ("draw", "int32"),
@@ -150,6 +166,7 @@ def test_columns_are_only_ever_added() -> None:
         ("num_thinking_tokens", "int32"),
         ("kl", "double"),
         ("prefill", "string"),
+        ("sample", "int32"),
     ]
 
 
@@ -167,5 +184,6 @@ def test_a_column_is_nullable_if_and_only_if_null_means_something() -> None:
         "num_thinking_tokens",
         "kl",
         "prefill",
+        "sample",
     ]
     assert SCHEMA.field("alpha").type == pa.float64()

@@ -44,6 +44,7 @@ def record(part_key: str, *judgments: Judgment) -> VerdictRecord:
         part_key=part_key,
         label="d0_a-0.05",
         benchmark="advbench",
+        prompt_indices=tuple(range(len(judgments))),
         prompt_ids=tuple(f"p{i}" for i in range(len(judgments))),
         answers=tuple(ReceivedAnswer(judgment=each, judged_with="vllm 0.32.0") for each in judgments),
         node="node-7",
