@@ -29,6 +29,7 @@ from landscape_ray.analysis.precision import (
 )
 from landscape_ray.analysis.proportion import clopper_pearson, wilson, wilson_of_points
 from landscape_ray.analysis.rank_correlation import RankCorrelation, rank_correlation
+from landscape_ray.analysis.samples import deciding_verdicts
 from landscape_ray.analysis.uncertainty import (
     Estimate,
     Interval,
@@ -92,6 +93,7 @@ __all__ = [
     "chosen_draws",
     "clopper_pearson",
     "compare",
+    "deciding_verdicts",
     "design_points",
     "estimate",
     "least_half_width",

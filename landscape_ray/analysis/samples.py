@@ -3,15 +3,17 @@
 So a prompt stays one piece of evidence, however many answers are drawn, and every interval counts it once.
 """
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from landscape_ray.analysis.metric import Metric, Outcome
+from landscape_ray.analysis.metric import METRICS, Metric, Outcome
 from landscape_ray.errors import PartError
+from landscape_ray.evaluation import Verdict
 
-__all__ = ["deciding_rows", "sample_numbers"]
+__all__ = ["deciding_rows", "deciding_verdicts", "sample_numbers"]
 
 IntArray: TypeAlias = npt.NDArray[np.int64]
 
@@ -57,3 +59,13 @@ def deciding_rows(
         raise PartError(msg)
     deciding: IntArray = order[first]
     return deciding
+
+
+def deciding_verdicts(verdicts: Sequence[Verdict], num_samples: int, metric: str) -> list[Verdict]:
+    """Return the verdict that counts of each prompt, from those on its answers, prompt by prompt."""
+    if num_samples == 1:
+        return list(verdicts)
+    places = np.arange(len(verdicts))
+    codes = np.array([Outcome[verdict.name] for verdict in verdicts], dtype=np.int8)
+    kept = deciding_rows(places // num_samples, places % num_samples, codes, None, METRICS[metric])
+    return [verdicts[place] for place in kept]

@@ -3,7 +3,7 @@
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from inspect_ai.model import (
 )
 from inspect_ai.scorer import Score
 
-from landscape_ray.analysis import Landscape, wilson
+from landscape_ray.analysis import Landscape, Outcome, wilson
 from landscape_ray.config import BenchmarkConfig
 from landscape_ray.errors import OutputError
 from landscape_ray.inspecting.names import point_name
@@ -135,7 +135,7 @@ def _log(
     first, judge = rows[0], results.judge_of(config.name)
     model = point_name(results.config.model.id, point.coordinates, point.draw)
     values, weights = _terms(landscape, point)
-    decoding = config.decoding
+    decoding, drawn = config.decoding, landscape.num_samples
     return EvalLog(
         status="success",
         eval=EvalSpec(
@@ -145,12 +145,12 @@ def _log(
             task=config.name,
             task_id=first["key"][:16],
             dataset=EvalDataset(
-                name=config.name, samples=len(rows), sample_ids=[row["prompt_id"] for row in rows], shuffled=False
+                name=config.name, samples=landscape.num_prompts, sample_ids=list(landscape.prompt_ids), shuffled=False
             ),
             model=model,
             tags=[point.label],
-            model_generate_config=GenerateConfig(temperature=0.0, max_tokens=decoding.max_new_tokens),
-            config=EvalConfig(epochs=1),
+            model_generate_config=GenerateConfig(temperature=decoding.temperature, max_tokens=decoding.max_new_tokens),
+            config=EvalConfig(epochs=drawn, epochs_reducer=["max"] if drawn > 1 else None),
             packages={"landscape_ray": results.manifest.versions["landscape_ray"], "inspect_ai": inspect_version},
             metadata={
                 "point": point.label,
@@ -161,11 +161,11 @@ def _log(
         plan=EvalPlan(
             steps=[EvalPlanStep(solver="landscape_ray", params=config.model_dump(mode="json", exclude={"name"}))]
         ),
-        results=_results(landscape, judge, values, weights),
+        results=_results(landscape, judge, values, weights, num_rows=len(rows)),
         stats=_stats(first, model, sum(_num_generated(row) for row in rows)),
         samples=[
-            _sample(row, model, judge, value / weight if weight else float("nan"))  # NaN: Inspect counts it nowhere
-            for row, value, weight in zip(rows, values, weights, strict=True)
+            _sample(row, model, judge, value)
+            for row, value in zip(rows, _values(landscape, rows, values, weights), strict=True)
         ],
     )
 
@@ -181,7 +181,19 @@ def _terms(landscape: Landscape, point: PlannedPoint) -> tuple[list[float], list
     return numerators[place].tolist(), denominators[place].tolist()
 
 
-def _results(landscape: Landscape, judge: str, values: list[float], weights: list[float]) -> EvalResults:
+def _values(landscape: Landscape, rows: Sequence[Row], values: list[float], weights: list[float]) -> list[float]:
+    """Return the value of each row, of rates that of its own answer; NaN, which Inspect counts nowhere, for none."""
+    if landscape.metric.is_rate:
+        success, scored = landscape.metric.counted(
+            np.array([Outcome[row["verdict"].upper()] for row in rows], dtype=np.int8)
+        )
+        return [float(value) for value in np.where(scored, success, np.nan)]
+    return [value / weight if weight else float("nan") for value, weight in zip(values, weights, strict=True)]
+
+
+def _results(
+    landscape: Landscape, judge: str, values: list[float], weights: list[float], *, num_rows: int
+) -> EvalResults:
     """Return the value at a point by our own definition; rates as shares, with both ends of their Wilson interval."""
     metric, num_scored = landscape.metric, sum(weight > 0 for weight in weights)
     sums = np.array([sum(values)]), np.array([sum(weights)])
@@ -197,8 +209,8 @@ def _results(landscape: Landscape, judge: str, values: list[float], weights: lis
             "wilson_high": float(high[0]) / 100,
         }
     return EvalResults(
-        total_samples=len(values),
-        completed_samples=len(values),
+        total_samples=num_rows,
+        completed_samples=num_rows,
         scores=[
             EvalScore(
                 name=judge,
@@ -233,7 +245,8 @@ def _begun(prefill: str, identity: str) -> ChatMessageAssistant:
 
 def _sample(row: Row, model: str, judge: str, value: float) -> EvalSample:
     """Return one row; its value is 1 or 0 for rates, and nats (of perplexity for each token) for other metrics."""
-    identity = f"{row['key'][:16]}-{row['prompt_index']}"
+    drawn = "" if row["sample"] is None else f"-{row['sample']}"
+    identity = f"{row['key'][:16]}-{row['prompt_index']}{drawn}"
     content: str | list[Content] = row["completion"]
     if row["thinking"] is not None:
         content = [ContentReasoning(reasoning=row["thinking"]), ContentText(text=row["completion"])]
@@ -241,7 +254,7 @@ def _sample(row: Row, model: str, judge: str, value: float) -> EvalSample:
     num_tokens = _num_generated(row)
     return EvalSample(
         id=row["prompt_id"],
-        epoch=1,
+        epoch=(row["sample"] or 0) + 1,
         uuid=identity,
         input=row["prompt"],
         target="",

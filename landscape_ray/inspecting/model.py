@@ -121,6 +121,7 @@ class LandscapeModel(ModelAPI):
             system_prompt=None,
             max_new_tokens=max_new_tokens,
             early_verdict=False,
+            temperature=0.0,
         )
 
     def _output(self, completion: Completion, num_asked: int) -> ModelOutput:

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import ray
 
+from landscape_ray.analysis import deciding_verdicts
 from landscape_ray.engine import EngineFacts
 from landscape_ray.engine.judges.factory import ResolvedJudge, create_judge
 from landscape_ray.errors import ConfigError, PartError
@@ -46,6 +47,7 @@ class JudgeActor:
         out: str,
         sweep_id: str,
         keys: Mapping[str, Mapping[str, str]],
+        metrics: Mapping[str, str],
         secrets: Mapping[str, str],
         on_gpu: bool,
         environment: Mapping[str, str],
@@ -57,6 +59,7 @@ class JudgeActor:
             out: Where results are, and verdicts go.
             sweep_id: Id of the sweep.
             keys: Key of the part of each benchmark (by name) at each point (by label).
+            metrics: What each benchmark counts.
             secrets: Variables that the judge needs; kept in this process only.
             on_gpu: Whether the judge computes on a GPU.
             environment: Variables to set before anything reads them.
@@ -69,6 +72,7 @@ class JudgeActor:
         self._out = out
         self._sweep_id = sweep_id
         self._keys = keys
+        self._metrics = metrics
         self._on_gpu = on_gpu
 
     def start(self) -> EngineReady | Trouble:
@@ -149,7 +153,9 @@ class JudgeActor:
             )
             self._verdicts.publish(record, version=self._resolved.version, sweep_id=self._sweep_id)
             answers.discard()
-            verdicts[benchmark] = Counter(answer.judgment.verdict for answer in record.answers)
+            num_samples = max(Counter(record.prompt_indices).values())
+            given = [answer.judgment.verdict for answer in record.answers]
+            verdicts[benchmark] = Counter(deciding_verdicts(given, num_samples, self._metrics[benchmark]))
             judge_s += judged - began
             publish_s += time.perf_counter() - judged
         return VisitReport(

@@ -96,6 +96,7 @@ def _fleet(
         out=absolute(out),
         sweep_id=work.manifest.sweep_id,
         keys=work.keys,
+        metrics={name: benchmark.metric for name, benchmark in work.manifest.benchmarks.items()},
         secrets=_secrets(config),
     )
 

@@ -54,8 +54,8 @@ def test_a_configuration_is_frozen(minimal: Path) -> None:
         ),
         ("model.name=x", "model: unknown key 'name'; valid keys here: id, revision"),
         (
-            "benchmarks.0.decoding.temperature=1",
-            "benchmarks.0.decoding: unknown key 'temperature'; valid keys here: max_n",
+            "benchmarks.0.decoding.temprature=1",
+            r"benchmarks.0.decoding: unknown key 'temprature' \(did you mean 'temperature'\?\); valid keys here: max_n",
         ),
         ("benchmarks.0.prompts.nmae=x", r"benchmarks.0.prompts.demo: unknown key 'nmae' \(did you mean 'name'\?\)"),
         ("directions.draws=three", r"directions.draws: cannot be 'three': input should be a valid integer"),
@@ -275,6 +275,9 @@ SCIENCE = {
     "benchmarks.date": "benchmarks.0.date=2026-11-27",
     "benchmarks.decoding.max_new_tokens": "benchmarks.0.decoding.max_new_tokens=511",
     "benchmarks.decoding.early_verdict": "benchmarks.0.decoding.early_verdict=true",
+    "benchmarks.decoding.temperature": "benchmarks.0.decoding.temperature=1",
+    "benchmarks.decoding.samples": "benchmarks.0.decoding={temperature: 1, samples: 2}",
+    "benchmarks.decoding.seed": "benchmarks.0.decoding={temperature: 1, seed: 2}",
     "benchmarks.metric": "benchmarks.0.metric=over_refusal",
     "benchmarks.judge": None,  # only one value so far
     "benchmarks.primary": None,  # see test_a_primary_benchmark_is_the_same_sweep
@@ -324,6 +327,37 @@ def test_lines_are_another_sweep_and_points_the_one_that_they_were(minimal: Path
     assert points.sweep_id == load(minimal, "engine=transformers").sweep_id != lines.sweep_id
     assert "batching" not in points.science()
     assert lines.science()["batching"] == "line"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["benchmarks.0.decoding.samples=2"], "samples 2 and seed 0 have no effect at temperature 0"),
+        (["benchmarks.0.decoding.seed=3"], "samples 1 and seed 3 have no effect at temperature 0"),
+        (["benchmarks.0.decoding={temperature: 0.001}"], r"temperature is 0\.001; vLLM takes none between 0 and 0\.01"),
+        (
+            ["benchmarks.0.decoding={temperature: 1, early_verdict: true}"],
+            "early_verdict and max_thinking_tokens begin",
+        ),
+        (["benchmarks.0.decoding={temperature: 1, max_thinking_tokens: 9}"], "early_verdict and max_thinking_tokens"),
+        (
+            ["benchmarks.0.decoding.temperature=1", "engine=transformers", "batching=line"],
+            "batching by lines decodes gr",
+        ),
+    ],
+)
+def test_draws_that_could_not_be_made_as_asked_are_refused(minimal: Path, overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(minimal, *overrides)
+
+
+def test_draws_of_each_kind_are_another_sweep(minimal: Path) -> None:
+    plain, once, twice, other = (
+        load(minimal, f"benchmarks.0.decoding={{{keys}}}").sweep_id
+        for keys in ("", "temperature: 1", "temperature: 1, samples: 2", "temperature: 1, seed: 2")
+    )
+    assert plain == load(minimal).sweep_id == load(minimal, "benchmarks.0.decoding={temperature: 0, seed: 0}").sweep_id
+    assert len({plain, once, twice, other}) == 4
 
 
 def test_a_sweep_that_certifies_nothing_is_the_one_that_it_was(minimal: Path) -> None:

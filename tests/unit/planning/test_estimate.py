@@ -40,6 +40,13 @@ def test_benchmarks_add_up_in_tokens_while_time_follows_the_longest() -> None:
     assert result.seconds == estimated({"a": 80}).seconds
 
 
+def test_answers_that_are_drawn_to_one_prompt_are_generations_of_their_own() -> None:
+    drawn = {"name": "a", "prompts": {"source": "demo"}, "decoding": {"temperature": 1, "samples": 3}}
+    result = estimated({"a": 80}, benchmarks=[drawn])
+    assert (result.num_generations, result.num_scored) == (62 * 240, 0)
+    assert result.max_tokens == 62 * 240 * 512
+
+
 def test_likelihoods_are_counted_apart_and_have_no_time() -> None:
     config = SweepConfig.model_validate(
         {
