@@ -29,7 +29,7 @@ from landscape_ray.analysis.precision import (
 )
 from landscape_ray.analysis.proportion import clopper_pearson, wilson, wilson_of_points
 from landscape_ray.analysis.rank_correlation import RankCorrelation, rank_correlation
-from landscape_ray.analysis.samples import deciding_verdicts
+from landscape_ray.analysis.samples import asked_text, tally
 from landscape_ray.analysis.uncertainty import (
     Estimate,
     Interval,
@@ -84,6 +84,7 @@ __all__ = [
     "agreement",
     "allowed_failures",
     "anatomy",
+    "asked_text",
     "band_of_mean",
     "basin",
     "calibration",
@@ -93,7 +94,6 @@ __all__ = [
     "chosen_draws",
     "clopper_pearson",
     "compare",
-    "deciding_verdicts",
     "design_points",
     "estimate",
     "least_half_width",
@@ -109,6 +109,7 @@ __all__ = [
     "rank_correlation",
     "repeats_plan",
     "retention_bound",
+    "tally",
     "visage",
     "visage_conditions",
     "visage_statistic",

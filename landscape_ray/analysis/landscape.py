@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from landscape_ray.analysis.metric import METRICS, Metric, Outcome
 from landscape_ray.analysis.samples import deciding_rows, sample_numbers
-from landscape_ray.errors import IncompleteError, PartError, number_of
+from landscape_ray.errors import IncompleteError, PartError
 from landscape_ray.planning import Axis, Grid, SweepPlan
 
 __all__ = ["COLUMNS", "Landscape", "LogLikelihoods", "check_complete"]
@@ -162,11 +162,6 @@ class Landscape:
     def num_prompts(self) -> int:
         """Number of prompts, P."""
         return len(self.prompt_ids)
-
-    @property
-    def sizes(self) -> str:
-        """How much was asked, in words, such as `64 prompts, any of 5 answers`."""
-        return number_of(self.num_prompts, "prompt") + (f", any of {self.num_samples} answers" * (self.num_samples > 1))
 
     @property
     def missing(self) -> BoolArray:

@@ -3,6 +3,7 @@
 So a prompt stays one piece of evidence, however many answers are drawn, and every interval counts it once.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -10,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from landscape_ray.analysis.metric import METRICS, Metric, Outcome
-from landscape_ray.errors import PartError
+from landscape_ray.errors import PartError, number_of
 from landscape_ray.evaluation import Verdict
 
-__all__ = ["deciding_rows", "deciding_verdicts", "sample_numbers"]
+__all__ = ["asked_text", "deciding_rows", "sample_numbers", "tally"]
 
 IntArray: TypeAlias = npt.NDArray[np.int64]
 
@@ -61,11 +62,14 @@ def deciding_rows(
     return deciding
 
 
-def deciding_verdicts(verdicts: Sequence[Verdict], num_samples: int, metric: str) -> list[Verdict]:
-    """Return the verdict that counts of each prompt, from those on its answers, prompt by prompt."""
-    if num_samples == 1:
-        return list(verdicts)
+def tally(verdicts: Sequence[Verdict], num_samples: int, metric: str) -> Counter[Verdict]:
+    """Return how many prompts each verdict decides, from verdicts on all answers, prompt by prompt."""
     places = np.arange(len(verdicts))
     codes = np.array([Outcome[verdict.name] for verdict in verdicts], dtype=np.int8)
     kept = deciding_rows(places // num_samples, places % num_samples, codes, None, METRICS[metric])
-    return [verdicts[place] for place in kept]
+    return Counter(verdicts[place] for place in kept)
+
+
+def asked_text(num_prompts: int, num_samples: int) -> str:
+    """Return what values are of, such as `64 prompts, any of 5 answers`."""
+    return number_of(num_prompts, "prompt") + (f", any of {num_samples} answers" if num_samples > 1 else "")

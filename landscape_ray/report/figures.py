@@ -19,7 +19,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MultipleLocator
 
-from landscape_ray.analysis import AdaptiveVisage, Landscape, Metric, VisageScore, band_of_mean
+from landscape_ray.analysis import AdaptiveVisage, Landscape, Metric, VisageScore, asked_text, band_of_mean
 from landscape_ray.planning import Axis, Grid, Mark
 from landscape_ray.report.palette import (
     ALPHA,
@@ -157,7 +157,7 @@ def caption(landscape: Landscape, scores: Sequence[VisageScore]) -> str:
     lines = [fill(_score_text(score), MAX_CAPTION) for score in scores] or [f"{metric.label}, {metric.direction}"]
     axes = f" on {scores[0].axes_text}" if scores else ""
     sizes = [
-        landscape.sizes + axes,
+        asked_text(landscape.num_prompts, landscape.num_samples) + axes,
         _number_of(landscape.num_draws, "draw"),
         f"{' x '.join(map(str, landscape.grid.shape))} points",
     ]

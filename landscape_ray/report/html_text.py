@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from landscape_ray.analysis import Basin, Certificate, Estimate, Interval, Landscape, VisageScore
+from landscape_ray.analysis import Basin, Certificate, Estimate, Interval, Landscape, VisageScore, asked_text
 from landscape_ray.errors import number_of
 from landscape_ray.planning import Axis, random_axes
 from landscape_ray.report.figures import near
@@ -332,7 +332,7 @@ def _certificate_facts(found: Certificate | None) -> Iterator[Fact]:
 
 def _sizes(landscape: Landscape, scores: Scores) -> Sequence[str]:
     sizes = [
-        landscape.sizes,
+        asked_text(landscape.num_prompts, landscape.num_samples),
         number_of(landscape.num_draws, "draw"),
         f"{' × '.join(map(str, landscape.grid.shape))} points",
     ]

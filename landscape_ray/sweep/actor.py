@@ -6,7 +6,6 @@ import os
 import socket
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any, ClassVar
 
 import ray
 
-from landscape_ray.analysis import deciding_verdicts
+from landscape_ray.analysis import tally
 from landscape_ray.engine import Engine, EngineSpec, LineEngine
 from landscape_ray.engine.factory import create_engine, create_point_on_line, import_engine
 from landscape_ray.engine.synthetic import strike
@@ -289,7 +288,10 @@ class EngineActor:
         publish_s = clock() - judged
         return VisitReport(
             label=task.point.label,
-            verdicts={name: _tally(self._benchmarks[name], of) for name, of in rows.items()},
+            verdicts={
+                name: tally([row.verdict for row in of], self._benchmarks[name].samples, self._benchmarks[name].metric)
+                for name, of in rows.items()
+            },
             log_likelihoods={
                 name: _sums(rows[name]) for name in answers.likelihoods if self._benchmarks[name].metric == "perplexity"
             },
@@ -335,11 +337,6 @@ class EngineActor:
             judge=identity.judge,
         )
         self._store.publish(record, key=key, sweep_id=self._sweep_id)
-
-
-def _tally(benchmark: Benchmark, rows: tuple[Row, ...]) -> Counter[Verdict]:
-    """Return how often each verdict counts: once for each prompt."""
-    return Counter(deciding_verdicts([row.verdict for row in rows], benchmark.samples, benchmark.metric))
 
 
 def _sums(rows: tuple[Row, ...]) -> tuple[float, int]:

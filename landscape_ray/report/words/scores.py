@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from landscape_ray.analysis import AdaptiveVisage, Anatomy, Estimate, KindWall, Landscape, VisageScore
+from landscape_ray.analysis import AdaptiveVisage, Anatomy, Estimate, KindWall, Landscape, VisageScore, asked_text
 from landscape_ray.errors import number_of
 from landscape_ray.report.anatomy_text import holding_text, loss_text, wall_text
 from landscape_ray.report.caveats import caveats
@@ -112,7 +112,7 @@ def _sample_lines(landscape: Landscape, scores: Scores) -> Iterator[str]:
     missing = int(np.isnan(landscape.values).sum())
     points = number_of(landscape.missing.size, "grid point") + (" enter VISAGE" if used else "")
     gaps = f", {missing:,} {'were left out' if scores.adaptive else 'are missing'}" if missing else ""
-    yield f"{landscape.sizes}; {used}{points}{gaps}"
+    yield f"{asked_text(landscape.num_prompts, landscape.num_samples)}; {used}{points}{gaps}"
     if not np.isnan(landscape.broken_pct).all():
         mean, worst = np.nanmean(landscape.broken_pct), np.nanmax(landscape.broken_pct)
         yield f"broken output: {mean:.1f} % on average, {worst:.1f} % at the worst point"

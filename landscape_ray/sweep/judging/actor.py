@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import ray
 
-from landscape_ray.analysis import deciding_verdicts
+from landscape_ray.analysis import tally
 from landscape_ray.engine import EngineFacts
 from landscape_ray.engine.judges.factory import ResolvedJudge, create_judge
 from landscape_ray.errors import ConfigError, PartError
@@ -155,7 +155,7 @@ class JudgeActor:
             answers.discard()
             num_samples = max(Counter(record.prompt_indices).values())
             given = [answer.judgment.verdict for answer in record.answers]
-            verdicts[benchmark] = Counter(deciding_verdicts(given, num_samples, self._metrics[benchmark]))
+            verdicts[benchmark] = tally(given, num_samples, self._metrics[benchmark])
             judge_s += judged - began
             publish_s += time.perf_counter() - judged
         return VisitReport(

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from landscape_ray.analysis import Landscape
+from landscape_ray.analysis import Landscape, asked_text
 from landscape_ray.config import SweepConfig
 from landscape_ray.errors import PartError
 from landscape_ray.planning import SweepPlan
@@ -71,8 +71,9 @@ def test_a_prompt_counts_once_and_as_any_of_its_answers(metric: str) -> None:
     np.testing.assert_array_equal(landscape.origin_outcomes, expected.origin_outcomes)
     np.testing.assert_array_equal(landscape.is_broken, expected.is_broken)
     assert landscape.origin_values.tolist() == [rate]
-    assert (landscape.num_prompts, landscape.num_samples, landscape.sizes) == (5, 3, "5 prompts, any of 3 answers")
-    assert (expected.num_samples, expected.sizes) == (1, "5 prompts")
+    assert (landscape.num_prompts, landscape.num_samples) == (5, 3)
+    assert expected.num_samples == 1
+    assert (asked_text(5, 3), asked_text(5, 1)) == ("5 prompts, any of 3 answers", "5 prompts")
     # Intervals are over the four prompts that count, and not over twelve answers.
     assert landscape.num_scored.tolist() == [[4, 5]]
 
