@@ -83,10 +83,9 @@ class Landscape:
 
         Args:
             columns: Arrays of one length: `benchmark`, `draw` (NaN or None at the shared origin), `repeat`, `alpha`,
-                `beta` (NaN or None in 1-D), `prompt_index`, `prompt_id`, `sample` (of each prompt one answer decides,
-                see `deciding_rows`; may be left out where there is one), `verdict`; for perplexity `log_likelihood`
-                and `num_tokens`, for first tokens `kl`; if known `broken`. In each, NaN or None is null. Other columns
-                are ignored.
+                `beta` (NaN or None in 1-D), `prompt_index`, `prompt_id`, `verdict`; for perplexity `log_likelihood`
+                and `num_tokens`, for first tokens `kl`; if known `broken`; where answers are drawn `sample`, see
+                `deciding_rows`. In each, NaN or None is null. Other columns are ignored.
             plan: The points that may occur. Coordinates are matched exactly: both sides are the same floats.
             benchmark: Rows of other benchmarks are left out.
             metric: Name of the benchmark's metric.
@@ -106,8 +105,7 @@ class Landscape:
         _check_unique(cells * num_samples + sample, num_places * num_prompts * num_samples, benchmark)
         codes = _codes(rows["verdict"], benchmark)
         kept = deciding_rows(cells, sample, codes, rows.get("broken"), METRICS[metric])
-        rows = {name: values[kept] for name, values in rows.items()}
-        place, prompt, codes = place[kept], prompt[kept], codes[kept]
+        place, prompt, codes, rows = place[kept], prompt[kept], codes[kept], {name: rows[name][kept] for name in rows}
 
         def sorted_in(values: npt.NDArray[Scalar], empty: float) -> tuple[npt.NDArray[Scalar], npt.NDArray[Scalar]]:
             """Return values on the grid of each draw, the origin filled in, and at the repeats of the origin."""

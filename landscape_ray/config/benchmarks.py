@@ -175,6 +175,9 @@ class BenchmarkConfig(Section):
         if is_task and self.decoding.early_verdict:
             msg = "early_verdict looks for refusals, and verdicts of metric task_accuracy are the task's; leave it out"
             raise ValueError(msg)
+        if is_task and self.decoding.temperature:
+            msg = "answers to a task of Inspect are decoded greedily; leave decoding.temperature out"
+            raise ValueError(msg)
         idle = {
             **dict.fromkeys(("system_prompt", "system_prompts", "messages_column"), scored or is_task),
             **dict.fromkeys(("judge", "prefill"), not generated or is_task),
