@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from landscape_ray.analysis.metric import METRICS, Metric, Outcome
+from landscape_ray.analysis.row_checks import check_unique, check_whole, prompt_ids_of
 from landscape_ray.analysis.samples import deciding_rows, sample_numbers
 from landscape_ray.errors import IncompleteError, PartError
 from landscape_ray.planning import Axis, Grid, SweepPlan
@@ -102,7 +103,7 @@ class Landscape:
         num_places = repeats + plan.draws * math.prod(plan.grid.shape)
         sample = sample_numbers(rows.get("sample", np.zeros(len(prompt))))
         cells, num_samples = place * num_prompts + prompt, int(sample.max(initial=0)) + 1
-        _check_unique(cells * num_samples + sample, num_places * num_prompts * num_samples, benchmark)
+        check_unique(cells * num_samples + sample, num_places * num_prompts * num_samples, benchmark)
         codes = _codes(rows["verdict"], benchmark)
         kept = deciding_rows(cells, sample, codes, rows.get("broken"), METRICS[metric])
         place, prompt, codes, rows = place[kept], prompt[kept], codes[kept], {name: rows[name][kept] for name in rows}
@@ -115,7 +116,7 @@ class Landscape:
 
         outcomes, origin_outcomes = sorted_in(codes, Outcome.UNMEASURED)
         for table in (origin_outcomes, outcomes):
-            _check_whole(table, benchmark)
+            check_whole(table, benchmark)
         broken = sorted_in(_floats(rows["broken"]), np.nan)[0] if "broken" in rows else None
         log_likelihoods = None
         if not METRICS[metric].is_rate:
@@ -129,7 +130,7 @@ class Landscape:
             benchmark=benchmark,
             metric=METRICS[metric],
             grid=plan.grid,
-            prompt_ids=_prompt_ids(prompt, rows["prompt_id"], num_prompts, benchmark),
+            prompt_ids=prompt_ids_of(prompt, rows["prompt_id"], num_prompts, benchmark),
             num_samples=num_samples,
             outcomes=outcomes,
             origin_outcomes=origin_outcomes,
@@ -337,42 +338,6 @@ def _log_likelihoods(rows: Mapping[str, npt.NDArray[Any]], metric: str) -> tuple
 def _floats(values: npt.NDArray[Any]) -> FloatArray:
     """Return numbers or booleans as floats, null as NaN."""
     return values.astype(np.float64)
-
-
-def _check_unique(cells: IntArray, num_cells: int, benchmark: str) -> None:
-    repeated = np.flatnonzero(np.bincount(cells, minlength=num_cells) > 1)
-    if len(repeated):
-        msg = (
-            f"{len(repeated)} results of benchmark {benchmark!r} (one prompt at one point) occur more than once, so "
-            f"they would count more than once. Read each part of the plan once."
-        )
-        raise PartError(msg)
-
-
-def _check_whole(outcomes: npt.NDArray[np.int8], benchmark: str) -> None:
-    num_prompts = outcomes.shape[-1]
-    num_measured = np.count_nonzero(outcomes != Outcome.UNMEASURED, axis=-1)
-    partial = num_measured[(num_measured > 0) & (num_measured < num_prompts)]
-    if len(partial):
-        msg = (
-            f"{len(partial)} points of benchmark {benchmark!r} hold only some of its {num_prompts} prompts, the "
-            f"first of them {partial[0]}. Delete the parts of these points and run the sweep again."
-        )
-        raise PartError(msg)
-
-
-def _prompt_ids(prompt: IntArray, ids: npt.NDArray[Any], num_prompts: int, benchmark: str) -> tuple[str, ...]:
-    """Return the id of each prompt index, the same at every point."""
-    id_of = np.full(num_prompts, None, dtype=object)
-    id_of[prompt] = ids
-    if (changed := id_of[prompt] != ids).any():
-        index = prompt[changed][0]
-        msg = (
-            f"Prompt {index} of benchmark {benchmark!r} is {ids[changed][0]!r} at one point and {id_of[index]!r} at "
-            f"another: the prompt set changed between parts. Measure the changed prompts in a sweep of their own."
-        )
-        raise PartError(msg)
-    return tuple(str(prompt_id) for prompt_id in id_of)
 
 
 def _read_only(array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
