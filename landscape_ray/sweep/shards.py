@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 
-from landscape_ray.errors import ConfigError, LeaseError
+from landscape_ray.errors import ConfigError, LeaseError, number_of
 from landscape_ray.store import Shard
 from landscape_ray.sweep.driver import measure_missing
 from landscape_ray.sweep.outcome import SweepOutcome, survey
@@ -73,7 +73,10 @@ def measure_shard(
             if not has_come and time.monotonic() < until_s:
                 stopping.wait(LOOK_EVERY_S)
                 continue
-            visited |= set(filter(turn.owns, labels))
+            mine = set(filter(turn.owns, labels))
+            visited |= mine
+            if turn != shard:
+                logger.warning("Looking after shard %s: %s missing.", turn, number_of(len(mine), "point"))
             try:
                 measure_missing(sweep, progress=progress, retry_failed=retry_failed, stop=stopping, shard=turn)
             except LeaseError as error:

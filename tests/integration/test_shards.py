@@ -125,6 +125,7 @@ def test_the_shard_of_a_driver_that_was_killed_is_taken_over(
     assert len(list(filter(Shard(2, 2).owns, labels(out)))) < 30
     _, errors = survivor.communicate(timeout=240)
     assert survivor.returncode == 0, errors
+    assert "Looking after shard 2/2: " in errors
     after = {path.name: path.stat().st_mtime_ns for path in (out / "parts").iterdir()}
     assert {name: after[name] for name in before} == before
     assert stored_rows(out) == expected_rows(config)

@@ -31,14 +31,14 @@ def test_the_configuration_arrives_as_it_was_whatever_is_in_it(tmp_path: Path) -
     program = tmp_path / "landscape-ray"
     program.write_text('#!/bin/sh\nprintf "%s|" "$@" > arguments\ncat "$2" > config\nexit 4\n')
     program.chmod(0o700)
-    command = _entrypoint(CONFIG, Path("it is mine.yaml"), "/data/it's mine", retry_failed=True)
+    command = _entrypoint(CONFIG, Path("it is mine.yaml"), "/data/it's mine", retry_failed=True, shard="1/2")
     ran = subprocess.run(  # noqa: S602 - the shell is what is tested
         command, shell=True, check=False, cwd=tmp_path, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}
     )
     assert ran.returncode == 4
     assert (
         tmp_path / "arguments"
-    ).read_text() == "run|/dev/stdin|--out|/data/it's mine|--submitted-as|it is mine.yaml|--retry-failed|"
+    ).read_text() == "run|/dev/stdin|--out|/data/it's mine|--submitted-as|it is mine.yaml|--retry-failed|--shard|1/2|"
     found = SweepConfig.model_validate(yaml.safe_load((tmp_path / "config").read_text(encoding="ascii")))
     assert found == CONFIG
     assert found.benchmarks[0].chat_template == TEMPLATE
