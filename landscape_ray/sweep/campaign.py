@@ -27,10 +27,10 @@ from landscape_ray.sweep.watching.progress import Progress
 
 __all__ = ["EndedSweep", "PreparedCampaignSweep", "prepare_campaign", "run_campaign", "worst"]
 
-KEEP_S = 600.0
+KEEP_S = 300.0
 """How long engines wait for the next sweep of their model: reports are drawn meanwhile."""
 PART_S = 0.1
-"""How long those of its last sweep do, which takes engines over and leaves none."""
+"""How long they do where the next sweep is of another model. More than 0, so that idle engines are taken or ended."""
 BY_SEVERITY = (0, 4, 3, 1, 2)
 """Exit codes from good to bad: done, points given up, incomplete, failed, cannot be carried out as asked."""
 
@@ -161,13 +161,13 @@ def _prepared(sweep: CampaignSweep, out: str) -> PreparedCampaignSweep:
 
 
 def _handing_engines_on(sweeps: Sequence[CampaignSweep]) -> Iterator[CampaignSweep]:
-    """Yield the sweeps, with engines that wait for the next sweep of their model; not for long where none comes."""
-    models = [None, *(sweep.config.model for sweep in sweeps), None]
-    for sweep, before, after in zip(sweeps, models, models[2:], strict=False):
+    """Yield the sweeps, with engines that wait for the next one of their model, and make room for those of another."""
+    models = [sweep.config.model for sweep in sweeps]
+    if len(set(models)) == len(models):
+        yield from sweeps
+        return
+    for sweep, after in zip(sweeps, [*models[1:], None], strict=True):
         config = sweep.config
-        if config.run.keep_engines_s or config.model not in {before, after}:
-            yield sweep
-        else:
-            keep_s = KEEP_S if config.model == after else PART_S
-            run = config.run.model_copy(update={"keep_engines_s": keep_s})
-            yield replace(sweep, config=config.model_copy(update={"run": run}))
+        keep_s = config.run.keep_engines_s or (KEEP_S if config.model == after else PART_S)
+        run = config.run.model_copy(update={"keep_engines_s": keep_s})
+        yield replace(sweep, config=config.model_copy(update={"run": run}))
