@@ -14,7 +14,7 @@ from landscape_ray.cli.app import Out, app
 from landscape_ray.errors import OutputError
 
 if TYPE_CHECKING:
-    from landscape_ray.library import LeaseState, ResultStore
+    from landscape_ray.library import LeaseState, Request, ResultStore
 
 __all__ = ["ctl", "watch"]
 
@@ -76,16 +76,28 @@ def ctl(
     The driver sees a request within 10 seconds; what you asked, who you are and why stay in the folder and in the log
     of the run. A pause lets visits under way end and begins none; engines stay up. `set` holds until the run ends;
     engines that are one too many finish what they have first. `stop` is what Ctrl-C is: `run` ends after the visits
-    that end within 20 seconds, with exit code 3, and the same `run` again goes on. Pause first to lose none.
+    that end within 20 seconds, with exit code 3, and the same `run` again goes on. Pause first to lose none. Of a
+    sweep in shards every driver is asked.
     """
     store = library.ResultStore(out)
     if not request:
         text.print_facts(_requests_text(store))
         return
-    driver = _driver_of(store)
-    asked = library.request_of(request, why=why, epoch=driver.epoch)
-    name = store.requests.ask(asked)
+    sent = []
+    for shard, driver in _drivers_of(store).items():
+        asked = library.request_of(request, why=why, epoch=driver.epoch, shard=shard)
+        sent.append((store.requests.ask(asked), driver, asked))
     end_s = time.monotonic() + ANSWER_WITHIN_S
+    for name, driver, asked in sent:
+        text.print_facts([(_wish(asked), f"carried out at {_answered(store, name, driver, asked, end_s)}")])
+
+
+def _answered(store: "ResultStore", name: str, driver: "LeaseState", asked: "Request", end_s: float) -> str:
+    """Return when a request was carried out, once it is.
+
+    Raises:
+        OutputError: The driver refuses it, or does not answer until then.
+    """
     while (answer := {each.name: each.answer for each in store.requests.asked()}.get(name)) is None:
         if time.monotonic() > end_s:
             msg = (
@@ -96,26 +108,32 @@ def ctl(
             raise OutputError(msg)
         time.sleep(LOOK_EVERY_S)
     if answer.refused:
-        msg = f"The driver of {store.location} has refused {asked.wish!r}, because {answer.refused}."
+        msg = f"The driver of {store.location} has refused {_wish(asked)!r}, because {answer.refused}."
         raise OutputError(msg)
-    text.print_facts([(asked.wish, f"carried out at {answer.at}")])
+    return answer.at
 
 
-def _driver_of(store: "ResultStore") -> "LeaseState":
-    """Return the driver that may be asked.
+def _wish(asked: "Request") -> str:
+    return asked.wish + (f" (shard {asked.shard.replace('-of-', '/')})" if asked.shard else "")
+
+
+def _drivers_of(store: "ResultStore") -> dict[str, "LeaseState"]:
+    """Return the drivers that may be asked, by name of the shard.
 
     Raises:
         OutputError: There is none.
     """
-    driver = store.leased_to()
-    if driver is None or driver.has_died:
-        gone = "none is under way" if driver is None else f"its driver has died ({driver.holder})"
+    drivers = store.drivers()
+    alive = {shard: driver for shard, driver in drivers.items() if not driver.has_died}
+    if not alive:
+        holders = ", ".join(driver.holder for driver in drivers.values())
+        gone = f"its driver has died ({holders})" if drivers else "none is under way"
         msg = (
             f"There is no run at {store.location} to ask: {gone}. Start it with `landscape-ray run`, with --set for "
             "other settings, or look with `landscape-ray status` how far it came."
         )
         raise OutputError(msg)
-    return driver
+    return alive
 
 
 def _requests_text(store: "ResultStore") -> Iterator[text.Fact]:
@@ -127,5 +145,5 @@ def _requests_text(store: "ResultStore") -> Iterator[text.Fact]:
         if isinstance(each.request, str):
             yield f"control/{each.name}.json", became
         else:
-            yield each.request.at, f"{each.request.wish}, by {each.request.by}: {each.request.why}; {became}"
+            yield each.request.at, f"{_wish(each.request)}, by {each.request.by}: {each.request.why}; {became}"
     yield "requests", f"{store.location}/control/*.json"

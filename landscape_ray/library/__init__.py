@@ -29,7 +29,7 @@ ROOMS = {
     "report.table": {"csv_text", "read_outcomes", "sweeps_table"},
     "report.table_page": {"table_page"},
     "report.words": {"Fact", "columns"},
-    "store": {"LeaseState", "ResultStore", "Shard", "request_of"},
+    "store": {"LeaseState", "Request", "ResultStore", "Shard", "request_of"},
     "sweep.campaign": {"EndedSweep", "prepare_campaign", "run_campaign", "worst"},
     "sweep": {"ProfiledProgress", "Progress", "SweepOutcome", "kept_engines", "progress_for"},
     "sweep.cluster.submit": {"forwarded", "submit_sweep"},

@@ -39,6 +39,7 @@ from landscape_ray.report.table_page import table_page as table_page
 from landscape_ray.report.words import Fact as Fact
 from landscape_ray.report.words import columns as columns
 from landscape_ray.store import LeaseState as LeaseState
+from landscape_ray.store import Request as Request
 from landscape_ray.store import ResultStore as ResultStore
 from landscape_ray.store import Shard as Shard
 from landscape_ray.store import request_of as request_of

@@ -3,7 +3,7 @@
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from landscape_ray.errors import LandscapeError, number_of
@@ -52,7 +52,7 @@ class LiveReport:
         self._out, self._clock = out, clock
         self._store, self._files = ResultStore(out), open_filesystem(out)
         self._reading = threading.Lock()
-        self._heard_of: tuple[str, float] = ("", 0.0)
+        self._heard_of: dict[str, tuple[str, float]] = {}
         self._next_s = 0.0
         self._status, self._shown = self._make(self._version())
 
@@ -61,12 +61,10 @@ class LiveReport:
         with self._reading:
             if (began_s := self._clock()) >= self._next_s:
                 try:
-                    driver = next(
-                        iter(self._store.drivers().values()), None
-                    )  # first: what is there when it has ended is all that will be
+                    drivers = self._store.drivers()  # first: what is there when they have ended is all that will be
                     if (version := self._version()) != self._shown.version:
                         self._status, self._shown = self._make(version)
-                    self._shown = self._shown._replace(line=self._line(driver))
+                    self._shown = self._shown._replace(line=self._line(drivers))
                 except LandscapeError as error:  # of a store that is away for a while the last page stays
                     self._shown = self._shown._replace(line=str(error))
                 self._next_s = max(began_s + EVERY_S, self._clock() + 3 * (self._clock() - began_s))
@@ -83,18 +81,23 @@ class LiveReport:
         scores, checks = score(results, allow_missing=True), checks_of(results, visits, status)
         return status, Shown(version, "", page(results, scores, visits, checks, texts, live=version).encode())
 
-    def _line(self, driver: LeaseState | None) -> str:
+    def _line(self, drivers: Mapping[str, LeaseState]) -> str:
         """Return how the sweep goes; what `status` says, in a line."""
         benchmarks = self._status.benchmarks.items()
         points = [f"{name} {each.num_done:,} of {number_of(each.num_points, 'point')}" for name, each in benchmarks]
-        if driver is None:
+        if not drivers:
             is_missing = any(each.num_missing for _, each in benchmarks)
             how = "no run is under way; the same command measures what is missing" if is_missing else "finished"
             return f"{how}: {', '.join(points)}"
+        driver = next(iter(drivers.values()))
         by = f"driver on {driver.host or 'an unnamed machine'}, process {driver.pid}"
-        if self._is_silent(driver):
+        by += f", and {number_of(len(drivers) - 1, 'driver')} more" if len(drivers) > 1 else ""
+        asked = self._store.requests.asked()
+        pauses = (pause_among(asked, each.epoch, shard) for shard, each in drivers.items())
+        silent = [self._is_silent(each) for each in drivers.values()]
+        if all(silent):
             how = f"the driver is silent, last heard of {driver.renewed_at}; the same command goes on from here"
-        elif (pause := pause_among(self._store.requests.asked(), driver.epoch)) is not None:
+        elif (pause := next(filter(None, pauses), None)) is not None:
             how = f"paused by {pause.by} ({pause.why})"
         else:
             how, run = "running", self._store.latest_run()
@@ -104,6 +107,7 @@ class LiveReport:
 
     def _is_silent(self, driver: LeaseState) -> bool:
         """Tell whether a driver has died, or has not renewed its lease for too long by the clock here."""
-        if self._heard_of[0] != driver.renewed_at:
-            self._heard_of = driver.renewed_at, self._clock()
-        return driver.has_died or self._clock() - self._heard_of[1] > LAPSE_S
+        said, heard_s = self._heard_of.get(driver.token, ("", 0.0))
+        if said != driver.renewed_at:
+            said, heard_s = self._heard_of[driver.token] = driver.renewed_at, self._clock()
+        return driver.has_died or self._clock() - heard_s > LAPSE_S

@@ -172,7 +172,9 @@ def load_status(out: str | Path) -> FolderStatus:
         )
         for name, keys in chosen_keys.items()
     }
-    drivers = store.drivers()
+    drivers, asked = store.drivers(), store.requests.asked()
+    pauses = (pause_among(asked, state.epoch, name) for name, state in drivers.items())
+    paused = next(filter(None, pauses), None)
     driver = drivers.pop("", None)
     return FolderStatus(
         manifest=manifest,
@@ -181,7 +183,7 @@ def load_status(out: str | Path) -> FolderStatus:
         quarantined=tuple(store.quarantined()),
         driver=driver,
         shards=drivers,
-        paused=None if driver is None else pause_among(store.requests.asked(), driver.epoch),
+        paused=paused,
         latest_run=store.latest_run(),
     )
 

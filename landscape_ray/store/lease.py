@@ -99,9 +99,14 @@ class Lease:
         self._name = name
 
     @property
+    def name(self) -> str:
+        """Name of the shard; empty for the whole sweep."""
+        return self._name
+
+    @property
     def epoch(self) -> int:
-        """Its number; 0 for a shard's, whose driver nothing can be asked of."""
-        return 0 if self._name else self._state.epoch
+        """Its number."""
+        return self._state.epoch
 
     @classmethod
     def acquire(cls, files: Filesystem, name: str = WHOLE, *, pause: Callable[[float], None] = time.sleep) -> "Lease":

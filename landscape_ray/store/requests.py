@@ -66,6 +66,8 @@ class Request(_Document):
     """When, by their clock, ISO 8601, UTC."""
     epoch: Annotated[int, Field(ge=1)]
     """Lease of the driver that is asked."""
+    shard: Annotated[str, Field(pattern=r"^([0-9]{1,9}-of-[0-9]{1,9})?$")] = ""
+    """Name of its shard; empty: it measures the whole sweep."""
 
     @model_validator(mode="after")
     def _check_engines(self) -> Self:
@@ -171,25 +173,29 @@ class RequestStore:
         ]
 
 
-def pause_among(asked: Iterable[Asked], epoch: int) -> Request | None:
+def pause_among(asked: Iterable[Asked], epoch: int, shard: str = "") -> Request | None:
     """Return the request for the pause that the driver of a lease is in; None if it is in none."""
     carried_out = [
         (each.answer.at, each.request)
         for each in asked
-        if isinstance(each.request, Request) and each.request.epoch == epoch and each.answer and not each.answer.refused
+        if isinstance(each.request, Request)
+        and (each.request.shard, each.request.epoch) == (shard, epoch)
+        and each.answer
+        and not each.answer.refused
     ]
     carried_out.sort(key=lambda item: item[0])
     last = next((request for _, request in reversed(carried_out) if request.action in {"pause", "resume"}), None)
     return last if last is not None and last.action == "pause" else None
 
 
-def request_of(words: Sequence[str], *, why: str, epoch: int) -> Request:
+def request_of(words: Sequence[str], *, why: str, epoch: int, shard: str = "") -> Request:
     """Make a request of this user's.
 
     Args:
         words: What is asked, as it is typed: `pause`, `resume`, `stop`, or `set` and `run.engines=N`.
         why: Their reason.
         epoch: Lease of the driver that is asked.
+        shard: Name of its shard.
 
     Raises:
         ConfigError: It is no request.
@@ -197,7 +203,7 @@ def request_of(words: Sequence[str], *, why: str, epoch: int) -> Request:
     action, *settings = words
     engines = " ".join(settings).removeprefix("run.engines=")
     asked = {"action": action, "engines": int(engines) if engines.isdecimal() else engines or None}
-    says = {"why": " ".join(redacted(why).split()), "by": _this_user(), "at": _now(), "epoch": epoch}
+    says = {"why": " ".join(redacted(why).split()), "by": _this_user(), "at": _now(), "epoch": epoch, "shard": shard}
     try:
         return Request.model_validate(asked | says)
     except ValidationError as error:

@@ -225,7 +225,7 @@ class Run:
         remember_proven: Callable[[str], None] | None = None,
     ) -> None:
         self._lease = lease
-        self._requests = Requests(store.requests, lease.epoch)
+        self._requests = Requests(store.requests, lease.epoch, lease.name)
         self._fleet = fleet
         self._scheduler = Scheduler(tasks, policy, more_to_come=next_round is not None)
         self._next_round = next_round or _no_more

@@ -16,15 +16,17 @@ logger = logging.getLogger(__name__)
 class Requests:
     """The requests to the driver of one lease."""
 
-    def __init__(self, store: RequestStore, epoch: int) -> None:
+    def __init__(self, store: RequestStore, epoch: int, shard: str = "") -> None:
         """Begin; nothing is read yet.
 
         Args:
             store: Where they are.
             epoch: Number of the lease. What earlier drivers were asked is refused.
+            shard: Name of its shard. What drivers of others are asked is left to them.
         """
         self._store = store
         self._epoch = epoch
+        self._shard = shard
         self._seen: set[str] = set()
 
     def events(self) -> Iterator[Requested | StopRequested]:
@@ -38,7 +40,8 @@ class Requests:
             return
         for each in found:
             self._seen.add(each.name)
-            if each.answer is not None:
+            is_for_another = not isinstance(each.request, str) and each.request.shard != self._shard
+            if each.answer is not None or is_for_another:
                 continue
             refused = None
             if isinstance(each.request, str):

@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 
 from landscape_ray.cli import live
-from landscape_ray.store import ResultStore
+from landscape_ray.store import ResultStore, Shard
 from landscape_ray.sweep.requests import Requests
 
 CLI = Callable[[str], Any]
 
 
 @contextmanager
-def driver(out: str) -> Iterator[None]:
+def driver(out: str, shard: Shard | None = None) -> Iterator[None]:
     """Hold the lease of a folder and answer what is asked, as a driver does."""
     store, ended = ResultStore(out), threading.Event()
-    with store.lease() as lease:
-        requests = Requests(store.requests, lease.epoch)
+    with store.lease(shard) as lease:
+        requests = Requests(store.requests, lease.epoch, lease.name)
 
         def work() -> None:
             while not ended.wait(0.05):
@@ -47,6 +47,15 @@ def test_ask_and_list(cli: CLI) -> None:
     assert re.search(r"pause, by \S+@\S+: too hot; carried out at 20", listed.out)
     assert re.search(r"set run\.engines=4, by \S+: cooler; carried out", listed.out)
     assert "requests" in cli("ctl nothing").out
+
+
+def test_every_driver_of_shards_is_asked(cli: CLI) -> None:
+    with driver("out", Shard(1, 2)), driver("out", Shard(2, 2)):
+        paused = cli("ctl out pause --why 'too hot'")
+    assert paused.code == 0
+    said = [line.split("  ")[0] for line in paused.out.splitlines()]
+    assert said == ["pause (shard 1/2)", "pause (shard 2/2)"]
+    assert len(re.findall(r"pause \(shard [12]/2\), by \S+: too hot; carried out at 20", cli("ctl out").out)) == 2
 
 
 def test_watch_takes_a_folder_of_results(cli: CLI) -> None:

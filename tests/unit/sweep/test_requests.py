@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from landscape_ray.errors import TransientError
-from landscape_ray.store import ResultStore, request_of
+from landscape_ray.store import ResultStore, pause_among, request_of
 from landscape_ray.sweep.events import Requested, StopRequested
 from landscape_ray.sweep.requests import Requests
 
@@ -39,6 +39,18 @@ def test_what_is_not_for_this_driver_or_no_request_is_refused(tmp_path: Path) ->
     assert (no_request.answer.refused or "").startswith("it is no request: action: Field required")
     assert late.answer is not None
     assert late.answer.refused == "the run that it was for had ended"
+
+
+def test_what_the_driver_of_another_shard_is_asked_is_left_to_it(tmp_path: Path) -> None:
+    store = ResultStore(str(tmp_path)).requests
+    store.ask(request_of(["pause"], why="x", epoch=1, shard="1-of-2"))
+    store.ask(request_of(["pause"], why="x", epoch=1, shard="2-of-2"))
+    store.ask(request_of(["pause"], why="x", epoch=1))
+    assert len(list(Requests(store, epoch=1, shard="2-of-2").events())) == 1
+    first, second, whole = store.asked()
+    assert (first.answer, second.answer is None, whole.answer) == (None, False, None)
+    assert pause_among(store.asked(), 1, "2-of-2") == second.request
+    assert pause_among(store.asked(), 1, "1-of-2") is None
 
 
 def test_a_store_that_is_away_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
