@@ -12,6 +12,8 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import module_from_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -205,9 +207,10 @@ def _module(name: str) -> ModuleType:
         if not where.endswith(".py"):
             return importlib.import_module(where)
         path = Path(where).expanduser()
-        module = ModuleType(f"landscape_ray_task_{path.stem}")
+        loader = SourceFileLoader(f"landscape_ray_task_{path.stem}", str(path))
+        module = module_from_spec(ModuleSpec(loader.name, loader, origin=str(path)))
         module.__file__ = str(path)
-        exec(compile(path.read_bytes(), path, "exec"), module.__dict__)  # noqa: S102 - the file is named to be run
+        loader.exec_module(module)
     except (ImportError, OSError, SyntaxError, ValueError) as error:
         msg = (
             f"The task {name} cannot be imported: {in_brief(error)}. Write FILE.py@TASK or MODULE@TASK, of a file or "

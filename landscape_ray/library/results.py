@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["MeasuredLandscape", "ShownFigure", "SweepResults", "SweepScores", "open_results"]
 
 AXES = ("alpha", "beta")
-TEXTS = ["prompt_id", "prompt", "completion", "verdict"]
+TEXTS = ["prompt_id", "prompt", "prefill", "sample", "completion", "verdict"]
 
 
 def open_results(out: str | Path, judge: str | None = None) -> SweepResults:
@@ -131,7 +131,9 @@ class SweepResults:
         return opened(self.out, self.judge).rows(self.results.keys[self._name(benchmark)])
 
     def texts(self, *coordinates: float, draw: int = 0, benchmark: str | None = None) -> list[dict[str, Any]]:
-        """Return prompts, answers and verdicts at one point; of the origin, those of its first visit.
+        """Return prompts, answers, what these were begun with, their numbers where several were drawn, and verdicts.
+
+        They are those at one point; of the origin, those of its first visit.
 
         Args:
             coordinates: Of a point of the plan, exactly: `results.landscape().axes` has them.
