@@ -68,7 +68,7 @@ def test_the_first_basin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert [b"<svg" in figure for figure in figures(outputs)] == [True]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
 def test_what_a_finetune_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results, outputs = executed("compare-a-finetune", tmp_path, monkeypatch)
@@ -82,7 +82,7 @@ def test_what_a_finetune_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(figures(outputs)) == 2
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
 def test_a_judge_and_prompts_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results, outputs = executed("own-judge-and-benchmark", tmp_path, monkeypatch)
