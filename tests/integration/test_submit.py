@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from ray.cluster_utils import Cluster as RayCluster
 from ray.job_submission import JobSubmissionClient
 
 from landscape_ray.config import SweepConfig
+from landscape_ray.report.live import LiveReport
 
 pytestmark = pytest.mark.slow
 
@@ -184,12 +186,14 @@ def test_a_killed_job_is_submitted_again_and_goes_on(
         "ray_landscape_ray_engine_start_seconds_count",
     }
     wait_for(lambda: asked <= exported(), f"Ray exports {sorted(exported())}")
+    assert re.match(r"running: harmful \d+ of 62 points; .*driver on ", LiveReport(str(out)).look().line)
 
     os.kill(driver_of(out), signal.SIGKILL)
     output, _ = job.communicate(timeout=DEADLINE_S)
     assert job.returncode == 128 + signal.SIGKILL, output
     before = parts(out)
     assert 5 <= len(before) < 62
+    assert LiveReport(str(out)).look().line.startswith("the driver is silent, last heard of ")
     (log,) = (out / "log").iterdir()
     assert json.loads(log.read_text().splitlines()[-1])["event"] == "running"
 
