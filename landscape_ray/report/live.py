@@ -14,7 +14,7 @@ from landscape_ray.report.scores import score
 from landscape_ray.report.status import FolderStatus, load_status
 from landscape_ray.report.texts import load_texts
 from landscape_ray.report.visits import load_visits
-from landscape_ray.store import LAPSE_S, LeaseState, ResultStore, pause_among
+from landscape_ray.store import LAPSE_S, LeaseState, ResultStore
 from landscape_ray.store.filesystem import explained, open_filesystem
 
 __all__ = ["LiveReport", "Shown"]
@@ -92,12 +92,10 @@ class LiveReport:
         driver = next(iter(drivers.values()))
         by = f"driver on {driver.host or 'an unnamed machine'}, process {driver.pid}"
         by += f", and {number_of(len(drivers) - 1, 'driver')} more" if len(drivers) > 1 else ""
-        asked = self._store.requests.asked()
-        pauses = (pause_among(asked, each.epoch, shard) for shard, each in drivers.items())
         silent = [self._is_silent(each) for each in drivers.values()]
         if all(silent):
             how = f"the driver is silent, last heard of {driver.renewed_at}; the same command goes on from here"
-        elif (pause := next(filter(None, pauses), None)) is not None:
+        elif (pause := self._store.requests.pause(drivers)) is not None:
             how = f"paused by {pause.by} ({pause.why})"
         else:
             how, run = "running", self._store.latest_run()

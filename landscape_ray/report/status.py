@@ -20,7 +20,6 @@ from landscape_ray.store import (
     ResultStore,
     RunSummary,
     keys_by_label,
-    pause_among,
     planned_keys,
     planned_sweep,
 )
@@ -66,7 +65,7 @@ class FolderStatus(Told):
     shards: dict[str, LeaseState]
     """The same of each shard, by its name."""
     paused: Request | None
-    """By which request that driver is in a pause; None if it is in none."""
+    """By which request a driver, of the sweep or of a shard, is in a pause; None if none is."""
     latest_run: RunSummary | None
     """How far and how fast the latest run was when it last wrote its log, which it does every half minute."""
 
@@ -172,9 +171,8 @@ def load_status(out: str | Path) -> FolderStatus:
         )
         for name, keys in chosen_keys.items()
     }
-    drivers, asked = store.drivers(), store.requests.asked()
-    pauses = (pause_among(asked, state.epoch, name) for name, state in drivers.items())
-    paused = next(filter(None, pauses), None)
+    drivers = store.drivers()
+    paused = store.requests.pause(drivers)
     driver = drivers.pop("", None)
     return FolderStatus(
         manifest=manifest,

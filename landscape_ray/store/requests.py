@@ -15,7 +15,7 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self, TypeVar
@@ -24,6 +24,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from landscape_ray.errors import ConfigError
 from landscape_ray.store.filesystem import Filesystem, explained
+from landscape_ray.store.lease import LeaseState
 from landscape_ray.store.redaction import redacted
 from landscape_ray.store.validation import problems
 
@@ -171,6 +172,19 @@ class RequestStore:
             for (name, is_answer, _), content in zip(found, contents, strict=True)
             if not is_answer
         ]
+
+    def pause(self, drivers: Mapping[str, LeaseState]) -> Request | None:
+        """Return the request by which a driver is in a pause, the first of several; None if none is.
+
+        Args:
+            drivers: Those at work, by name of the shard, see `ResultStore.drivers`.
+
+        Raises:
+            OutputError: The folder cannot be read.
+        """
+        asked = self.asked() if drivers else []
+        pauses = (pause_among(asked, driver.epoch, shard) for shard, driver in drivers.items())
+        return next(filter(None, pauses), None)
 
 
 def pause_among(asked: Iterable[Asked], epoch: int, shard: str = "") -> Request | None:

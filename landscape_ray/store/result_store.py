@@ -274,10 +274,6 @@ class ResultStore:
         """What the driver at work was asked by others."""
         return RequestStore(self._files, self.location)
 
-    def leased_to(self) -> LeaseState | None:
-        """Return the driver that holds the lease; None if the last one has ended and said so, or there was none."""
-        return self.drivers().get(lease.WHOLE)
-
     def drivers(self) -> dict[str, LeaseState]:
         """Return the drivers that are at work, or were killed, by name of the shard; empty: of the whole sweep."""
         with self._access("read"):
@@ -384,10 +380,11 @@ class ResultStore:
 
 
 def _has_proved_footer(entry: Entry, content: bytes) -> bool:
-    with contextlib.suppress(PartError):
+    try:
         parts.read_info(entry.name, content[-parts.TAIL_BYTES :], entry.num_bytes)
-        return True
-    return False
+    except PartError:
+        return False
+    return True
 
 
 def _second(info: PartInfo, first: PartInfo, where: str) -> str:

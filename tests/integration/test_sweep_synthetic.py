@@ -321,4 +321,4 @@ def test_a_second_driver_gives_way_to_one_at_work_and_takes_over_from_one_that_f
 
     store = ResultStore(str(out))
     assert stored_rows(out) == expected_rows(slow)
-    assert (store.quarantined(), store.failures(), store.leased_to()) == ([], {}, None)
+    assert (store.quarantined(), store.failures(), store.drivers().get("")) == ([], {}, None)
