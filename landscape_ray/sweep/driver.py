@@ -263,7 +263,7 @@ class Run:
                     listener.update(status)
             return self._finished.error if self._finished else None
         finally:
-            self._fleet.close()
+            self._fleet.close(all_done=self._finished is not None and self._finished.error is None)
             status = self._status()
             for listener in self._listeners:
                 listener.close(status)

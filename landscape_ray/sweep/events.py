@@ -237,7 +237,7 @@ class TasksWanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """Nothing more will happen. Always the last instruction, and given once."""
+    """Nothing more will happen, and no engine is needed any more. Always the last instruction, and given once."""
 
     error: Exception | None
     """Why tasks are left over; None if none are, or if a stop was requested."""

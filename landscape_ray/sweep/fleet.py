@@ -38,6 +38,8 @@ MAX_LOSS_CHARS = 1000
 WAITING = "__ray_ready__"
 """Ray's own method of actors, which answers as soon as there is a process."""
 ADOPTION = "taking over a kept engine"
+# For a visit under way that another engine has repeated: cheaper than a new start of its engine.
+LAST_VISITS_S = 30.0
 NODE_DIED = "its node has died"
 """Ray's words for it; the exception itself does not tell."""
 
@@ -126,8 +128,20 @@ class Fleet:
         """End an engine and forget its calls."""
         self._release(instruction.engine)
 
-    def close(self) -> None:
-        """End all engines."""
+    def close(self, *, all_done: bool) -> None:
+        """End all engines, or leave them to the next sweep.
+
+        Args:
+            all_done: Nobody waits for the visits that are under way, so engines that are kept have time to end them.
+        """
+        for engine in self._actors.keys() - self._busy():
+            self._release(engine)
+        if self._kept and all_done:
+            visits = [call for call, (_, what) in self._calls.items() if isinstance(what, int)]
+            ended, _ = ray.wait(visits, num_returns=len(visits), timeout=LAST_VISITS_S) if visits else ([], [])
+            for call in ended:
+                if call in self._calls:
+                    self._event(call, *self._calls.pop(call))  # which drops an engine that is of no use any more
         for engine in list(self._actors):
             self._release(engine)
 

@@ -383,6 +383,5 @@ class Scheduler:
     def _finish(self, error: Exception | None) -> None:
         if not self._finished:
             self._finished = True
-            self._out.extend(StopEngine(engine=number) for number in self._engines)
             self._engines.clear()
             self._out.append(Finished(error=error))

@@ -68,7 +68,7 @@ def outcome_of(way: str, log: Path, *, num_engines: int = 1, good: int = 0) -> t
         todo, now_s = scheduler.handle(Tick(now_s=now_s)), now_s + 100.0  # no pause is that long
         for event, _ in fleet.events(0.5):
             todo += scheduler.handle(event)
-    fleet.close()
+    fleet.close(all_done=False)
     return len(list(log.iterdir())), next((each.error for each in todo if isinstance(each, Finished)), None)
 
 

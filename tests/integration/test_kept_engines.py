@@ -13,6 +13,7 @@ from ray.cluster_utils import Cluster
 
 from landscape_ray.config import SweepConfig
 from landscape_ray.errors import ResourceError
+from landscape_ray.planning import ORIGIN
 from landscape_ray.store import ResultStore
 from landscape_ray.sweep import run_sweep
 from landscape_ray.sweep.cluster import kept
@@ -103,6 +104,48 @@ def test_an_engine_that_is_being_taken_over_as_its_sweep_ends_is_kept(
     assert starts(tmp_path / "short") == [TAKEN_OVER]
     assert (len(names), len(kept_engines(stop=False)), engine_names()) == (2, 2, names)
     assert stored_rows(tmp_path / "short") == expected_rows(short)
+
+
+def test_an_engine_amid_a_visit_that_another_has_repeated_is_kept(
+    tmp_path: Path, synthetic_config: MakeConfig, expected_rows: ExpectedRows, stored_rows: StoredRows
+) -> None:
+    config = synthetic_config(num=31, engines=2, keep_engines_s=240, faults={"delay_s": 0.1})
+    names = two_ready(config, tmp_path)
+    slow = ray.get_actor(min(names), namespace=kept.NAMESPACE)
+    ray.get(slow.__ray_call__.remote(be_slow_to_answer))
+    began = time.monotonic()
+    assert run_sweep(config, str(tmp_path / "again")).exit_code == 0
+    assert time.monotonic() - began > SLOW_S
+    assert (len(names), len(kept_engines(stop=False)), engine_names()) == (2, 2, names)
+    assert stored_rows(tmp_path / "again") == expected_rows(config)
+
+
+def test_an_engine_that_a_slow_keeper_hands_out_late_is_taken_over(
+    tmp_path: Path, synthetic_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = synthetic_config(num=31, engines=2, keep_engines_s=240, faults={"delay_s": 0.1})
+    names = two_ready(config, tmp_path)
+    monkeypatch.setattr(kept, "ANSWER_S", 0.5)
+    ray.get_actor(kept.KEEPER, namespace=kept.NAMESPACE).__ray_call__.remote(lambda _: time.sleep(4))
+    assert run_sweep(config, str(tmp_path / "again")).exit_code == 0
+    assert {frozenset(stages) for stages in starts(tmp_path / "again")} == {frozenset(TAKEN_OVER)}
+    monkeypatch.undo()
+    assert (len(names), len(kept_engines(stop=False)), engine_names()) == (2, 2, names)
+
+
+SLOW_S = 12
+
+
+def be_slow_to_answer(actor: Any) -> None:
+    place = actor._engine.place
+
+    def slowly(point: Any) -> Any:
+        if point != ORIGIN:
+            actor._engine.place = place
+            time.sleep(SLOW_S)
+        return place(point)
+
+    actor._engine.place = slowly
 
 
 def be_slow_to_adopt(actor: Any) -> None:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import GetTimeoutError, RayError
 
 from landscape_ray.engine import EngineSpec
 from landscape_ray.errors import PlacementError
@@ -245,20 +245,26 @@ class KeptEngines:
         self._key = key
         self._model = model
         self._keep_s = keep_s
+        self._asked: Any = None
 
     def options(self) -> dict[str, Any]:
         """Return what makes an actor outlive its driver."""
         return {"lifetime": "detached", "namespace": NAMESPACE, "name": f"engine-{secrets.token_hex(8)}"}
 
     def take(self) -> Any | None:
-        """Return a kept engine, which is this driver's alone from now on; None if there is none.
+        """Return a kept engine, which is this driver's alone from now on; None if there is none, or none yet.
 
         Then idle engines that were built otherwise are ended, because they may hold what a new one waits for.
         """
         try:
-            actor, others = ray.get(_keeper().take.remote(self._key), timeout=ANSWER_S)
-        except (ValueError, RayError):  # no keeper
+            self._asked = self._asked or _keeper().take.remote(self._key)
+            actor, others = ray.get(self._asked, timeout=ANSWER_S)
+        except GetTimeoutError:  # the next call gets what the keeper has handed out meanwhile
             return None
+        except (ValueError, RayError):  # no keeper
+            self._asked = None
+            return None
+        self._asked = None
         for other in others:
             ray.kill(other)
         return actor

@@ -86,7 +86,7 @@ def test_a_sweep_from_start_to_end() -> None:
     first = sweep.handle(up(0))
     assert first == [Assign(engine=0, visit=0, task=task(0), attempt=1, num_batches=1)]
     assert assigned(sweep.handle(VisitDone(visit=0))) == [(0, 1)]
-    assert sweep.handle(VisitDone(visit=1)) == [StopEngine(engine=0), Finished(error=None)]
+    assert sweep.handle(VisitDone(visit=1)) == [Finished(error=None)]
     assert sweep.handle(Tick(now_s=1.0)) == []
 
 
@@ -133,7 +133,6 @@ def test_a_failed_task_waits_behind_all_others_and_is_given_up_after_its_attempt
     assert again == Assign(engine=0, visit=2, task=task(0), attempt=2, num_batches=1)
     assert sweep.handle(VisitFailed(visit=2, error=FAILURE)) == [
         GiveUp(task=task(0), attempts=2, error=FAILURE),
-        StopEngine(engine=0),
         Finished(error=None),
     ]
 
@@ -231,9 +230,7 @@ def test_a_start_that_cannot_get_better_ends_the_sweep_whatever_the_other_engine
     assert len(sweep.start()) == 8
     create(sweep, *range(8))
     sweep.handle(up(7))  # up, but nothing measured yet
-    *stops, end = sweep.handle(EngineStartFailed(engine=3, error=error))
-    assert stops == [StopEngine(engine=engine) for engine in (0, 1, 2, 4, 5, 6, 7)]
-    assert end == Finished(error=error)
+    assert sweep.handle(EngineStartFailed(engine=3, error=error)) == [Finished(error=error)]
 
 
 @pytest.mark.parametrize(
@@ -312,7 +309,7 @@ def test_a_users_error_before_any_success_ends_the_sweep(error: Exception) -> No
     sweep = scheduler(range(9))
     sweep.start()
     sweep.handle(up(0))
-    assert sweep.handle(VisitFailed(visit=0, error=error)) == [StopEngine(engine=0), Finished(error=error)]
+    assert sweep.handle(VisitFailed(visit=0, error=error)) == [Finished(error=error)]
 
 
 def test_a_users_error_after_a_success_takes_one_slot_only() -> None:
@@ -379,7 +376,7 @@ def test_an_idle_engine_repeats_a_straggler_and_the_first_result_counts() -> Non
     assert sweep.handle(Tick(now_s=6.0)) == []  # three times the median of two seconds is not over yet
     assert sweep.handle(Tick(now_s=6.5)) == [Assign(engine=1, visit=3, task=task(0), attempt=1, num_batches=1)]
     assert sweep.handle(Tick(now_s=50.0)) == []
-    assert sweep.handle(VisitDone(visit=3)) == [StopEngine(engine=0), StopEngine(engine=1), Finished(error=None)]
+    assert sweep.handle(VisitDone(visit=3)) == [Finished(error=None)]
 
 
 def test_a_straggler_is_left_alone_where_visits_are_paid_for() -> None:
@@ -430,7 +427,7 @@ def test_a_stop_waits_for_running_visits_only() -> None:
     sweep.handle(up(0))
     assert sweep.handle(StopRequested()) == []
     assert sweep.handle(VisitDone(visit=0)) == []
-    assert sweep.handle(VisitDone(visit=1)) == [StopEngine(engine=0), StopEngine(engine=1), Finished(error=None)]
+    assert sweep.handle(VisitDone(visit=1)) == [Finished(error=None)]
 
 
 def test_a_result_of_an_engine_written_off_counts() -> None:
@@ -464,7 +461,7 @@ def test_a_sweep_whose_last_visits_end_in_a_pause_is_finished() -> None:
     sweep.start()
     sweep.handle(up(0))
     sweep.handle(requested("pause"))
-    assert sweep.handle(VisitDone(visit=0)) == [StopEngine(engine=0), Finished(error=None)]
+    assert sweep.handle(VisitDone(visit=0)) == [Finished(error=None)]
 
 
 def test_fewer_engines_those_that_start_or_idle_go_first_and_no_visit_is_cut_off() -> None:
