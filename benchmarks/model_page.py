@@ -9,23 +9,22 @@ __all__ = ["PAGE", "RESULTS", "page"]
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "models.json"
 PAGE = RESULTS.with_suffix(".md")
-MOST_CHARS = 240
+MOST_CHARS = 170
 
 HEAD = """# Which models are measured right
 
-Made by `benchmarks/model_families.py` from tiny random checkpoints of each architecture, in float32 on two CPU cores,
-with vLLM {vllm} and transformers {transformers}. Do not edit it: it is compared with `models.json`.
-
-Truth is a fresh load. Every tensor is moved along a direction, by 0.1 and 0.3 of its norm, and back. *Right*: all
-greedy texts are those of the same weights loaded from files, and log-likelihoods are within 0.001 nats.
+*Right*: every tensor is moved along a direction, by 0.1 and 0.3 of its norm, and back. At each point all greedy texts
+are those of the same weights loaded from files, and log-likelihoods are within 0.001 nats. Numbers in parentheses are
+notes.
 
 - *Reloaded*: the way on CPUs, and wherever vLLM packs weights.
 - *In place*: the way on GPUs, measured here with packing switched off; *not used* where memory does not hold what is in
-  the file, as with experts that are packed.
+  the file, as with packed experts.
 - *Lines*: several points in one batch (`batching: line`).
 
-Of multimodal models the language model is measured, with prompts of text. Behind the architecture stands the number of
-its tensors. Notes say why something is refused.
+Measured by `benchmarks/model_families.py` on tiny random checkpoints, in float32 on two CPU cores, with vLLM {vllm} and
+transformers {transformers}. Of multimodal models the language model is measured, with prompts of text. Do not edit this
+page: it is made from `models.json`.
 
 """
 # Nats by which libraries may differ in a text's log-likelihood before they are said to disagree.
@@ -33,14 +32,10 @@ ALIKE = 1e-3
 DIFFERENCES = {
     "Bloom": "vLLM computes the GELU exactly, transformers by tanh, as the model was trained.",
     "DeepSeek V3, no YaRN": (
-        "vLLM's kernel of plain rotations for CPUs takes the distance between heads for that between tokens where "
-        "queries have three dimensions, so it turns the wrong numbers. With YaRN, as DeepSeek's own models have it, "
-        "other code runs, and both agree."
+        "vLLM's kernel of plain rotations for CPUs mistakes the distance between heads for that between tokens where "
+        "queries have three dimensions. With YaRN, as DeepSeek's own models have it, both agree."
     ),
-    "ERNIE 4.5-MoE": (
-        "vLLM's router for CPUs leaves out the correction bias of experts that are chosen by softmax, so other experts "
-        "are chosen."
-    ),
+    "ERNIE 4.5-MoE": "vLLM's router for CPUs leaves out the correction bias of experts that are chosen by softmax.",
 }
 """Why libraries disagree: each was found by changing that one thing, after which both agreed."""
 TABLE = """| reloaded | in place | lines | transformers | families |
@@ -55,7 +50,7 @@ def page(results: Mapping[str, Any]) -> str:
     notes: dict[str, int] = {}
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, family in families.items():
-        text = f"{name} (`{family['architecture']}`, {family['tensors']})"
+        text = f"{name} (`{family['architecture']}`)"
         groups.setdefault(_ways(family, notes), []).append(text)
     rows = [f"| {' | '.join([*ways, '; '.join(names)])} |\n" for ways, names in groups.items()]
     listed = "".join(f"{number}. {note}\n" for note, number in notes.items())
@@ -87,8 +82,8 @@ def _agreement(families: Mapping[str, Any]) -> str:
     )
     return (
         "Where both libraries start, vLLM and transformers agree in all texts, and within 0.001 nats"
-        + (f", but for these:\n\n{unlike}\nThat" if unlike else ". This")
-        + " says nothing about placing, and was not measured on GPUs, where vLLM has other kernels and routers."
+        + (f", but for these:\n\n{unlike}\nAgreement" if unlike else ". Agreement")
+        + " says nothing about placing. GPUs, where vLLM has other kernels and routers, were not measured."
     )
 
 
