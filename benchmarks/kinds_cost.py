@@ -1,4 +1,4 @@
-"""What each kind of direction costs: the table of docs/directions.md, and the constants in `planning/kind_costs.py`.
+"""What each kind of direction costs: the constants in `planning/kind_costs.py`.
 
     python benchmarks/kinds_cost.py                       # a minute on one core
 

@@ -1,4 +1,4 @@
-"""How far the wall is along each kind of direction, on a model of the 135M class; prints a table of docs/directions.md.
+"""How far the wall is along each kind of direction, on a model of the 135M class; prints a table.
 
     python benchmarks/walls_by_kind.py                    # about ten minutes on two cores
     python benchmarks/walls_by_kind.py --model FOLDER --finetuned FOLDER
