@@ -41,7 +41,7 @@ DIFFERENCES = {
 TABLE = """| reloaded | in place | lines | transformers | families |
 |---|---|---|---|---|
 """
-NOT_COVERED = re.compile(r"would move (?:\S+, )?([A-Za-z]\w*),? (?:and only|whose)")
+NOT_COVERED = re.compile(r"would move (?:\S+, )?[A-Za-z]\w*,? (?:and only|whose)")
 
 
 def page(results: Mapping[str, Any]) -> str:
@@ -106,8 +106,8 @@ def _cell(found: Mapping[str, Any], notes: dict[str, int]) -> str:
 
 
 def _note(why: str) -> str:
-    if match := NOT_COVERED.search(why):
-        return f"Directions cannot be put beside `{match[1]}`: use `batching: point`."
+    if NOT_COVERED.search(why):
+        return "Directions cannot be put beside one of the model's modules: use `batching: point`."
     text = " ".join(why.split())
     text = text if len(text) <= MOST_CHARS else f"{text[:MOST_CHARS].rpartition(' ')[0]} ..."
     return text.replace("|", "\\|").replace("<", "\\<")
