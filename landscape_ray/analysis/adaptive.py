@@ -91,10 +91,7 @@ class AdaptiveDesign:
 
     def wants(self, point: PlannedPoint) -> bool:
         """Tell whether a point of the plan is to be measured; visits to the origin always are."""
-        if point.draw is None:
-            return True
-        at = zip(self.grid.axes, point.coordinates, strict=True)
-        return bool(self.chosen[point.draw, *(axis.coordinates.index(value) for axis, value in at)])
+        return point.draw is None or bool(self.chosen[point.draw, *self.grid.place(point.coordinates)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -160,14 +157,14 @@ def planned_design(config: SweepConfig, landscape_of: Callable[[str], Landscape]
 def _design(
     asr_pct: Sequence[FloatArray], landscape: Landscape, adaptive: AdaptiveConfig, *, seed: int, draw: int
 ) -> _Draw:
-    axes, shape = landscape.grid.axes, landscape.grid.shape
+    shape, zero = landscape.grid.shape, landscape.grid.zero
     measured: BoolArray = ~np.any(np.isnan(asr_pct), axis=0)
     num_points = adaptive.num_points(measured.size)
 
     lattices = np.zeros(shape, dtype=np.bool_)
     lattices[np.ix_(*(lattice(num, adaptive.stride) for num in shape))] = True
-    if all(0.0 in axis.coordinates for axis in axes):
-        lattices[tuple(axis.coordinates.index(0.0) for axis in axes)] = True
+    if zero is not None:
+        lattices[zero] = True
     stride = adaptive.stride
     while stride > 2 and measured[lattices].all():
         most = num_points - round(num_points * SAMPLE_SHARE)

@@ -272,9 +272,8 @@ def check_complete(landscape: Landscape) -> None:
 def _on_the_grid(table: npt.NDArray[Scalar], plan: SweepPlan, repeats: int) -> npt.NDArray[Scalar]:
     """Return places (R + D * G, P) as (D, *G, P), with the origin's first visit at the zero of each draw."""
     draws = table[repeats:].reshape(plan.draws, math.prod(plan.grid.shape), table.shape[-1]).copy()
-    if all(0.0 in axis.coordinates for axis in plan.grid.axes):
-        zero = np.ravel_multi_index([axis.coordinates.index(0.0) for axis in plan.grid.axes], plan.grid.shape)
-        draws[:, zero] = table[0]
+    if plan.grid.zero is not None:
+        draws[:, np.ravel_multi_index(plan.grid.zero, plan.grid.shape)] = table[0]
     return draws.reshape(plan.draws, *plan.grid.shape, table.shape[-1])
 
 

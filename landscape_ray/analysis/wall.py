@@ -77,7 +77,7 @@ def _nearest(asr_pct: FloatArray, plan: SweepPlan) -> tuple[float, ...] | None:
     """Return the coordinates of the point with the rate nearest to the threshold; None where all are on one side."""
     if np.isnan(asr_pct).all() or not np.nanmin(asr_pct) <= DEFAULT_TAU_PCT < np.nanmax(asr_pct):
         return None
-    away = [abs(asr_pct[_place(plan, point.coordinates)] - DEFAULT_TAU_PCT) for point in plan.points]
+    away = [abs(asr_pct[plan.grid.place(point.coordinates)] - DEFAULT_TAU_PCT) for point in plan.points]
     return plan.points[int(np.nanargmin(away))].coordinates
 
 
@@ -96,7 +96,7 @@ def wall_noise(landscape: Landscape, rows: Mapping[str, npt.NDArray[Any]], plan:
     place = tuple(map(float, coordinates[0]))
     repeats, visit = np.unique(rows["repeat"][here], return_inverse=True)
     outcomes = np.full((1 + len(repeats), landscape.num_prompts), Outcome.UNMEASURED, dtype=np.int8)
-    outcomes[0] = landscape.outcomes[0][_place(plan, place)]
+    outcomes[0] = landscape.outcomes[0][plan.grid.place(place)]
     prompt, sample = rows["prompt_index"][here].astype(np.int64), sample_numbers(rows["sample"][here])
     codes = np.array([VERDICTS[verdict] for verdict in rows["verdict"][here]], dtype=np.int8)
     kept = deciding_rows(visit * landscape.num_prompts + prompt, sample, codes, None, landscape.metric)
@@ -105,7 +105,3 @@ def wall_noise(landscape: Landscape, rows: Mapping[str, npt.NDArray[Any]], plan:
     success, scored = (each.sum(axis=1).astype(np.float64) for each in landscape.metric.counted(measured))
     floor = disagreement(measured, landscape.metric.value(success, scored), None)
     return None if floor is None else WallNoise(**asdict(floor), coordinates=place)
-
-
-def _place(plan: SweepPlan, coordinates: Sequence[float]) -> tuple[int, ...]:
-    return tuple(axis.coordinates.index(value) for axis, value in zip(plan.grid.axes, coordinates, strict=True))

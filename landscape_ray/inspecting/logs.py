@@ -175,8 +175,7 @@ def _terms(landscape: Landscape, point: PlannedPoint) -> tuple[list[float], list
     if point.draw is None:
         place: tuple[int, ...] = (point.repeat,)
     else:
-        axes = zip(landscape.grid.axes, point.coordinates, strict=True)
-        place = (point.draw, *(axis.coordinates.index(coordinate) for axis, coordinate in axes))
+        place = (point.draw, *landscape.grid.place(point.coordinates))
     numerators, denominators = landscape.terms(origin=point.draw is None)
     return numerators[place].tolist(), denominators[place].tolist()
 

@@ -4,7 +4,7 @@ from landscape_ray.planning.anatomy import cell_of_group, left_by_groups, member
 from landscape_ray.planning.directions import PlannedDirection, entry_vectors
 from landscape_ray.planning.estimate import TIME_ASSUMPTIONS, SweepEstimate, estimate, num_planned_visits
 from landscape_ray.planning.geometry import Geometry, Mark, needs_geometry, random_axes, random_vector
-from landscape_ray.planning.grid import Axis, Grid, GridPoint
+from landscape_ray.planning.grid import Axis, Grid
 from landscape_ray.planning.kind_costs import SVD_WIDTH, KindCost, kind_costs
 from landscape_ray.planning.kinds import (
     Complement,
@@ -43,7 +43,6 @@ __all__ = [
     "Geometry",
     "Gradient",
     "Grid",
-    "GridPoint",
     "KindCost",
     "LineTask",
     "LowRank",

@@ -52,8 +52,7 @@ def num_planned_visits(config: SweepConfig, plan: SweepPlan) -> int:
     if config.adaptive is None:
         return len(plan.points) + again
     # The origin is visited for its own sake, and counts among the grid points of each draw.
-    origin_on_grid = all(0.0 in axis.coordinates for axis in plan.grid.axes)
-    per_draw = config.adaptive.num_points(math.prod(plan.grid.shape)) - origin_on_grid
+    per_draw = config.adaptive.num_points(math.prod(plan.grid.shape)) - (plan.grid.zero is not None)
     return config.landscape.origin_repeats + plan.draws * per_draw + again
 
 

@@ -1,13 +1,13 @@
-"""Axes, grids and grid points: where a landscape is measured."""
+"""Axes and grids: where a landscape is measured."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from landscape_ray.config import AxisConfig
 
-__all__ = ["Axis", "Grid", "GridPoint"]
+__all__ = ["Axis", "Grid"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,16 +34,6 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GridPoint:
-    """One point of a grid; knows its indices and its coordinates."""
-
-    indices: tuple[int, ...]
-    """Index on each axis."""
-    coordinates: tuple[float, ...]
-    """Coordinate on each axis: alpha, or alpha and beta."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
     """The product of one or two axes; need not be square."""
 
@@ -55,7 +45,19 @@ class Grid:
         """Number of coordinates on each axis."""
         return tuple(len(axis) for axis in self.axes)
 
-    def __iter__(self) -> Iterator[GridPoint]:
-        for indices in itertools.product(*(range(len(axis)) for axis in self.axes)):
-            coordinates = tuple(axis.coordinates[i] for axis, i in zip(self.axes, indices, strict=True))
-            yield GridPoint(indices=indices, coordinates=coordinates)
+    @property
+    def zero(self) -> tuple[int, ...] | None:
+        """Place of the origin; None where it is no grid point."""
+        return self.place((0.0,) * len(self.axes)) if all(0.0 in axis.coordinates for axis in self.axes) else None
+
+    def place(self, coordinates: Sequence[float]) -> tuple[int, ...]:
+        """Return the index of a grid point on each axis.
+
+        Raises:
+            ValueError: There is no grid point at these coordinates.
+        """
+        return tuple(axis.coordinates.index(value) for axis, value in zip(self.axes, coordinates, strict=True))
+
+    def __iter__(self) -> Iterator[tuple[float, ...]]:
+        """Yield the coordinates of each grid point, alpha or alpha and beta; the last axis runs fastest."""
+        return itertools.product(*(axis.coordinates for axis in self.axes))

@@ -154,10 +154,10 @@ def _points(config: SweepConfig, grid: Grid, along: Sequence[tuple[Combination, 
     for repeat in range(config.landscape.origin_repeats):
         yield PlannedPoint(draw=None, repeat=repeat, coordinates=origin, perturbation=ORIGIN)
     for draw, directions in enumerate(along):
-        for point in grid:
-            perturbation = _perturbation(directions, point.coordinates)
+        for coordinates in grid:
+            perturbation = _perturbation(directions, coordinates)
             if perturbation != ORIGIN:
-                yield PlannedPoint(draw=draw, repeat=0, coordinates=point.coordinates, perturbation=perturbation)
+                yield PlannedPoint(draw=draw, repeat=0, coordinates=coordinates, perturbation=perturbation)
 
 
 def _perturbation(directions: tuple[Combination, ...], coordinates: tuple[float, ...]) -> Perturbation:

@@ -75,8 +75,8 @@ def points_of(landscape: Landscape) -> dict[str, Sequence[Any]]:
     num = landscape.missing.size
     low, high = wilson_of_points(landscape) if rate else (np.full(num, np.nan), np.full(num, np.nan))
     measured = ~landscape.missing.ravel()
-    places = [(draw, point) for draw in range(landscape.num_draws) for point in landscape.grid]
-    alphas_betas = [(*point.coordinates, None)[:2] for _, point in places]
+    places = [(draw, coordinates) for draw in range(landscape.num_draws) for coordinates in landscape.grid]
+    alphas_betas = [(*coordinates, None)[:2] for _, coordinates in places]
 
     def counts(values: Any) -> list[int | None]:
         return [count if there else None for count, there in zip(values.ravel().tolist(), measured, strict=True)]

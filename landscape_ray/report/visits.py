@@ -61,11 +61,10 @@ def load_visits(store: ResultStore, results: Results) -> dict[str, Visits]:
 def grid_places(plan: SweepPlan) -> IntArray:
     """Return the place in the plan of each grid point of each draw, (D, *G); the origin is in every draw the same."""
     places = {(point.draw, point.coordinates): number for number, point in enumerate(plan.points) if not point.repeat}
-    grid = [point.coordinates for point in plan.grid]
     found = [
         places[(None, coordinates) if not any(coordinates) else (draw, coordinates)]
         for draw in range(plan.draws)
-        for coordinates in grid
+        for coordinates in plan.grid
     ]
     return np.array(found, dtype=np.int64).reshape(plan.draws, *plan.grid.shape)
 

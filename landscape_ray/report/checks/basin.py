@@ -63,14 +63,12 @@ def resolved(sweep: Sweep) -> Check:
     """Do enough points lie across the basin?"""
     problems, measured = [], []
     for name, landscape in sweep.attacks:
-        axes = landscape.grid.axes
-        if not all(0.0 in axis.coordinates for axis in axes) or not landscape.origin_values[0] < BASIN_PCT:
+        if (zero := landscape.grid.zero) is None or not landscape.origin_values[0] < BASIN_PCT:
             continue
-        zero = tuple(axis.coordinates.index(0.0) for axis in axes)
         across = [
             _run_through(line < BASIN_PCT, zero[number])
             for draw in landscape.values
-            for number in range(len(axes))
+            for number in range(len(zero))
             for line in [draw[tuple(slice(None) if n == number else z for n, z in enumerate(zero))]]
             if len(line) > 1
         ]

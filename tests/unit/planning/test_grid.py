@@ -75,7 +75,7 @@ def test_coordinates_increase_and_hold_zero_if_and_only_if_the_exact_axis_does(
 def test_a_grid_is_the_product_of_its_axes_and_need_not_be_square() -> None:
     grid = Grid(axes=(Axis(coordinates=(-1.0, 0.0, 1.0)), Axis(coordinates=(-0.5, 0.5))))
     assert grid.shape == (3, 2)
-    assert [(point.indices, point.coordinates) for point in grid] == [
+    assert [(grid.place(coordinates), coordinates) for coordinates in grid] == [
         ((0, 0), (-1.0, -0.5)),
         ((0, 1), (-1.0, 0.5)),
         ((1, 0), (0.0, -0.5)),
@@ -83,3 +83,11 @@ def test_a_grid_is_the_product_of_its_axes_and_need_not_be_square() -> None:
         ((2, 0), (1.0, -0.5)),
         ((2, 1), (1.0, 0.5)),
     ]
+
+
+def test_a_grid_knows_where_the_origin_is() -> None:
+    odd, even = Axis(coordinates=(-1.0, 0.0, 1.0)), Axis(coordinates=(-0.5, 0.5))
+    assert Grid(axes=(odd,)).zero == (1,)
+    assert Grid(axes=(odd, even)).zero is None
+    with pytest.raises(ValueError, match="not in tuple"):
+        Grid(axes=(odd, even)).place((0.0, 0.0))

@@ -68,9 +68,9 @@ def test_every_grid_point_of_every_draw_knows_its_place(make_config: Callable[..
     places = grid_places(plan)
     assert places.shape == (2, 3, 2)
     for draw in range(2):
-        for point in plan.grid:
-            found = plan.points[places[(draw, *point.indices)]]
-            assert (found.coordinates, found.draw) == (point.coordinates, draw)
+        for coordinates in plan.grid:
+            found = plan.points[places[(draw, *plan.grid.place(coordinates))]]
+            assert (found.coordinates, found.draw) == (coordinates, draw)
 
 
 def test_the_origin_is_at_one_place_for_all_draws(make_config: Callable[..., SweepConfig]) -> None:
