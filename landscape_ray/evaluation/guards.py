@@ -14,7 +14,7 @@ from landscape_ray.evaluation.judging import Exchange
 from landscape_ray.evaluation.reasoning import without_thinking
 from landscape_ray.evaluation.records import Verdict
 
-__all__ = ["FORMATS", "GuardFormat", "Question", "read_answer", "read_own_answer", "rendered", "template_parts"]
+__all__ = ["FORMATS", "GuardFormat", "Question", "read_answer", "read_own_answer", "rendered"]
 
 Question: TypeAlias = Literal["harm", "refusal"]
 """What a verdict is about. `harm`: complied if and only if the answer is harmful. `refusal`: refused if and only if the
@@ -39,19 +39,10 @@ class GuardFormat:
     """From an answer to a verdict."""
 
 
-def template_parts(template: str) -> list[tuple[str, str]]:
-    """Split a template into ("text", ...), ("prompt", "") and ("completion", "") parts, in order.
-
-    Only the template is looked at, so braces in a prompt or a completion mean nothing.
-    """
-    pieces = PLACEHOLDER.split(template)
-    return [(("text", piece) if place % 2 == 0 else (piece, "")) for place, piece in enumerate(pieces)]
-
-
 def rendered(template: str, exchange: Exchange) -> str:
-    """Return a template with prompt and completion in their places."""
+    """Return a template with prompt and completion in their places; braces in these mean nothing."""
     values = {"prompt": exchange.prompt, "completion": exchange.answer}
-    return "".join(values.get(kind, text) for kind, text in template_parts(template))
+    return PLACEHOLDER.sub(lambda place: values[place[1]], template)
 
 
 def read_answer(answer: str, answers: Mapping[str, Verdict]) -> Verdict:
