@@ -2,32 +2,14 @@
 
 import hashlib
 import json
-from typing import Protocol
 
+from landscape_ray.evaluation import Benchmark
 from landscape_ray.planning import PlannedPoint, RandomVector
+from landscape_ray.store.manifest import BenchmarkIdentity
 
-__all__ = ["IdentifiedBenchmark", "part_key"]
+__all__ = ["part_key"]
 
 KEY_DIGITS = 32
-
-
-class IdentifiedBenchmark(Protocol):
-    """What a key needs of a benchmark: a `Benchmark`, or what a manifest says of one whose prompts are elsewhere."""
-
-    @property
-    def name(self) -> str:
-        """As configured."""
-        ...
-
-    @property
-    def digest(self) -> str:
-        """`Benchmark.digest`: hash of prompts, system prompt, chat template and decoding."""
-        ...
-
-    @property
-    def metric(self) -> str:
-        """What is counted."""
-        ...
 
 
 def part_key(
@@ -36,7 +18,7 @@ def part_key(
     engine: str,
     dtype: str,
     point: PlannedPoint,
-    benchmark: IdentifiedBenchmark,
+    benchmark: Benchmark | BenchmarkIdentity,
     judge: str,
     batching: str = "point",
 ) -> str:
@@ -56,7 +38,7 @@ def part_key(
         engine: Name of the engine, without its version.
         dtype: Type of the placed weights.
         point: Where.
-        benchmark: What is asked there.
+        benchmark: What is asked there; or, where its prompts are elsewhere, what a manifest says of it.
         judge: Name and version of the judge.
         batching: Whether points share batches. `point`, that they do not, came first and enters no key.
     """
