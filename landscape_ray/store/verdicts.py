@@ -157,14 +157,21 @@ class VerdictStore:
         Raises:
             OutputError: There are none, or the file that says it is damaged.
         """
-        found = self._identity()
-        if found is None:
+        content = self.files.read_file(JUDGE, MAX_JUDGE_BYTES)
+        if content is None:
             msg = (
                 f"{self.files.location} holds no verdicts. Judge the results first: "
                 f"landscape-ray judge OUT --judge {self.judge}"
             )
             raise OutputError(msg)
-        return found
+        try:
+            return _IDENTITY.validate_json(content, strict=True)
+        except ValidationError as error:
+            msg = (
+                f"{self.files.location}/{JUDGE} is damaged: {problems(error)}. Move it away and judge again: verdicts "
+                "are found by their keys, so nothing is judged twice."
+            )
+            raise OutputError(msg) from error
 
     def claim(self, identity: JudgeIdentity) -> None:
         """Make the folder that of a judge.
@@ -224,19 +231,6 @@ class VerdictStore:
     def parts(self) -> dict[str, PartInfo]:
         """Return the parts of verdicts by key; see `ResultStore.parts`."""
         return self.files.parts()
-
-    def _identity(self) -> JudgeIdentity | None:
-        content = self.files.read_file(JUDGE, MAX_JUDGE_BYTES)
-        if content is None:
-            return None
-        try:
-            return _IDENTITY.validate_json(content, strict=True)
-        except ValidationError as error:
-            msg = (
-                f"{self.files.location}/{JUDGE} is damaged: {problems(error)}. Move it away and judge again: verdicts "
-                "are found by their keys, so nothing is judged twice."
-            )
-            raise OutputError(msg) from error
 
 
 class JudgedResultStore(ResultStore):
