@@ -200,7 +200,7 @@ def _refined(signals: Sequence[FloatArray], lattices: BoolArray, stride: int, mo
     """Halve the stride in cells whose corners differ, the most different first, until there are so many points."""
     ends = [lattice(num, stride) for num in lattices.shape]
     place = np.ix_(*ends)
-    num_corners = _window_sum(lattices[place].astype(np.float64))
+    num_corners = _windows(lattices[place].astype(np.float64), 2).sum(axis=-1)
     spread = np.max([_window_range(signal[place], 2) for signal in signals], axis=0)
     spread[num_corners < 2**lattices.ndim] = 0.0  # inside a cell that was not refined before
     refined = lattices.copy()
@@ -236,11 +236,6 @@ def _windows(field: FloatArray, width: int) -> FloatArray:
 def _window_range(field: FloatArray, width: int) -> FloatArray:
     spread: FloatArray = np.ptp(_windows(field, width), axis=-1)
     return spread
-
-
-def _window_sum(field: FloatArray) -> FloatArray:
-    total: FloatArray = _windows(field, 2).sum(axis=-1)
-    return total
 
 
 def _sample(

@@ -117,7 +117,7 @@ class Landscape:
         outcomes, origin_outcomes = sorted_in(codes, Outcome.UNMEASURED)
         for table in (origin_outcomes, outcomes):
             check_whole(table, benchmark)
-        broken = sorted_in(_floats(rows["broken"]), np.nan)[0] if "broken" in rows else None
+        broken = sorted_in(rows["broken"].astype(np.float64), np.nan)[0] if "broken" in rows else None
         log_likelihoods = None
         if not METRICS[metric].is_rate:
             each, of_tokens = _log_likelihoods(rows, metric)
@@ -330,13 +330,8 @@ def _codes(verdicts: npt.NDArray[Any], benchmark: str) -> npt.NDArray[np.int8]:
 def _log_likelihoods(rows: Mapping[str, npt.NDArray[Any]], metric: str) -> tuple[FloatArray, IntArray]:
     """Return the log-likelihood of each row, and of how many tokens it is."""
     if metric == "first_token_kl":
-        return -_floats(rows["kl"]), np.ones(len(rows["kl"]), dtype=np.int64)
-    return _floats(rows["log_likelihood"]), rows["num_tokens"].astype(np.int64)
-
-
-def _floats(values: npt.NDArray[Any]) -> FloatArray:
-    """Return numbers or booleans as floats, null as NaN."""
-    return values.astype(np.float64)
+        return -rows["kl"].astype(np.float64), np.ones(len(rows["kl"]), dtype=np.int64)
+    return rows["log_likelihood"].astype(np.float64), rows["num_tokens"].astype(np.int64)
 
 
 def _read_only(array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
