@@ -1,7 +1,8 @@
 """What an anatomy says, in words."""
 
-from landscape_ray.analysis import Anatomy, Estimate, GroupLoss
+from landscape_ray.analysis import Anatomy, GroupLoss
 from landscape_ray.errors import number_of
+from landscape_ray.report.words import brief_text
 
 __all__ = ["holding_text", "loss_text", "wall_text"]
 
@@ -25,17 +26,9 @@ def holding_text(anatomy: Anatomy) -> str:
 
 def loss_text(group: GroupLoss) -> str:
     """Return the mean rise of the ASR, in percentage points."""
-    return _text(group.loss, 1)
+    return brief_text(group.loss).replace("-", "−")
 
 
 def wall_text(group: GroupLoss) -> str:
     """Return the distance to the wall, as a share of the norm of the weights."""
-    return f"{'≥ ' if group.num_draws_cut else ''}{_text(group.wall, 3)}"
-
-
-def _text(estimate: Estimate, digits: int) -> str:
-    if estimate.value is None:
-        return "undefined"
-    interval = estimate.interval
-    ends = "" if interval is None else f" ({interval.low:.{digits}f} to {interval.high:.{digits}f})"
-    return f"{estimate.value:.{digits}f}{ends}".replace("-", "−")
+    return f"{'≥ ' if group.num_draws_cut else ''}{brief_text(group.wall, '.3f')}"

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from landscape_ray.report.results import Results
 from landscape_ray.report.scores import Scores, origin_of
 from landscape_ray.report.texts import Texts
 from landscape_ray.report.visits import Visits
+from landscape_ray.report.words import Fact, brief_text
 
 __all__ = [
     "ANSWERED",
@@ -35,8 +36,6 @@ __all__ = [
     "tables",
     "texts_note",
 ]
-
-Fact: TypeAlias = tuple[str, str]
 
 SYMBOLS = ("α", "β")
 MARK = {"pass": "✓", "attention": "!", "unknown": "?"}
@@ -89,7 +88,7 @@ def card(landscape: Landscape, scores: Scores, certificate: Certificate | None =
     ends = f" ({origin['low']:.1f} to {origin['high']:.1f})" if origin.get("low") is not None else ""
     facts.append(("At the origin", f"{_value(origin['value'], digits)}{unit}{ends}"))
     if scores.visage is not None and scores.mean_margin is not None:
-        facts.append(("Mean margin, whole grid", _with_ends(scores.mean_margin)))
+        facts.append(("Mean margin, whole grid", brief_text(scores.mean_margin)))
     facts.extend(_basin_facts(scores.basin))
     facts.extend(_certificate_facts(certificate))
     if len(defined := [value for value in headline.per_draw if value is not None]) > 1:
@@ -229,7 +228,7 @@ def texts_note(results: Results, texts: Mapping[str, Texts]) -> str:
     return f"Hidden until you ask for them. In this file are, of {'; of '.join(notes)}."
 
 
-def _directions(results: Results) -> Iterator[tuple[str, str]]:
+def _directions(results: Results) -> Iterator[Fact]:
     if results.is_anatomy:
         yield (
             "Groups",
@@ -304,7 +303,7 @@ def _visage_facts(scores: Scores) -> Iterator[Fact]:
     if scores.visage is not None:
         yield "Scored", scores.visage.text
     if (reference := scores.visage_reference) is not None:
-        yield f"{reference.name}, reference", f"{_with_ends(reference)} {reference.text}"
+        yield f"{reference.name}, reference", f"{brief_text(reference)} {reference.text}"
 
 
 def _basin_facts(basin: Basin | None) -> Iterator[Fact]:
@@ -314,7 +313,7 @@ def _basin_facts(basin: Basin | None) -> Iterator[Fact]:
     where = f"ASR ≤ {basin.tau_pct:g} %"
     for name, extent in (("Radius", basin.radius), ("Width", basin.width), ("Area", basin.area)):
         if extent is not None:
-            yield f"{name} ({where})", f"{least}{_with_ends(extent, digits=2)}"
+            yield f"{name} ({where})", f"{least}{brief_text(extent, '.2f')}"
     if (share := basin.share) is not None and share.num_draws > 1:
         bounds = f"{100 * share.low:.0f} to {100 * share.high:.0f} %"
         counted = f"{share.num_basins} of {share.num_draws} (95 % interval {bounds} of all)"
@@ -349,14 +348,6 @@ def _interval_text(score: VisageScore | Estimate, digits: int = 1) -> str:
         return "no interval: too few prompts decide it"
     ends = f"{interval.low:.{digits}f} to {interval.high:.{digits}f}"
     return f"{100 * interval.level:.0f} % interval over {interval.over} {ends}"
-
-
-def _with_ends(estimate: Estimate | VisageScore, *, digits: int = 1) -> str:
-    if estimate.value is None:
-        return "undefined"
-    interval = estimate.interval
-    ends = "" if interval is None else f" ({interval.low:.{digits}f} to {interval.high:.{digits}f})"
-    return f"{estimate.value:.{digits}f}{ends}"
 
 
 def _axis_text(axis: Axis) -> str:

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from landscape_ray.analysis import Estimate, KindWall
+from landscape_ray.analysis import KindWall
 from landscape_ray.report.inline import svg_uri
 from landscape_ray.report.kinds_figure import draw_kinds
 from landscape_ray.report.results import Results
 from landscape_ray.report.scores import Scores
+from landscape_ray.report.words import brief_text
 
 __all__ = ["kinds_tables"]
 
@@ -31,13 +32,5 @@ def kinds_tables(results: Results, scores: Mapping[str, Scores]) -> Iterator[dic
 def _row(wall: KindWall) -> tuple[str, ...]:
     least = "≥ " if wall.num_draws_cut else ""
     bound = {"at least": "≥ ", "at most": "≤ ", None: ""}[wall.ratio_is]
-    ratio = "" if wall.ratio is None else f"{bound}{_text(wall.ratio)}"
-    return wall.label, str(wall.num_draws), f"{wall.distance:.3g}", f"{least}{_text(wall.wall)}", ratio
-
-
-def _text(estimate: Estimate) -> str:
-    if estimate.value is None:
-        return "undefined"
-    interval = estimate.interval
-    ends = "" if interval is None else f" ({interval.low:.3g} to {interval.high:.3g})"
-    return f"{estimate.value:.3g}{ends}"
+    ratio = "" if wall.ratio is None else f"{bound}{brief_text(wall.ratio, '.3g')}"
+    return wall.label, str(wall.num_draws), f"{wall.distance:.3g}", f"{least}{brief_text(wall.wall, '.3g')}", ratio

@@ -1,9 +1,12 @@
 """What there is to say of plans and results, as the command line prints it: names and values, a line each."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-__all__ = ["Fact", "Told", "columns"]
+if TYPE_CHECKING:
+    from landscape_ray.analysis import Estimate, VisageScore
+
+__all__ = ["Fact", "Told", "brief_text", "columns"]
 
 Fact: TypeAlias = tuple[str, str]
 """Name and value; a line that goes on has no name."""
@@ -20,6 +23,15 @@ class Told:
 
     def __str__(self) -> str:
         return "\n".join(columns(list(self.facts())))
+
+
+def brief_text(estimate: "Estimate | VisageScore", form: str = ".1f") -> str:
+    """Return a value with the ends of its interval, such as `70.0 (61.2 to 78.8)`, its numbers in a form."""
+    if estimate.value is None:
+        return "undefined"
+    interval = estimate.interval
+    ends = "" if interval is None else f" ({interval.low:{form}} to {interval.high:{form}})"
+    return f"{estimate.value:{form}}{ends}"
 
 
 def columns(lines: Sequence[Sequence[str]]) -> Iterator[str]:
