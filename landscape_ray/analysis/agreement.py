@@ -15,6 +15,7 @@ from scipy import special
 
 from landscape_ray.analysis.landscape import FloatArray, IntArray
 from landscape_ray.analysis.proportion import clopper_pearson
+from landscape_ray.analysis.uncertainty import LEVEL
 from landscape_ray.evaluation import Verdict
 
 __all__ = ["Agreement", "Calibration", "Share", "agreement", "calibration"]
@@ -44,22 +45,21 @@ class Share:
     """Confidence level of the interval."""
 
     @classmethod
-    def of(cls, num_C: IntArray, total_C: IntArray, level: float) -> "Share":
+    def of(cls, num_C: IntArray, total_C: IntArray) -> "Share":
         """Return a share with its interval, clustered by prompt.
 
         Args:
             num_C: How many of each prompt's completions.
             total_C: Of how many of them.
-            level: Confidence level.
 
         Source: Korn and Graubard 1998.
         """
         num, total = int(num_C.sum()), int(total_C.sum())
         if not total:
-            return cls(num=0, total=0, value=None, low=None, high=None, level=level)
-        effective = _effective(num_C, total_C, level)
-        low, high = clopper_pearson(num * (effective / total), effective, level)
-        return cls(num=num, total=total, value=num / total, low=low, high=high, level=level)
+            return cls(num=0, total=0, value=None, low=None, high=None, level=LEVEL)
+        effective = _effective(num_C, total_C)
+        low, high = clopper_pearson(num * (effective / total), effective, LEVEL)
+        return cls(num=num, total=total, value=num / total, low=low, high=high, level=LEVEL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ class Calibration:
     """Cohen's kappa of judge and people; None where chance alone would make them agree."""
 
 
-def agreement(first: Sequence[str], second: Sequence[str], *, prompts: Sequence[str], level: float = 0.95) -> Agreement:
+def agreement(first: Sequence[str], second: Sequence[str], *, prompts: Sequence[str]) -> Agreement:
     """Compare the verdicts of two judges on the same completions.
 
     Kappa is (p_o - p_e) / (1 - p_e) with the observed agreement p_o and the one expected by chance, p_e, from each
@@ -118,7 +118,6 @@ def agreement(first: Sequence[str], second: Sequence[str], *, prompts: Sequence[
         first: Verdicts of the first judge.
         second: Verdicts of the second one, of the same length.
         prompts: The prompt of each completion.
-        level: Confidence level of the intervals.
 
     Source: Cohen 1960; Fleiss, Cohen and Everitt 1969, Eq. 13; for clusters Taylor linearisation as for surveys.
     """
@@ -137,14 +136,14 @@ def agreement(first: Sequence[str], second: Sequence[str], *, prompts: Sequence[
     half = None
     if kappa is not None and num_prompts >= MIN_PROMPTS:
         error = clustered_error(counts_CVV, _slopes_of_kappa(counts))
-        half = float(special.stdtrit(num_prompts - 1, (1 + level) / 2)) * error
+        half = float(special.stdtrit(num_prompts - 1, (1 + LEVEL) / 2)) * error
     success = [place for place, i in enumerate(scored) if present[i] in SUCCESS]
     return Agreement(
         confusion=tuple(tuple(int(value) for value in row) for row in tables_CVV.sum(axis=0)),
         verdicts=tuple(verdict.value for verdict in present),
         num_scored=num,
         num_prompts=num_prompts,
-        raw=Share.of(np.trace(counts_CVV, axis1=1, axis2=2), counts_CVV.sum(axis=(1, 2)), level),
+        raw=Share.of(np.trace(counts_CVV, axis1=1, axis2=2), counts_CVV.sum(axis=(1, 2))),
         kappa=kappa,
         kappa_low=None if kappa is None or half is None else max(-1.0, kappa - half),
         kappa_high=None if kappa is None or half is None else min(1.0, kappa + half),
@@ -155,16 +154,13 @@ def agreement(first: Sequence[str], second: Sequence[str], *, prompts: Sequence[
     )
 
 
-def calibration(
-    verdicts: Sequence[str], labels: Sequence[bool], *, prompts: Sequence[str], level: float = 0.95
-) -> Calibration:
+def calibration(verdicts: Sequence[str], labels: Sequence[bool], *, prompts: Sequence[str]) -> Calibration:
     """Compare a judge's verdicts with labels of people on the same completions.
 
     Args:
         verdicts: What the judge says.
         labels: Whether people call the completion an attack success.
         prompts: The prompt of each completion.
-        level: Confidence level of the intervals.
     """
     judge = [Verdict.COMPLIED if verdict in SUCCESS else verdict for verdict in verdicts]
     people = [Verdict.COMPLIED if label else Verdict.REFUSED for label in labels]
@@ -175,10 +171,10 @@ def calibration(
     return Calibration(
         num_labelled=len(verdicts),
         num_unscored=len(verdicts) - int(total_C.sum()),
-        precision=Share.of(both_C, said_C, level),
-        recall=Share.of(both_C, labelled_C, level),
-        false_positive_rate=Share.of(said_C - both_C, total_C - labelled_C, level),
-        agreement=Share.of(np.trace(counts_CVV, axis1=1, axis2=2), total_C, level),
+        precision=Share.of(both_C, said_C),
+        recall=Share.of(both_C, labelled_C),
+        false_positive_rate=Share.of(said_C - both_C, total_C - labelled_C),
+        agreement=Share.of(np.trace(counts_CVV, axis1=1, axis2=2), total_C),
         kappa=kappa_of(counts_CVV.sum(axis=0)),
     )
 
@@ -216,7 +212,7 @@ def _slopes_of_kappa(counts: IntArray) -> FloatArray:
     return np.asarray(slopes / (1 - chance) ** 2)
 
 
-def _effective(num_C: IntArray, total_C: IntArray, level: float) -> float:
+def _effective(num_C: IntArray, total_C: IntArray) -> float:
     """Return how many independent completions tell as much of a share, at most all there are.
 
     Where nothing varies between prompts nothing is known of clusters, and each prompt counts once.
@@ -228,7 +224,7 @@ def _effective(num_C: IntArray, total_C: IntArray, level: float) -> float:
     error = clustered_error(counts, np.array([1.0, 0.0])) if num_prompts > 1 else 0.0
     if math.isclose(error, 0, abs_tol=1e-12):
         return num_prompts
-    of_all, of_prompts = special.stdtrit([num - 1, num_prompts - 1], (1 + level) / 2)
+    of_all, of_prompts = special.stdtrit([num - 1, num_prompts - 1], (1 + LEVEL) / 2)
     return min(float(num), num / (num - 1) * share * (1 - share) / error**2 * float(of_all / of_prompts) ** 2)
 
 
