@@ -12,7 +12,7 @@ from landscape_ray.report.results import open_results
 from landscape_ray.report.words import Fact, Told
 from landscape_ray.store import JUDGED_METRICS, Manifest, ResultStore, planned_sweep
 
-__all__ = ["Comparison", "JudgesCompared", "compare_judges", "comparison_document"]
+__all__ = ["Comparison", "JudgesCompared", "compare_judges"]
 
 ORIGIN = "origin-r0"
 LABELS = {
@@ -53,7 +53,23 @@ class JudgesCompared(Told, dict[str, Comparison]):
 
     def document(self) -> dict[str, Any]:
         """Return it as plain JSON types."""
-        return comparison_document(self)
+        return {
+            name: {
+                "judges": list(comparison.judges),
+                "num_points": comparison.num_points,
+                "num_points_left_out": comparison.num_points_left_out,
+                "num_labels_unmatched": comparison.num_labels_unmatched,
+                "agreements": [
+                    {"judges": [comparison.judges[i], comparison.judges[j]], **asdict(found)}
+                    for (i, j), found in comparison.agreements.items()
+                ],
+                "calibrations": [
+                    {"judge": judge, **asdict(found)}
+                    for judge, found in zip(comparison.judges, comparison.calibrations, strict=False)
+                ],
+            }
+            for name, comparison in self.items()
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,27 +122,6 @@ def compare_judges(out: str | Path, judges: Sequence[str], labels: str | Path | 
         raise UserError(msg)
     told = {name: replace(each, num_labels_unmatched=num_unmatched) for name, each in comparisons.items()}
     return JudgesCompared(told)
-
-
-def comparison_document(comparisons: Mapping[str, Comparison]) -> dict[str, Any]:
-    """Return comparisons as plain JSON types."""
-    return {
-        name: {
-            "judges": list(comparison.judges),
-            "num_points": comparison.num_points,
-            "num_points_left_out": comparison.num_points_left_out,
-            "num_labels_unmatched": comparison.num_labels_unmatched,
-            "agreements": [
-                {"judges": [comparison.judges[i], comparison.judges[j]], **asdict(found)}
-                for (i, j), found in comparison.agreements.items()
-            ],
-            "calibrations": [
-                {"judge": judge, **asdict(found)}
-                for judge, found in zip(comparison.judges, comparison.calibrations, strict=False)
-            ],
-        }
-        for name, comparison in comparisons.items()
-    }
 
 
 def _store(out: str, judge: str, manifest: Manifest) -> ResultStore:

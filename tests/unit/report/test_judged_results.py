@@ -14,7 +14,7 @@ from landscape_ray.evaluation import Verdict
 from landscape_ray.evaluation.guards import Question
 from landscape_ray.evaluation.judging import Judgment
 from landscape_ray.planning import PlannedPoint
-from landscape_ray.report.agreement import compare_judges, comparison_document
+from landscape_ray.report.agreement import compare_judges
 from landscape_ray.report.results import load_results
 from landscape_ray.report.scores import score, scores_document
 from landscape_ray.report.words.agreement import comparisons_text
@@ -178,7 +178,7 @@ def test_labels_that_match_nothing_are_counted_and_told(judged: Callable[..., Pa
     name = next(iter(compare_judges(str(results), ("keyword",), None)))
     labels.write_text(f"prompt_id,benchmark,label\np0,{name},1\np1,,0\nzz,,1\np0,elsewhere,1\n", encoding="utf-8")
     found = compare_judges(str(results), ("keyword",), labels)
-    assert {each["num_labels_unmatched"] for each in comparison_document(found).values()} == {2}
+    assert {each["num_labels_unmatched"] for each in found.document().values()} == {2}
     assert list(comparisons_text(found))[-1] == ("labels left out", "2: they match no completion that all judged")
     assert "labels left out" not in dict(comparisons_text(compare_judges(str(results), ("keyword",), None)))
 
