@@ -15,7 +15,7 @@ from landscape_ray.analysis import (
     wall_noise,
 )
 from landscape_ray.config import AnatomyLandscape, BenchmarkConfig, SweepConfig
-from landscape_ray.planning import Geometry, SweepPlan
+from landscape_ray.planning import SweepPlan
 from landscape_ray.store import (
     JUDGED_METRICS,
     JudgedResultStore,
@@ -72,7 +72,7 @@ class Results:
     @property
     def along(self) -> tuple[Along, ...]:
         """The entries of a list of directions, or the groups of an anatomy, with how far each leads; else empty."""
-        directions, geometry = self.plan.directions, self.geometry
+        directions, geometry = self.plan.directions, self.manifest.geometry
         if not directions or geometry is None or not geometry.weights_norm:
             return ()
         return tuple(
@@ -94,11 +94,6 @@ class Results:
         """The benchmark whose score is the sweep's, see `ranked`; None where there is none."""
         there = (benchmark for benchmark in self.config.benchmarks if benchmark.name in self.landscapes)
         return next((benchmark.name for benchmark in ranked(there)), None)
-
-    @property
-    def geometry(self) -> Geometry | None:
-        """How the configuration's checkpoints lie to each other; where they lie on the landscape says `plan.marks`."""
-        return self.manifest.geometry
 
 
 def ranked(benchmarks: Iterable[BenchmarkConfig]) -> list[BenchmarkConfig]:

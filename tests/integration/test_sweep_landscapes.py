@@ -107,7 +107,7 @@ def test_every_kind_of_landscape_is_the_closed_form(
             "random": {},
         }[kind]
     )
-    assert results.geometry is not None
+    assert results.manifest.geometry is not None
 
 
 @pytest.mark.usefixtures("local_ray")
