@@ -81,9 +81,7 @@ class Metric:
         """Tell which outcomes count in the numerator of a rate, and which in its denominator; any one shape."""
         return np.isin(outcomes, list(self.successes)), np.isin(outcomes, list(self.scored))
 
-    def value(
-        self, numerator: npt.NDArray[np.float64], denominator: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.float64]:
+    def value(self, numerator: FloatArray, denominator: FloatArray) -> FloatArray:
         """Return the metric of two sums over prompts, NaN where the denominator is 0; any one shape in and out."""
         ratio = np.full(denominator.shape, np.nan)
         np.divide(numerator if not self.is_rate else 100.0 * numerator, denominator, out=ratio, where=denominator > 0)

@@ -6,22 +6,19 @@ Shapes: `N` groups, `A` coordinates; `R` rows and `C` columns of a heat map.
 import textwrap
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from landscape_ray.analysis import Along, Anatomy, Landscape
+from landscape_ray.analysis.landscape import BoolArray, FloatArray
 from landscape_ray.planning import cell_of_group
 from landscape_ray.report.anatomy_text import holding_text
 from landscape_ray.report.figures import literal
 from landscape_ray.report.palette import COLOURS, GREY, INK, PALE, SMALL_PT, TEXT_PT, WIDTH_IN
-
-FloatArray: TypeAlias = npt.NDArray[np.float64]
-BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 __all__ = ["draw_anatomy", "rates_of_groups"]
 

@@ -6,11 +6,9 @@ Drawn on matplotlib's object interface, so nothing global is touched and any thr
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import TypeAlias
 
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
@@ -20,6 +18,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MultipleLocator
 
 from landscape_ray.analysis import AdaptiveVisage, Landscape, Metric, VisageScore, asked_text, band_of_mean
+from landscape_ray.analysis.landscape import FloatArray
 from landscape_ray.planning import Axis, Grid, Mark
 from landscape_ray.report.palette import (
     ALPHA,
@@ -39,8 +38,6 @@ from landscape_ray.report.palette import (
 )
 
 __all__ = ["caption", "draw", "draw_together", "draw_value_axis", "in_unit", "literal", "near", "save"]
-
-FloatArray: TypeAlias = npt.NDArray[np.float64]
 
 PNG_DPI = 200
 MAX_LABEL = 36

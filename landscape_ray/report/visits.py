@@ -6,11 +6,12 @@ Shapes: `N` points of the plan (repeats of the origin included), `D` draws, `G` 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from landscape_ray.analysis.landscape import FloatArray, IntArray
 from landscape_ray.evaluation import Verdict
 from landscape_ray.evaluation.judge import is_missed_by_apostrophes, judge_named
 from landscape_ray.planning import SweepPlan
@@ -18,9 +19,6 @@ from landscape_ray.report.results import Results
 from landscape_ray.store import ResultStore
 
 __all__ = ["Visits", "grid_places", "load_visits"]
-
-FloatArray: TypeAlias = npt.NDArray[np.float64]
-IntArray: TypeAlias = npt.NDArray[np.int64]
 
 SAME_AT_ALL_ROWS = ("judge", "engine", "torch_version", "device", "weights_digest")
 COLUMNS = (*SAME_AT_ALL_ROWS, "num_tokens", "finish_reason", "completion", "verdict", "num_thinking_tokens")
