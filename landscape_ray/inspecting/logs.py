@@ -45,7 +45,7 @@ from landscape_ray.inspecting.names import point_name
 from landscape_ray.planning import PlannedPoint
 from landscape_ray.report.results import Results, load_results, open_results
 
-__all__ = ["export_logs"]
+__all__ = ["STOP_REASONS", "content_of", "export_logs"]
 
 Row = Mapping[str, Any]
 
@@ -237,6 +237,11 @@ def _num_generated(row: Row) -> int:
     return int(row["num_tokens"]) if row["finish_reason"] != "scored" else 0
 
 
+def content_of(text: str, thinking: str | None) -> str | list[Content]:
+    """Return what a model said, with what it thought before where it did."""
+    return text if thinking is None else [ContentReasoning(reasoning=thinking), ContentText(text=text)]
+
+
 def _begun(prefill: str, identity: str) -> ChatMessageAssistant:
     """Return the beginning of an answer that was put into the model's mouth: to Inspect a message before the answer."""
     return ChatMessageAssistant(id=f"{identity}-prefill", content=prefill, source="input")
@@ -246,9 +251,7 @@ def _sample(row: Row, model: str, judge: str, value: float) -> EvalSample:
     """Return one row; its value is 1 or 0 for rates, and nats (of perplexity for each token) for other metrics."""
     drawn = "" if row["sample"] is None else f"-{row['sample']}"
     identity = f"{row['key'][:16]}-{row['prompt_index']}{drawn}"
-    content: str | list[Content] = row["completion"]
-    if row["thinking"] is not None:
-        content = [ContentReasoning(reasoning=row["thinking"]), ContentText(text=row["completion"])]
+    content = content_of(row["completion"], row["thinking"])
     answer = ChatMessageAssistant(id=f"{identity}-answer", content=content, model=model, source="generate")
     num_tokens = _num_generated(row)
     return EvalSample(

@@ -1,6 +1,5 @@
 """A point of a landscape as a model of Inspect."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,34 +8,25 @@ from inspect_ai.model import (
     ChatCompletionChoice,
     ChatMessage,
     ChatMessageAssistant,
-    Content,
-    ContentReasoning,
-    ContentText,
     GenerateConfig,
     ModelAPI,
     ModelOutput,
     ModelUsage,
-    StopReason,
 )
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from landscape_ray.engine.checkpoints.resolution import checkpoint_folder
 from landscape_ray.engine.tokens.encoding import PromptEncoder
 from landscape_ray.errors import ConfigError
-from landscape_ray.evaluation import Benchmark, Completion, FinishReason, Prompt
+from landscape_ray.evaluation import Benchmark, Completion, Prompt
 from landscape_ray.evaluation.conversations import as_text
 from landscape_ray.evaluation.inspect_task import check_settings, turns_of
 from landscape_ray.inspecting.asking import shared_engine
+from landscape_ray.inspecting.logs import STOP_REASONS, content_of
 from landscape_ray.inspecting.names import PROVIDER, PointName
 from landscape_ray.inspecting.points import find_point
 
 __all__ = ["LandscapeModel"]
-
-STOP_REASONS: Mapping[FinishReason, StopReason] = {
-    FinishReason.STOP: "stop",
-    FinishReason.LENGTH: "max_tokens",
-    FinishReason.PROMPT_TOO_LONG: "model_length",
-}
 
 
 class LandscapeModel(ModelAPI):
@@ -125,9 +115,7 @@ class LandscapeModel(ModelAPI):
         )
 
     def _output(self, completion: Completion, num_asked: int) -> ModelOutput:
-        content: str | list[Content] = completion.text
-        if completion.thinking is not None:
-            content = [ContentReasoning(reasoning=completion.thinking), ContentText(text=completion.text)]
+        content = content_of(completion.text, completion.thinking)
         message = ChatMessageAssistant(content=content, model=self.model_name, source="generate")
         num_tokens = len(completion.token_ids)
         return ModelOutput(
