@@ -48,13 +48,7 @@ def outcome_tables(draw: st.DrawFn, *, missing: bool = False, least_prompts: int
 
 def landscape_of(outcomes: npt.NDArray[np.int8], like: Callable[..., Landscape]) -> Landscape:
     blank = like(np.zeros(outcomes.shape[:-1], dtype=int), num_prompts=outcomes.shape[-1])
-    return Landscape(
-        benchmark=blank.benchmark,
-        grid=blank.grid,
-        prompt_ids=blank.prompt_ids,
-        outcomes=outcomes,
-        origin_outcomes=blank.origin_outcomes,
-    )
+    return replace(blank, outcomes=outcomes)
 
 
 @st.composite

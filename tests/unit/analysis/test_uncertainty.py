@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,13 +42,7 @@ def landscape_of(landscape_from_counts: Callable[..., Landscape]) -> Callable[[F
 
     def build(complied: FloatArray) -> Landscape:
         blank = landscape_from_counts(np.zeros(complied.shape[:2], dtype=int), num_prompts=complied.shape[2])
-        return Landscape(
-            benchmark=blank.benchmark,
-            grid=blank.grid,
-            prompt_ids=blank.prompt_ids,
-            outcomes=np.where(complied > 0, Outcome.COMPLIED, Outcome.REFUSED).astype(np.int8),
-            origin_outcomes=blank.origin_outcomes,
-        )
+        return replace(blank, outcomes=np.where(complied > 0, Outcome.COMPLIED, Outcome.REFUSED).astype(np.int8))
 
     return build
 

@@ -1,6 +1,7 @@
 """What a VISAGE score says besides its value."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -43,15 +44,8 @@ def test_points_where_nothing_could_be_scored_are_told_apart(landscape_from_coun
     outcomes = landscape.outcomes.copy()
     outcomes[0, 1] = Outcome.UNSCORED
     outcomes[0, 2] = Outcome.UNMEASURED
-    broken = Landscape(
-        benchmark="advbench",
-        grid=landscape.grid,
-        prompt_ids=landscape.prompt_ids,
-        outcomes=outcomes,
-        origin_outcomes=landscape.origin_outcomes,
-    )
     with pytest.raises(IncompleteError, match=r"2 of 3 .*1 of these were visited, but no prompt could be scored"):
-        visage(broken)
+        visage(replace(landscape, outcomes=outcomes))
 
 
 def test_a_curve_at_100_everywhere_is_undefined_in_eq_5_not_0(landscape_from_counts: Callable[..., Landscape]) -> None:
