@@ -81,7 +81,7 @@ class ResultStore:
             OutputError: Results cannot be written there.
         """
         name, content = f"probe-{secrets.token_hex(8)}", secrets.token_bytes(64)
-        with self._access("write to"):
+        with explained(self.location, "write to"):
             self._files.create(name, content)
             found = self._read("", name, len(content))
             self._files.delete(name)
@@ -105,18 +105,18 @@ class ResultStore:
     def publish_part(self, info: PartInfo, content: bytes) -> None:
         """Make an encoded part durable; see `publish`."""
         for _ in range(PUBLISH_TRIES):
-            with self._access("write to"):
+            with explained(self.location, "write to"):
                 if self._files.create(f"{PARTS}/{info.name}", content):
                     return
                 present = self._read(PARTS, info.name, parts.MAX_PART_BYTES)
             try:
                 first, _rows = parts.read_rows(info.name, present or b"", [], self._layout)
             except PartError:
-                with self._access("write to"):
+                with explained(self.location, "write to"):
                     self._set_aside(info.name)
                 continue
             if first.outcome_sha256 != info.outcome_sha256:
-                with self._access("write to"):
+                with explained(self.location, "write to"):
                     self._files.create(f"{QUARANTINE}/{info.name}.{info.footer_sha256[:8]}", content)
             return
         msg = f"{self.location}/{PARTS}/{info.name} is taken, again and again, by a file that is no part."
@@ -129,7 +129,7 @@ class ResultStore:
     def quarantined(self) -> list[Quarantined]:
         """Return the files that have no influence on any score."""
         valid, rejected = self._scan()
-        with self._access("read"):
+        with explained(self.location, "read"):
             for entry in self._files.files(QUARANTINE):
                 reason = self._why_in_quarantine(entry, valid)
                 rejected.append(Quarantined(f"{QUARANTINE}/{entry.name}", reason))
@@ -171,7 +171,7 @@ class ResultStore:
         """Yield the rows of each part with its key, in the order of the keys; see `columns`."""
         order = {key: place for place, key in enumerate(dict.fromkeys(keys))}
         last: str | None = None
-        with self._access("read"):
+        with explained(self.location, "read"):
             found = ((parts.key_in_name(entry.name), entry) for entry in self._files.files(PARTS))
             wanted = sorted(
                 ((key, entry) for key, entry in found if key in order and entry.num_bytes <= parts.MAX_PART_BYTES),
@@ -200,7 +200,7 @@ class ResultStore:
         Raises:
             OutputError: The record cannot be written.
         """
-        with self._access("write to"):
+        with explained(self.location, "write to"):
             self._files.replace(f"{FAILURES}/{failure.key}.json", failures.encode(failure))
 
     def failures(self) -> dict[str, PointFailure]:
@@ -220,7 +220,7 @@ class ResultStore:
             return
         if (earlier := earlier or self.read_manifest()) is not None:  # another driver may have begun the folder since
             new = manifest.continued(new, earlier)
-        with self._access("write to"):
+        with explained(self.location, "write to"):
             self._files.replace(MANIFEST, manifest.encode(new))
 
     def read_manifest(self) -> Manifest | None:
@@ -261,7 +261,7 @@ class ResultStore:
             LeaseError: Another driver is at work.
             OutputError: The store cannot be written.
         """
-        with self._access("write to"):
+        with explained(self.location, "write to"):
             held = Lease.acquire(self._files, shard.name if shard else lease.WHOLE)
         try:
             yield held
@@ -276,7 +276,7 @@ class ResultStore:
 
     def drivers(self) -> dict[str, LeaseState]:
         """Return the drivers that are at work, or were killed, by name of the shard; empty: of the whole sweep."""
-        with self._access("read"):
+        with explained(self.location, "read"):
             found = lease.leases(self._files)
         return {name: state for name, (_, state) in found.items() if state and not state.released}
 
@@ -286,7 +286,7 @@ class ResultStore:
         Raises:
             OutputError: It cannot be written.
         """
-        with self._access("write to"):
+        with explained(self.location, "write to"):
             return self._files.create(name, content)
 
     def read_file(self, name: str, max_bytes: int) -> bytes | None:
@@ -295,7 +295,7 @@ class ResultStore:
         Raises:
             OutputError: It cannot be read.
         """
-        with self._access("read"):
+        with explained(self.location, "read"):
             return self._read("", name, max_bytes)
 
     def write_log(self, name: str, content: bytes) -> None:
@@ -304,12 +304,12 @@ class ResultStore:
         Raises:
             OutputError: It cannot be written.
         """
-        with self._access("write to"):
+        with explained(self.location, "write to"):
             self._files.replace(f"{LOG}/{name}", content)
 
     def latest_run(self) -> RunSummary | None:
         """Return how the run that was begun last stood when it wrote its log; None without a log that says so."""
-        with self._access("read"):
+        with explained(self.location, "read"):
             logs = [entry for entry in self._files.files(LOG) if entry.num_bytes <= run_log.MAX_LOG_BYTES]
             content = next(self._files.contents(LOG, logs[-1:]), None)
         return run_log.summary_of(content or b"")
@@ -319,7 +319,7 @@ class ResultStore:
         valid: dict[str, PartInfo] = {}
         names: dict[str, str] = {}
         rejected: list[Quarantined] = []
-        with self._access("read"):
+        with explained(self.location, "read"):
             entries = self._files.files(PARTS)
             if keys is not None:
                 entries = [entry for entry in entries if parts.key_in_name(entry.name) in keys]
@@ -356,7 +356,7 @@ class ResultStore:
 
     def _failure_files(self) -> Iterator[tuple[str, PointFailure | PartError]]:
         """Yield the name of each failure file with what it holds, or what is wrong with it."""
-        with self._access("read"):
+        with explained(self.location, "read"):
             for entry in self._files.files(FAILURES):
                 content = self._read(FAILURES, entry.name, failures.MAX_FAILURE_BYTES)
                 try:
@@ -374,9 +374,6 @@ class ResultStore:
         with contextlib.suppress(FileNotFoundError):
             self._files.move(f"{PARTS}/{name}", f"{QUARANTINE}/{name}.{secrets.token_hex(4)}")
         self._disproved.pop(name, None)
-
-    def _access(self, action: str) -> contextlib.AbstractContextManager[None]:
-        return explained(self.location, action)
 
 
 def _has_proved_footer(entry: Entry, content: bytes) -> bool:
