@@ -8,9 +8,9 @@ from landscape_ray.analysis.adaptive import AdaptiveDesign, design_points, plann
 from landscape_ray.analysis.adaptive_scores import AdaptiveVisage, adaptive_mean, adaptive_visage
 from landscape_ray.analysis.agreement import Agreement, Calibration, Share, agreement, calibration
 from landscape_ray.analysis.anatomy import Anatomy, GroupLoss, anatomy
-from landscape_ray.analysis.basin import Basin, BasinShare, basin
+from landscape_ray.analysis.basin import Basin, basin
 from landscape_ray.analysis.by_kind import Along, KindWall, walls_by_kind
-from landscape_ray.analysis.certificate import Certificate, Wall, allowed_failures, certificate, lower_bound
+from landscape_ray.analysis.certificate import Certificate, allowed_failures, certificate, lower_bound
 from landscape_ray.analysis.certified_plan import certified_plan, chosen_draws
 from landscape_ray.analysis.comparison import Change, compare, where_both_are_measured
 from landscape_ray.analysis.gate import OriginChange, origin_change, retention_bound
@@ -54,7 +54,6 @@ __all__ = [
     "Along",
     "Anatomy",
     "Basin",
-    "BasinShare",
     "Calibration",
     "Certificate",
     "Change",
@@ -77,7 +76,6 @@ __all__ = [
     "VarianceComponents",
     "VisageConditions",
     "VisageScore",
-    "Wall",
     "WallNoise",
     "adaptive_mean",
     "adaptive_visage",

@@ -7,10 +7,9 @@ from landscape_ray.store.filesystem import absolute
 from landscape_ray.store.keys import part_key
 from landscape_ray.store.lease import LAPSE_S, RENEW_EVERY_S, Lease, LeaseState
 from landscape_ray.store.manifest import BenchmarkIdentity, Manifest, check_same_sweep
-from landscape_ray.store.parts import PartInfo
 from landscape_ray.store.planned import keys_by_label, part_keys, planned_keys, planned_sweep
 from landscape_ray.store.received import ReceivedAnswer, ReceivedStore
-from landscape_ray.store.requests import Asked, Request, RequestStore, pause_among, request_of
+from landscape_ray.store.requests import Request, RequestStore, pause_among, request_of
 from landscape_ray.store.result_store import Quarantined, ResultStore
 from landscape_ray.store.run_log import RunSummary
 from landscape_ray.store.schema import SCHEMA, SCHEMA_VERSION
@@ -31,7 +30,6 @@ __all__ = [
     "RENEW_EVERY_S",
     "SCHEMA",
     "SCHEMA_VERSION",
-    "Asked",
     "BenchmarkIdentity",
     "DirectionFiles",
     "ExportFormat",
@@ -40,7 +38,6 @@ __all__ = [
     "Lease",
     "LeaseState",
     "Manifest",
-    "PartInfo",
     "PointFailure",
     "Quarantined",
     "ReceivedAnswer",
