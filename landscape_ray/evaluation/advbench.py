@@ -48,7 +48,8 @@ def advbench_csv(
         content = _read(Path(path).expanduser())
         _verify(content, sha256, path)
         return content.decode()
-    cached = (cache or _cache_folder()) / f"advbench-{sha256[:12]}.csv"
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cached = (cache or caches / "landscape-ray") / f"advbench-{sha256[:12]}.csv"
     with contextlib.suppress(OSError):
         content = cached.read_bytes()
         # A damaged cache is no error: it is fetched anew.
@@ -60,10 +61,6 @@ def advbench_csv(
     with contextlib.suppress(OSError):
         _write(cached, content)
     return content.decode()
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "landscape-ray"
 
 
 def _read(path: Path) -> bytes:

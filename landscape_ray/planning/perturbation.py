@@ -106,8 +106,7 @@ class ComputedVector:
     @property
     def identity(self) -> dict[str, Any]:
         """What makes it this vector, as plain JSON types, for keys of results."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: _plain(value) for name, value in values.items()}
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
     @property
     def checkpoints(self) -> tuple[CheckpointDelta, ...]:

@@ -96,12 +96,8 @@ class Lease:
     def __init__(self, files: Filesystem, state: LeaseState, name: str = WHOLE) -> None:
         self._files = files
         self._state = state
-        self._name = name
-
-    @property
-    def name(self) -> str:
+        self.name = name
         """Name of the shard; empty for the whole sweep."""
-        return self._name
 
     @property
     def epoch(self) -> int:
@@ -154,7 +150,7 @@ class Lease:
             LeaseError: Another driver has taken the sweep over.
             OSError: The store cannot be read or written.
         """
-        epoch, held = latest(self._files, self._name)
+        epoch, held = latest(self._files, self.name)
         if epoch > self._state.epoch:
             by = f" ({held.holder})" if held else ""
             msg = (
@@ -163,7 +159,7 @@ class Lease:
             )
             raise LeaseError(msg)
         self._state = replace(self._state, renewed_at=_now())
-        self._files.replace(_path(self._state.epoch, self._name), _encode(self._state))
+        self._files.replace(_path(self._state.epoch, self.name), _encode(self._state))
 
     def release(self) -> None:
         """Say that the driver has ended, so that the next one need not wait.
@@ -171,7 +167,7 @@ class Lease:
         Raises:
             OSError: The store cannot be written.
         """
-        self._files.replace(_path(self._state.epoch, self._name), _encode(replace(self._state, released=True)))
+        self._files.replace(_path(self._state.epoch, self.name), _encode(replace(self._state, released=True)))
 
 
 def leases(
