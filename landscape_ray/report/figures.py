@@ -21,8 +21,6 @@ from landscape_ray.analysis import AdaptiveVisage, Landscape, Metric, VisageScor
 from landscape_ray.analysis.landscape import FloatArray
 from landscape_ray.planning import Axis, Grid, Mark
 from landscape_ray.report.palette import (
-    ALPHA,
-    BETA,
     BLUE,
     COLOURS,
     DASHES,
@@ -52,7 +50,7 @@ def draw(
     scores: Sequence[VisageScore],
     *,
     title: str | None = None,
-    axis_titles: Sequence[str] = (ALPHA, BETA),
+    axis_titles: Sequence[str] = ("perturbation α", "perturbation β"),
     marks: Sequence[Mark] = (),
 ) -> Figure:
     """Draw a landscape with its scores and sample sizes in the caption.
@@ -89,7 +87,7 @@ def draw_together(
     landscapes: Sequence[Landscape],
     *,
     title: str,
-    axis_titles: Sequence[str] = (ALPHA, BETA),
+    axis_titles: Sequence[str] = ("perturbation α", "perturbation β"),
     marks: Sequence[Mark] = (),
 ) -> Figure:
     """Draw the means of all benchmarks: in 1-D on one axis, in 2-D as heat maps side by side.
@@ -208,8 +206,6 @@ def _draw_lines(figure: Figure, landscapes: Sequence[Landscape], marks: Sequence
         draw_value_axis(axes, of_unit[0].metric, AXES_OF_UNITS[unit])
         _draw_verticals(axes, landscapes[0].grid.axes[0], marks)
         axes.legend(fontsize=SMALL_PT, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
-    for axes in panels[:-1]:
-        axes.set_xlabel("")
 
 
 def _draw_curves(axes: Axes, landscape: Landscape, marks: Sequence[Mark]) -> None:
@@ -251,7 +247,7 @@ def draw_value_axis(axes: Axes, metric: Metric, label: str) -> None:
     axes.grid(axis="y", color=PALE, lw=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    _label(axes, ALPHA, label)
+    _label(axes, "", label)
 
 
 def _draw_verticals(axes: Axes, axis: Axis, marks: Sequence[Mark]) -> None:
@@ -276,9 +272,7 @@ def _draw_verticals(axes: Axes, axis: Axis, marks: Sequence[Mark]) -> None:
 
 
 def literal(text: str) -> str:
-    """Return a text that matplotlib does not read as mathematics, unless it is our own, shortened in the middle."""
-    if text in {ALPHA, BETA}:
-        return text
+    """Return a text that matplotlib does not read as mathematics, shortened in the middle."""
     short = text if len(text) <= MAX_LABEL else f"{text[: MAX_LABEL // 2]}…{text[-MAX_LABEL // 2 :]}"
     return short.replace("$", r"\$")
 
@@ -344,8 +338,7 @@ def _draw_planes(figure: Figure, landscape: Landscape, marks: Sequence[Mark]) ->
     for axes, name in zip(panels, names, strict=True):
         axes.set_aspect("equal" if _same_scale(landscape) else "auto")
         axes.set_title(name, fontsize=SMALL_PT, color=GREY)
-        _label(axes, ALPHA, BETA)
-    panels[1].set_ylabel("")
+        _label(axes, "", "")
     # Hatched below everything else: what no colour covers was not measured.
     _hatch(panels[0], alpha.coordinates, beta.coordinates)
     if min(mean.shape) > 1 and not np.isnan(mean).all():

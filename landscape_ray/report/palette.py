@@ -1,8 +1,6 @@
-"""Colours, lines, sizes and names of axes that figures have in common."""
+"""Colours, lines and sizes that figures have in common."""
 
 __all__ = [
-    "ALPHA",
-    "BETA",
     "BLUE",
     "COLOURS",
     "DASHES",
@@ -32,4 +30,3 @@ MARKERS = "osD^Pv"
 
 TEXT_PT, SMALL_PT = 9.0, 8.0
 WIDTH_IN = 6.4
-ALPHA, BETA = r"perturbation $\alpha$", r"perturbation $\beta$"

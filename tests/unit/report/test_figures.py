@@ -53,7 +53,7 @@ def test_a_curve_shows_every_draw_their_mean_and_the_origin(curve: Landscape) ->
     origin = line(axes, "origin")
     assert (origin.get_xdata().tolist(), origin.get_ydata().tolist()) == ([0.0], [25.0])
     assert line(axes, "missing").get_xdata().tolist() == [0.1]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == (r"perturbation $\alpha$", "ASR (%)")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("perturbation α", "ASR (%)")
     bottom, top = axes.get_ylim()
     assert bottom < 0
     assert top > 100
@@ -87,8 +87,8 @@ def test_the_heat_map_has_alpha_to_the_right_and_beta_upwards(
     edges = heat_map(figure).get_coordinates()
     assert edges[0, :, 0].tolist() == pytest.approx([-0.075, -0.025, 0.025, 0.075])
     assert edges[:, 0, 1].tolist() == pytest.approx([-0.05, 0.0, 0.05])
-    assert figure.axes[0].get_xlabel() == r"perturbation $\alpha$"
-    assert figure.axes[0].get_ylabel() == r"perturbation $\beta$"
+    assert figure.axes[0].get_xlabel() == "perturbation α"
+    assert figure.axes[0].get_ylabel() == "perturbation β"
 
 
 def test_missing_cells_are_hatched(landscape_from_counts: Callable[..., Landscape]) -> None:
