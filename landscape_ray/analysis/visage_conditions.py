@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from landscape_ray.analysis.landscape import Landscape
 from landscape_ray.config import AnyDirections, DirectionsConfig
+from landscape_ray.errors import number_of
 
 __all__ = ["Definition", "VisageConditions", "visage_conditions"]
 
@@ -50,9 +51,8 @@ class VisageConditions:
     @property
     def text(self) -> str:
         """What belongs behind the value, such as `at 80 prompts on [-0.5, 0.5], definition: paper`."""
-        prompts = f"at {self.num_prompts:,} prompt{'' if self.num_prompts == 1 else 's'}"
         axes = "" if self.departures else f" on {self.axes_text}"  # or else they are part of the name
-        return f"{prompts}{axes}, {self.definition_text}"
+        return f"at {number_of(self.num_prompts, 'prompt')}{axes}, {self.definition_text}"
 
     @property
     def axes_text(self) -> str:
