@@ -116,8 +116,7 @@ class _Teller:
         if self._as_json:
             start = running.start_of_run(sweep.config, out)
             print_json({**start, "name": sweep.name, "number": number, "num_sweeps": num})
-        shown = library.progress_for(sys.stderr, heading=(f"model {number} of {num}", sweep.name))
-        shown = library.ProfiledProgress(shown, sys.stderr) if self._profile else shown
+        shown = running.progress(profile=self._profile, heading=(f"model {number} of {num}", sweep.name))
         self._told = self.tracking.enter_context(running.tracking(self._track, sweep.config, out, shown))
         return self._told or shown
 

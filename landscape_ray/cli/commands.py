@@ -29,7 +29,7 @@ from landscape_ray.cli.app import (
     app,
 )
 from landscape_ray.cli.text import print_json
-from landscape_ray.config import SweepConfig, is_campaign, load_config
+from landscape_ray.config import is_campaign, load_config
 from landscape_ray.errors import LandscapeError
 
 __all__ = ["engines", "plan", "run", "score", "status", "submit"]
@@ -73,11 +73,11 @@ def plan(
         raise typer.BadParameter("--from is of use with --target-interval only.")  # noqa: EM101
 
     planned_of = partial(library.plan, target_interval=target_interval, measured=from_)
+    sweeps = campaigns.load(configs, set_ or (), adaptive=adaptive, until_certified=until_certified)
     if is_campaign(configs):
-        sweeps = campaigns.load(configs, set_ or (), adaptive=adaptive, until_certified=until_certified)
         problems = campaigns.plan(sweeps, planned_of, as_json=json_)
     else:
-        planned = planned_of(_load(configs[0], set_ or (), adaptive=adaptive, until_certified=until_certified))
+        planned = planned_of(sweeps[0].config)
         print_json(planned.document()) if json_ else text.print_facts(planned.facts())
         problems = planned.problems
     _fail_on(problems)
@@ -88,13 +88,6 @@ def _fail_on(problems: Sequence[LandscapeError]) -> None:
     if problems:
         told = "\n".join([*map(str, problems), "Counted with `limit` instead; `run` would stop here."])
         raise type(problems[0])(told)
-
-
-def _load(config: Path, overrides: Sequence[str], *, adaptive: bool, until_certified: float | None) -> SweepConfig:
-    """Load a configuration, adaptive with its own settings or else the default ones, if that is asked for."""
-    overrides = [*overrides, *([] if until_certified is None else [f"certify.radius={until_certified!r}"])]
-    sweep = load_config(config, overrides)
-    return load_config(config, ["adaptive={}", *overrides]) if adaptive and sweep.adaptive is None else sweep
 
 
 @app.command()
@@ -166,8 +159,8 @@ def run(
     share = None if shard is None else library.Shard.parse(shard)
     short = [*(["run.keep_engines_s=600"] if keep_engines else []), *(["run.strict=true"] if strict else [])]
     overrides = [*short, *(set_ or ()), *([] if engines is None else [f"run.engines={engines}"])]
+    sweeps = campaigns.load(configs, overrides, adaptive=adaptive, until_certified=until_certified)
     if is_campaign(configs):
-        sweeps = campaigns.load(configs, overrides, adaptive=adaptive, until_certified=until_certified)
         raise typer.Exit(
             campaigns.run(
                 sweeps,
@@ -180,15 +173,13 @@ def run(
                 as_json=json_,
             )
         )
-    (config,) = configs
-    sweep = _load(config, overrides, adaptive=adaptive, until_certified=until_certified)
+    config, sweep = configs[0], sweeps[0].config
     folder = out or f"results/{config.stem}"
     near = Path("results", config.stem) if "://" in folder else Path(folder)
     with text.failure_told(as_json=json_):
         if json_:
             print_json(running.start_of_run(sweep, folder))
-        shown = library.progress_for(sys.stderr)
-        shown = library.ProfiledProgress(shown, sys.stderr) if profile else shown
+        shown = running.progress(profile=profile)
         with running.tracking(track, sweep, folder, shown) as told:
             outcome = library.run(sweep, folder, progress=told or shown, retry_failed=retry_failed, shard=shard)
             # Only now, because engines should not wait for what draws figures.

@@ -1,6 +1,7 @@
 """What `run` prints at its start and end, and what it tells a tracker."""
 
 import contextlib
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,13 @@ from landscape_ray.config import SweepConfig
 if TYPE_CHECKING:
     from landscape_ray.library import Progress, SweepOutcome, Tracking, WrittenReport
 
-__all__ = ["end_of_run", "print_run", "start_of_run", "tell_end", "tracking"]
+__all__ = ["end_of_run", "print_run", "progress", "start_of_run", "tell_end", "tracking"]
+
+
+def progress(*, profile: bool, heading: tuple[str, str] | None = None) -> "Progress":
+    """Return who shows how a run goes, with a heading, and where the time of the engines went if that is asked for."""
+    shown = library.progress_for(sys.stderr, heading=heading)
+    return library.ProfiledProgress(shown, sys.stderr) if profile else shown
 
 
 @contextlib.contextmanager

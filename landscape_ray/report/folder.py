@@ -56,23 +56,30 @@ class WrittenReport(Told):
 
 
 def write_report(
-    out: str | Path, folder: str | Path, judge: str | None = None, *, with_texts: bool = True
+    out: str | Path,
+    folder: str | Path,
+    judge: str | None = None,
+    *,
+    with_texts: bool = True,
+    allow_missing: bool = True,
 ) -> WrittenReport:
-    """Write `report.html`, `scores.json` and the figures of what was measured, finished or not.
+    """Write `report.html`, `scores.json` and the figures of what was measured.
 
     Args:
         out: Path or URL of the results folder.
         folder: Where to; made if it is not there.
         judge: Whose verdicts count, see `load_results`.
         with_texts: Whether the page holds prompts and answers.
+        allow_missing: Whether the sweep may be unfinished.
 
     Raises:
+        IncompleteError: Points are missing, and `allow_missing` is false.
         OutputError: There is no sweep, it cannot be read, or the report cannot be written.
         PartError: Rows contradict the plan or each other.
     """
     out, folder = str(out), Path(folder)
     results, store = load_results(out, judge), open_results(out, judge)
-    computed = scores.score(results, allow_missing=True)
+    computed = scores.score(results, allow_missing=allow_missing)
     document = scores.scores_document(results, computed)
     visits = load_visits(store, results)
     texts = load_texts(store, results) if with_texts else {}

@@ -21,7 +21,7 @@ from landscape_ray.report.caveats import caveats
 from landscape_ray.report.export import export
 from landscape_ray.report.folder import write_report
 from landscape_ray.report.results import Results
-from landscape_ray.report.scores import Scores, score
+from landscape_ray.report.scores import Scores
 from landscape_ray.store.redaction import redacted
 from landscape_ray.store.schema import MEASURED, SCHEMA
 from landscape_ray.transience import is_transient
@@ -97,8 +97,7 @@ def make_publication(
         OutputError: There is no sweep, it cannot be read, or the files cannot be written.
     """
     data, space = folder / "dataset", folder / "space"
-    report = write_report(out, data, judge, with_texts=with_answers)
-    scores = score(report.results, allow_missing=allow_missing)
+    report = write_report(out, data, judge, with_texts=with_answers, allow_missing=allow_missing)
     without = HOST_COLUMNS if with_answers else HOST_COLUMNS | TEXT_COLUMNS
     export(out, data / "rows.parquet", "parquet", judge=judge, without=without)
     export(out, data / "points.parquet", "parquet", points=True, judge=judge)
@@ -109,14 +108,14 @@ def make_publication(
         "tags": ["landscape-ray", "safety", "robustness", *(["not-for-all-audiences"] if with_answers else [])],
         "configs": [{"config_name": name, "data_files": f"{name}.parquet"} for name in ("points", "rows")],
     }
-    body = "\n".join(_card(report.results, scores, images, without))
+    body = "\n".join(_card(report.results, report.scores, images, without))
     (data / "README.md").write_text(_with_header(header, body), encoding="utf-8")
     space.mkdir()
     report.files[0].rename(space / "index.html")
     of_page = {"title": "Safety landscape", "sdk": "static", "tags": header["tags"]}
     (space / "README.md").write_text(_with_header(of_page, "Made by landscape-ray."), encoding="utf-8")
     dataset, page = ({file.name: file for file in sorted(each.iterdir())} for each in (data, space))
-    return Publication(dataset=dataset, space=page, results=report.results, scores=scores)
+    return Publication(dataset=dataset, space=page, results=report.results, scores=report.scores)
 
 
 def _with_header(header: Mapping[str, object], body: str) -> str:

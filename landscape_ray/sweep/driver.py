@@ -100,14 +100,13 @@ def measure_missing(
     with sweep.store.lease(shard) as lease:
         check_folder(sweep)  # whoever held the lease before may have written since
         outcome, tasks = survey(sweep, retry_failed=retry_failed, shard=shard)
+        in_rounds = outcome.num_unchosen and shard is None
         error = None
         if tasks:
             error = _measure(
                 sweep,
                 tasks,
-                rounds=Rounds(sweep, tasks, retry_failed=retry_failed)
-                if outcome.num_unchosen and shard is None
-                else None,
+                rounds=Rounds(sweep, tasks, retry_failed=retry_failed) if in_rounds else None,
                 lease=lease,
                 tally=Tally(
                     _seen_by(shard, outcome, tasks),
@@ -139,8 +138,7 @@ def _measure(
 ) -> Exception | None:
     """Have tasks visited; return why some are left over, or None if none are or a stop was requested."""
     config = sweep.config
-    stops = stop_requests() if stop is None else contextlib.nullcontext(stop)
-    with connection(must_outlive=config.run.keep_engines_s > 0), stops as stopping:
+    with connection(must_outlive=config.run.keep_engines_s > 0), stop_requests(stop) as stopping:
         allotment = allot(config.engine, config.run)
         begin(sweep, hardware(allotment))
         check_folder(sweep)  # the driver of another shard may have begun it at the same time

@@ -4,7 +4,6 @@ A driver that is through with its shard looks after the others: those whose driv
 that never had one. Parts are keyed and created once, so leases only save work.
 """
 
-import contextlib
 import logging
 import threading
 import time
@@ -61,7 +60,7 @@ def measure_shard(
     at_start, until_s = sweep.store.drivers(), time.monotonic() + GRACE_S
     visited: set[str] = set()
     left: set[Shard] = set()
-    with stop_requests() if stop is None else contextlib.nullcontext(stop) as stopping:
+    with stop_requests(stop) as stopping:
         while True:
             _, tasks = survey(sweep, retry_failed=retry_failed)
             labels = {task.point.label for task in tasks} - visited

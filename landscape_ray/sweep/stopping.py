@@ -10,11 +10,15 @@ __all__ = ["stop_requests"]
 
 
 @contextlib.contextmanager
-def stop_requests() -> Iterator[threading.Event]:
-    """Turn the first SIGTERM or SIGINT into an event; a second one is treated as ever."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread may handle signals
+def stop_requests(given: threading.Event | None = None) -> Iterator[threading.Event]:
+    """Turn the first SIGTERM or SIGINT into an event; a second one is treated as ever.
+
+    Args:
+        given: The event of a caller who sees to signals; they are left alone then.
+    """
+    stop = given or threading.Event()
+    if given or threading.current_thread() is not threading.main_thread():  # only that one may handle signals
+        yield stop
         return
 
     def request(signum: int, _frame: FrameType | None) -> None:
