@@ -41,10 +41,10 @@ class Talker(Recorder):
 
 
 class Slow(Recorder):
-    """Takes a second to begin."""
+    """Takes three seconds to begin."""
 
     def begin(self, run: TrackedRun) -> str:
-        time.sleep(1.0)
+        time.sleep(3.0)
         return super().begin(run)
 
 

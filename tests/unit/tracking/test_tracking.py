@@ -139,7 +139,7 @@ def test_a_tracker_that_fails_is_told_of_once_and_waited_for_never(
         for _ in range(3):
             began_s = time.monotonic()
             told.update(STATUS)
-            assert time.monotonic() - began_s < 0.5
+            assert time.monotonic() - began_s < 5.0
             clock.pass_s(10.0)
             time.sleep(0.1)
         told.end("finished")
@@ -170,7 +170,7 @@ def test_what_a_slow_tracker_has_no_room_for_is_dropped_in_whole_lines(
         for _ in range(500):
             told.update(long)
             clock.pass_s(10.0)
-        assert time.monotonic() - began_s < 1.0
+        assert time.monotonic() - began_s < 3.0
         told.end("finished", {"benchmarks": {"mine": {"x": 1}}})
     first, *updates, last = record()
     assert (first[0], last) == ("begin", ["end", "finished", {"mine/x": 1}, []])
