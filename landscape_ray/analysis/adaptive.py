@@ -30,7 +30,7 @@ __all__ = ["AdaptiveDesign", "Sample", "design_points", "planned_design"]
 
 # Cells whose corners differ by more than this are refined. Every point left out is taken to differ from its
 # interpolation by at least MIN_RANGE: the smaller, the fewer points are spent where nothing is expected, and the more
-# a surprise there weighs. Both in percentage points of ASR; docs/planning.md has the error at other values.
+# a surprise there weighs. Both in percentage points of ASR.
 REFINE_ABOVE = 5.0
 MIN_RANGE = 10.0
 # This share of the points is kept for the sample, however much there is to refine.
