@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig
 
+from landscape_ray.engine.checkpoints.model_config import read_config
 from landscape_ray.errors import CheckpointError, in_brief
 
 __all__ = ["write_small_twin"]
@@ -77,7 +77,7 @@ def write_small_twin(folder: Path, out: Path, *, tensor_parallel: int = 1) -> No
     Raises:
         CheckpointError: transformers lacks the architecture, or cannot build it small.
     """
-    config = _read(folder)
+    config = read_config(folder)
     name = (config.architectures or ["none"])[0]
     architecture = getattr(transformers, name, None)
     if architecture is None:
@@ -103,15 +103,6 @@ def write_small_twin(folder: Path, out: Path, *, tensor_parallel: int = 1) -> No
         source = resources.files("landscape_ray").joinpath("demo", "aligned", file)
         with resources.as_file(source) as path:
             shutil.copyfile(path, out / file)
-
-
-def _read(folder: Path) -> Any:
-    try:
-        config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        msg = f"{folder} holds no configuration that transformers can read: {in_brief(error)}."
-        raise CheckpointError(msg) from error
-    return config
 
 
 def _narrowed(config: Any, tensor_parallel: int) -> Any:
