@@ -63,18 +63,13 @@ class SyntheticEngine:
     """The analytic landscape behind the `Engine` protocol."""
 
     def __init__(self, faults: SyntheticFaults) -> None:
-        self._facts = EngineFacts(engine=f"synthetic {__version__}", torch_version="", device=cpu_name())
+        self.facts = EngineFacts(engine=f"synthetic {__version__}", torch_version="", device=cpu_name())
         self._delay_s = faults.delay_s
         self._poison_prompts = frozenset(faults.poison_prompts)
         self._distance = 0.0
         self._points: tuple[Perturbation, ...] = ()
         self.stopwatch = Stopwatch()
         time.sleep(faults.start_delay_s)
-
-    @property
-    def facts(self) -> EngineFacts:
-        """What the engine is and runs on."""
-        return self._facts
 
     def admit(self, benchmarks: Sequence[Benchmark]) -> None:
         """Have room for any; see `Engine.admit`."""

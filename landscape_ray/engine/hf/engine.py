@@ -57,14 +57,19 @@ class TransformersEngine:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         # More threads than cores wait for each other; torch does not see that the thread was bound to fewer.
         torch.set_num_threads(min(torch.get_num_threads(), len(os.sched_getaffinity(0))))
-        self._encoder = PromptEncoder(folder)
+        self.encoder = PromptEncoder(folder)
         check_tied_head(folder)
         self._batch_size = spec.run.max_num_seqs
-        self._way = IN_LINES if spec.batching == "line" else IN_PLACE
         self.stopwatch = Stopwatch()
+        self.facts = EngineFacts(
+            engine=f"transformers {transformers.__version__}",
+            torch_version=torch.__version__,
+            device=transformers_device(),
+            way=IN_LINES if spec.batching == "line" else IN_PLACE,
+        )
         transformers.logging.disable_progress_bar()  # it would be drawn across the sweep's own
         try:
-            self._model: Any = _class_for(folder).from_pretrained(
+            self.model: Any = _class_for(folder).from_pretrained(
                 folder,
                 dtype=DTYPES[spec.dtype],
                 use_safetensors=True,
@@ -75,17 +80,17 @@ class TransformersEngine:
         except (OSError, ValueError) as error:
             msg = f"transformers cannot load {folder}. It says: {in_brief(error)}."
             raise CheckpointError(msg) from error
-        self._model.to(self._device).eval()
+        self.model.to(self._device).eval()
         # Sampling defaults of the checkpoint must not reach the measurement; what is wanted is passed to `generate`.
-        self._model.generation_config = GenerationConfig()
-        self._reader = Reader(self._model, self._encoder, self._device, self._batch_size, self.stopwatch)
-        parameters = live_tensors(self._model)
-        self._places = checkpoint_places(self._model)
-        self._parameters = {name: place.view(parameters[place.within]) for name, place in self._places.items()}
+        self.model.generation_config = GenerationConfig()
+        self._reader = Reader(self.model, self.encoder, self._device, self._batch_size, self.stopwatch)
+        parameters = live_tensors(self.model)
+        self.places = checkpoint_places(self.model)
+        self._parameters = {name: place.view(parameters[place.within]) for name, place in self.places.items()}
         base = BaseWeights.load(
             folder, device=self._device, location=spec.run.base_location, tied_head=self._has_tied_head()
         )
-        _check_names(folder, base, self._parameters, parameters, self._places.values())
+        _check_names(folder, base, self._parameters, parameters, self.places.values())
         _check_values(base, self._parameters)
         self._base = base
         endpoints = {
@@ -93,34 +98,9 @@ class TransformersEngine:
         }
         self._perturber = Perturber(base, dtype=DTYPES[spec.dtype], device=self._device, endpoints=endpoints)
         # Directions are kept beside the weights from one visit to the next, by the digests of their tensors.
-        self._line = Line(self._model, [])
+        self._line = Line(self.model, [])
         self._directions: dict[VectorSpec, str] = {}
         self._points_KP = torch.zeros(0, 1)
-
-    @property
-    def facts(self) -> EngineFacts:
-        """What the engine is and runs on."""
-        return EngineFacts(
-            engine=f"transformers {transformers.__version__}",
-            torch_version=torch.__version__,
-            device=transformers_device(),
-            way=self._way,
-        )
-
-    @property
-    def model(self) -> Any:
-        """The live model."""
-        return self._model
-
-    @property
-    def encoder(self) -> PromptEncoder:
-        """Its tokenizer."""
-        return self._encoder
-
-    @property
-    def places(self) -> Mapping[str, Place]:
-        """Where each tensor of the checkpoint lies in the model."""
-        return self._places
 
     def admit(self, benchmarks: Sequence[Benchmark]) -> None:
         """Have room for any: memory is taken as it is needed; see `Engine.admit`."""
@@ -145,10 +125,10 @@ class TransformersEngine:
         vectors = directions_of(perturbations)
         if not self._directions.keys() >= set(vectors):
             with self.stopwatch.phase("place"):
-                self._line = Line(self._model, [])  # makes room
+                self._line = Line(self.model, [])  # makes room
                 moves, digests = zip(*map(self._moved, vectors), strict=True)
                 self._directions = dict(zip(vectors, digests, strict=True))
-                self._line = Line(self._model, moves)
+                self._line = Line(self.model, moves)
         coefficients = coefficients_of(perturbations, list(self._directions))
         self._points_KP = torch.tensor(coefficients, device=self._device).view(-1, len(perturbations))
         return [point_digest(origin, self._directions, perturbation) for perturbation in perturbations]
@@ -157,11 +137,11 @@ class TransformersEngine:
         """Return what a vector adds to each parameter that it moves, by name, and the digest of its tensors."""
         moved: dict[str, torch.Tensor] = {}
         digest = WeightsDigest()
-        parameters = live_tensors(self._model)
+        parameters = live_tensors(self.model)
         for name, tensor in vector_tensors(vector, self._base, self._perturber.computed, device=self._device):
             if tensor.any():
                 digest.update(name, tensor)
-                place = self._places[name]
+                place = self.places[name]
                 whole = parameters[place.within]
                 if place.within not in moved:
                     moved[place.within] = torch.zeros(whole.shape, device=self._device)
@@ -180,13 +160,13 @@ class TransformersEngine:
     def _generate(
         self, benchmarks: Sequence[Benchmark], num_points: int, decode: Callable[[Sequence[Job]], list[Decoded]]
     ) -> list[list[tuple[Completion, ...]]]:
-        jobs = [replace(job, point=point) for point in range(num_points) for job in self._encoder.jobs(benchmarks)]
+        jobs = [replace(job, point=point) for point in range(num_points) for job in self.encoder.jobs(benchmarks)]
         fitting = [job for job in jobs if job.max_tokens > 0]
-        found = in_stages(fitting, decode, self._encoder)
+        found = in_stages(fitting, decode, self.encoder)
         with self.stopwatch.phase("detokenize"):
             completed = iter(
                 [
-                    self._encoder.complete(tokens, job, is_cut=is_cut)
+                    self.encoder.complete(tokens, job, is_cut=is_cut)
                     for job, (tokens, is_cut) in zip(fitting, found, strict=True)
                 ]
             )
@@ -241,7 +221,7 @@ class TransformersEngine:
 
     def close(self) -> None:
         """Drop the model."""
-        del self._model, self._reader, self._parameters, self._perturber, self._line
+        del self.model, self._reader, self._parameters, self._perturber, self._line
 
     def _at(self, batch: Batch) -> AbstractContextManager[None]:
         """Let each sequence of a batch, a job at a point, stand at its point."""
@@ -252,7 +232,7 @@ class TransformersEngine:
 
         def is_cut(row: int, tokens: list[int]) -> bool:
             job = jobs[row]
-            return bool(job.stop_strings) and self._encoder.settles(tokens, job.stop_strings, in_marks=job.in_marks)
+            return bool(job.stop_strings) and self.encoder.settles(tokens, job.stop_strings, in_marks=job.in_marks)
 
         def has_ended(row: int, tokens: list[int]) -> bool:
             job = jobs[row]
@@ -262,10 +242,10 @@ class TransformersEngine:
         try:
             with at, self.stopwatch.phase("decode"):
                 found = greedy_tokens(
-                    self._model,
+                    self.model,
                     [job.prompt for job in jobs],
                     has_ended=has_ended,
-                    pad_token_id=self._encoder.pad_token_id,
+                    pad_token_id=self.encoder.pad_token_id,
                     on_keep=self._line.keep,
                 )
         except (RuntimeError, ValueError, IndexError) as error:
@@ -278,8 +258,8 @@ class TransformersEngine:
     def _decode(self, jobs: Sequence[Job]) -> list[Decoded]:
         """Complete a batch of equal limits, all greedily or none. Shapes: B prompts, T tokens of the longest prompt."""
         longest = max(len(job.prompt) for job in jobs)
-        until_settled = _UntilSettled(self._encoder, jobs[0], num_rows=len(jobs), start=longest)
-        ids_BT = torch.full((len(jobs), longest), self._encoder.pad_token_id)
+        until_settled = _UntilSettled(self.encoder, jobs[0], num_rows=len(jobs), start=longest)
+        ids_BT = torch.full((len(jobs), longest), self.encoder.pad_token_id)
         mask_BT = torch.zeros_like(ids_BT)
         for row, job in enumerate(jobs):  # padded on the left: answers begin in one column
             ids_BT[row, longest - len(job.prompt) :] = torch.tensor(job.prompt)
@@ -287,14 +267,14 @@ class TransformersEngine:
         stops = jobs[0].stop_token_ids
         try:
             with self.stopwatch.phase("decode"):
-                output: Any = self._model.generate(
+                output: Any = self.model.generate(
                     input_ids=ids_BT.to(self._device),
                     attention_mask=mask_BT.to(self._device),
                     do_sample=False,  # of logits with noise, where tokens are drawn
                     logits_processor=LogitsProcessorList([DrawnTokens(jobs)] if jobs[0].seed is not None else []),
                     max_new_tokens=jobs[0].max_tokens,
                     eos_token_id=list(stops),
-                    pad_token_id=self._encoder.pad_token_id,
+                    pad_token_id=self.encoder.pad_token_id,
                     stopping_criteria=StoppingCriteriaList([until_settled] if jobs[0].stop_strings else []),
                 )
         except (RuntimeError, ValueError, IndexError) as error:
@@ -302,12 +282,12 @@ class TransformersEngine:
             msg = f"transformers failed while generating {len(jobs)} completions: {said}."
             raise GenerationError(msg) from error
         return [
-            (self._encoder.until_stop(row[:settled_at], stops), settled_at is not None)
+            (self.encoder.until_stop(row[:settled_at], stops), settled_at is not None)
             for row, settled_at in zip(output[:, longest:].tolist(), until_settled.settled_at, strict=True)
         ]
 
     def _has_tied_head(self) -> bool:
-        head, embedding = self._model.get_output_embeddings(), self._model.get_input_embeddings()
+        head, embedding = self.model.get_output_embeddings(), self.model.get_input_embeddings()
         return head is not None and head.weight is embedding.weight
 
 

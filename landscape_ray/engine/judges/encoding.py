@@ -41,9 +41,9 @@ class JudgeEncoder(PromptEncoder):
         template = form.template if form else config.template or ""
         self._template = self._as_message(template, folder) if config.format == "chat" else template
         self._strips = form is not None and form.strips
-        added = {i: str(token.content) for i, token in self._tokenizer.added_tokens_decoder.items()}
+        added = {i: str(token.content) for i, token in self.tokenizer.added_tokens_decoder.items()}
         # Unknown characters become the unknown token, which ends nothing.
-        self._special = set(added) - {self._tokenizer.unk_token_id}
+        self._special = set(added) - {self.tokenizer.unk_token_id}
         self._spelled = re.compile("|".join(re.escape(text) for text in sorted(added.values(), key=len, reverse=True)))
         self._expected = self._specials(self._ids(Exchange(prompt="", completion="")))
 
@@ -65,7 +65,7 @@ class JudgeEncoder(PromptEncoder):
     def _ids(self, exchange: Exchange) -> list[int]:
         # Templates write the special tokens themselves; the tokenizer must not add a second beginning-of-text.
         text = rendered(self._template, exchange)
-        return list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+        return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def _specials(self, ids: list[int]) -> list[int]:
         return [i for i in ids if i in self._special]
@@ -91,7 +91,7 @@ class JudgeEncoder(PromptEncoder):
             settled=Settled(date=self._day),
         )
         try:
-            chat = ChatTemplate(self._tokenizer, asked)
+            chat = ChatTemplate(self.tokenizer, asked)
             text = chat.prompt(asked.prompts[0], fixed_clock(asked))
             ending = replace(asked, settled=Settled(turn_end=self.unlisted_turn_end(asked)))
         except BenchmarkError as error:

@@ -38,7 +38,7 @@ class PromptEncoder:
         """
         config = text_config(read_config(folder))
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         except (OSError, ValueError, KeyError) as error:
             msg = f"{folder} holds no tokenizer that transformers can read: {in_brief(error)}."
             raise CheckpointError(msg) from error
@@ -51,7 +51,7 @@ class PromptEncoder:
 
     def _stop_token_ids(self, folder: Path, config: Any) -> tuple[int, ...]:
         """Return every token that ends a turn: of the tokenizer, of config.json and of generation_config.json."""
-        sources = [self._tokenizer.eos_token_id, config.eos_token_id]
+        sources = [self.tokenizer.eos_token_id, config.eos_token_id]
         if (folder / "generation_config.json").is_file():
             sources.append(GenerationConfig.from_pretrained(folder).eos_token_id)
         ids = {
@@ -67,13 +67,8 @@ class PromptEncoder:
     @property
     def pad_token_id(self) -> int:
         """A token to fill batches with; it is never attended to."""
-        pad = self._tokenizer.pad_token_id
+        pad = self.tokenizer.pad_token_id
         return int(pad) if pad is not None else self.stop_token_ids[0]
-
-    @property
-    def tokenizer(self) -> Any:
-        """The tokenizer of transformers."""
-        return self._tokenizer
 
     def jobs(self, benchmarks: Sequence[Benchmark]) -> list[Job]:
         """Return what there is to generate for benchmarks, prompt by prompt.
@@ -116,7 +111,7 @@ class PromptEncoder:
         """Return every token that ends an answer to a benchmark."""
         if benchmark.settled.turn_end is None:
             return self.stop_token_ids
-        return (*self.stop_token_ids, int(self._tokenizer.convert_tokens_to_ids(benchmark.settled.turn_end)))
+        return (*self.stop_token_ids, int(self.tokenizer.convert_tokens_to_ids(benchmark.settled.turn_end)))
 
     def _encode(self, benchmark: Benchmark) -> list[list[int]]:
         """Return the token ids of each prompt, rendered as a chat up to where the model is to go on.
@@ -127,7 +122,7 @@ class PromptEncoder:
         return [self.spell(text) for text in self._rendered(benchmark)]
 
     def _rendered(self, benchmark: Benchmark) -> list[str]:
-        chat, clock = ChatTemplate(self._tokenizer, benchmark), fixed_clock(benchmark)
+        chat, clock = ChatTemplate(self.tokenizer, benchmark), fixed_clock(benchmark)
         return [chat.prompt(prompt, clock) for prompt in benchmark.prompts]
 
     def check_beginning(self, benchmark: Benchmark, prompt: str) -> None:
@@ -142,19 +137,19 @@ class PromptEncoder:
         Raises:
             BenchmarkError: It does.
         """
-        begin = self._tokenizer.bos_token_id
+        begin = self.tokenizer.bos_token_id
         # The empty text shows what the tokenizer puts before any.
-        if benchmark.chat_template is None or begin is None or begin not in self._tokenizer("")["input_ids"][:1]:
+        if benchmark.chat_template is None or begin is None or begin not in self.tokenizer("")["input_ids"][:1]:
             return
         if self.spell(prompt)[:1] == [begin]:
             return
-        if self._tokenizer.chat_template is not None:
+        if self.tokenizer.chat_template is not None:
             own = replace(benchmark, chat_template=None, template_arguments="{}")
             with contextlib.suppress(BenchmarkError):
                 if self._encode(replace(own, prompts=benchmark.prompts[:1]))[0][:1] != [begin]:
                     return
         msg = (
-            f"Benchmark {benchmark.name!r}: chat_template does not begin with {self._tokenizer.bos_token!r}, with "
+            f"Benchmark {benchmark.name!r}: chat_template does not begin with {self.tokenizer.bos_token!r}, with "
             "which the tokenizer of this model begins every text; without it the model answers otherwise than it was "
             "trained to. Put {{ bos_token }} before everything else in the template."
         )
@@ -166,15 +161,15 @@ class PromptEncoder:
         Raises:
             BenchmarkError: The template ends turns with text that is no token, so that no answer would end there.
         """
-        clock, chat = fixed_clock(benchmark), ChatTemplate(self._tokenizer, benchmark)
+        clock, chat = fixed_clock(benchmark), ChatTemplate(self.tokenizer, benchmark)
         after = chat.after_answer(clock)
-        if after is None and self._tokenizer.chat_template is not None:
-            chat = ChatTemplate(self._tokenizer, replace(benchmark, chat_template=None))
+        if after is None and self.tokenizer.chat_template is not None:
+            chat = ChatTemplate(self.tokenizer, replace(benchmark, chat_template=None))
             after = chat.after_answer(clock)
         ids = self.spell((after or "").lstrip())
         if after is None or not ids or any(i in self.stop_token_ids for i in ids):
             return None
-        added = self._tokenizer.added_tokens_decoder
+        added = self.tokenizer.added_tokens_decoder
         if not chat.tells_turns_from_prompts(clock) and (ids[0] not in added or added.keys().isdisjoint(ids[1:])):
             return None  # all of it may be the beginning of the next answer
         if ids[0] in added:
@@ -203,9 +198,9 @@ class PromptEncoder:
         if not after:
             msg = f"the tokenizer merges {text!r} into what stands before it, so it has no likelihood of its own"
             raise BenchmarkError(msg)
-        first = self._tokenizer.bos_token_id
+        first = self.tokenizer.bos_token_id
         # The empty text shows what the tokenizer puts before any.
-        if not context or first in self._tokenizer("")["input_ids"]:
+        if not context or first in self.tokenizer("")["input_ids"]:
             first = self.stop_token_ids[0] if first is None else first
             if first not in before[:1]:
                 before = [int(first), *before]
@@ -213,11 +208,11 @@ class PromptEncoder:
 
     def spell(self, text: str) -> list[int]:
         """Return the tokens of a text. Templates write special tokens themselves: the tokenizer puts none before it."""
-        return list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) if text else []
+        return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) if text else []
 
     def text_in_marks(self, token_ids: Sequence[int]) -> str:
         """Return the text of tokens, special tokens included."""
-        return str(self._tokenizer.decode(token_ids, skip_special_tokens=False))
+        return str(self.tokenizer.decode(token_ids, skip_special_tokens=False))
 
     def complete(self, token_ids: Sequence[int], job: Job | None = None, *, is_cut: bool = False) -> Completion:
         """Return generated token ids as a completion; it stopped if its last token ends a turn.
@@ -267,7 +262,7 @@ class PromptEncoder:
         token for each byte read a run of them as a whole, and one bad byte makes all of them replacement characters.
         So what ends in such a run is only looked at up to there.
         """
-        pieces = self._tokenizer.convert_ids_to_tokens(list(token_ids))
+        pieces = self.tokenizer.convert_ids_to_tokens(list(token_ids))
         end = len(pieces)
         while end and BYTE_TOKEN.fullmatch(str(pieces[end - 1])):
             end -= 1
@@ -285,4 +280,4 @@ class PromptEncoder:
         return whole[len(before) :] if whole.startswith(before) else self._text(token_ids)
 
     def _text(self, token_ids: Sequence[int]) -> str:
-        return str(self._tokenizer.decode(token_ids, skip_special_tokens=True))
+        return str(self.tokenizer.decode(token_ids, skip_special_tokens=True))

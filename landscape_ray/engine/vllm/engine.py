@@ -69,7 +69,7 @@ class VllmEngine:
             raise start_error(error, str(folder)) from error
         built = time.perf_counter()
         way = self._begin_placing(spec, folder)
-        self._facts = EngineFacts(
+        self.facts = EngineFacts(
             engine=f"vllm {vllm.__version__}{' batch-invariant' if spec.run.strict else ''}",
             torch_version=torch.__version__,
             device=vllm_device(),
@@ -117,15 +117,10 @@ class VllmEngine:
         self.place(ORIGIN)
         return self._placing.way
 
-    @property
-    def facts(self) -> EngineFacts:
-        """What the engine is and runs on."""
-        return self._facts
-
     def stay_with_reloading(self) -> None:
         """Place points by reloading from now on, though they could be written in place."""
         self._placing.stay_with_reloading()
-        self._facts = replace(self._facts, way=self._placing.way)
+        self.facts = replace(self.facts, way=self._placing.way)
 
     def admit(self, benchmarks: Sequence[Benchmark]) -> None:
         """Compare with the context that the engine was built with; see `Engine.admit`."""

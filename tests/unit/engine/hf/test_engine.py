@@ -101,23 +101,23 @@ def test_outputs_are_those_of_plain_greedy_decoding(
 
 def test_live_weights_are_those_of_the_formula(engine: TransformersEngine, folder: Path) -> None:
     engine.place(POINT)
-    live, base = engine._model.state_dict(), file_weights(folder)
+    live, base = engine.model.state_dict(), file_weights(folder)
     for name, expected in moved(folder, POINT).items():
         torch.testing.assert_close(live[name], expected, rtol=1e-6, atol=1e-7)
         assert torch.equal(live[name], base[name]) == ("norm" in name)
 
 
 def test_weights_are_written_where_they_were(engine: TransformersEngine) -> None:
-    before = {name: tensor.data_ptr() for name, tensor in engine._model.state_dict().items()}
+    before = {name: tensor.data_ptr() for name, tensor in engine.model.state_dict().items()}
     engine.place(POINT)
-    assert {name: tensor.data_ptr() for name, tensor in engine._model.state_dict().items()} == before
+    assert {name: tensor.data_ptr() for name, tensor in engine.model.state_dict().items()} == before
 
 
 def test_a_tied_head_moves_with_the_embedding(tied_checkpoint: Path) -> None:
     assert "lm_head.weight" not in file_weights(tied_checkpoint)
     engine = build(tied_checkpoint)
     engine.place(POINT)
-    model = engine._model
+    model = engine.model
     assert model.lm_head.weight.data_ptr() == model.model.embed_tokens.weight.data_ptr()
     assert torch.equal(model.lm_head.weight, engine._parameters["model.embed_tokens.weight"])
 
@@ -237,7 +237,7 @@ SPECIAL = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": None}
 def test_other_families_take_every_tensor(config: Any, untied_checkpoint: Path, tmp_path: Path) -> None:
     engine = build(save_family(config, tmp_path, tokenizer_of=untied_checkpoint))
     engine.place(Perturbation.of([(RandomVector(seed=3, normalization="layer", excluded=()), 0.3)]))
-    live, base = dict(engine._model.named_parameters()), file_weights(tmp_path)
+    live, base = dict(engine.model.named_parameters()), file_weights(tmp_path)
     assert live.keys() == base.keys()
     # Biases begin at 0, and so does what a layer-normalised direction adds to them.
     assert all(torch.equal(live[name], tensor) == (not tensor.any()) for name, tensor in base.items())
@@ -254,7 +254,7 @@ def test_attention_is_capped_where_the_model_says_so(untied_checkpoint: Path, tm
     engine, text = build(capped), ScoredText(context="Which?", text="None of them")
     engine.place(ORIGIN)
     (found,) = engine.log_likelihoods([text])
-    tokens, num_unscored = engine._encoder.encode_scored(text)
+    tokens, num_unscored = engine.encoder.encode_scored(text)
 
     def expected(**settings: Any) -> float:
         model: Any = AutoModelForCausalLM.from_pretrained(
@@ -296,6 +296,6 @@ def test_a_weight_that_does_not_take_its_value_is_noticed(untied_checkpoint: Pat
 
 def test_a_failure_while_generating_is_reported_as_one(untied_checkpoint: Path, make_benchmark: MakeBenchmark) -> None:
     engine = build(untied_checkpoint)
-    engine._model.get_parameter("model.norm.weight").data = torch.ones(3)
+    engine.model.get_parameter("model.norm.weight").data = torch.ones(3)
     with pytest.raises(GenerationError, match="transformers failed while generating 16 completions: RuntimeError"):
         engine.generate([make_benchmark()])

@@ -67,7 +67,7 @@ def test_placed_as_loaded_afresh(
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
     save_file(perturbed, tmp_path / "model.safetensors", metadata={"format": "pt"})
     fresh = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
-    live = live_tensors(engine._model)
+    live = live_tensors(engine.model)
     for name, tensor in live_tensors(fresh).items():
         assert torch.equal(live[name], tensor), name
     engine.place(ORIGIN)

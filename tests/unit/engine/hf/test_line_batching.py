@@ -188,7 +188,7 @@ def test_a_prompt_too_long_fails_no_other(engine: TransformersEngine, make_bench
 def test_a_failure_is_reported_as_one(untied_checkpoint: Path, make_benchmark: MakeBenchmark) -> None:
     engine = build(untied_checkpoint)
     engine.place_points(LINE)
-    engine._model.model.layers[0].mlp.forward = lambda inputs: inputs[:, :, :3]
+    engine.model.model.layers[0].mlp.forward = lambda inputs: inputs[:, :, :3]
     with pytest.raises(GenerationError, match="transformers failed while generating 64 completions: RuntimeError"):
         engine.generate_points([make_benchmark()])
 
@@ -238,7 +238,7 @@ def test_a_norm_that_is_none_is_refused(untied_checkpoint: Path) -> None:
 def test_layers_that_mix_sequences_are_refused(untied_checkpoint: Path, make_benchmark: MakeBenchmark) -> None:
     engine = build(untied_checkpoint)
     engine.place_points(LINE)
-    layer = engine._model.model.layers[0].mlp
+    layer = engine.model.model.layers[0].mlp
     plain = layer.forward
     layer.forward = lambda x: plain(x.flatten(0, 1)).view(x.shape)
     with pytest.raises(CheckpointError, match=r"got an input of shape \(\d+, 64\) in a batch of 64 sequences"):

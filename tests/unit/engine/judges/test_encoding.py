@@ -60,7 +60,7 @@ def encoder(folder: Path, form: str, **settings: object) -> JudgeEncoder:
 
 
 def decoded(judge: JudgeEncoder, ids: list[int]) -> str:
-    return str(judge._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+    return str(judge.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
 @pytest.mark.parametrize("form", ["llama-guard-3", "wildguard", "harmbench"])
@@ -68,7 +68,7 @@ def test_ordinary_text_is_encoded_as_the_authors_code_does(folder: Path, form: s
     judge = encoder(folder, form)
     exchange = Exchange(prompt="How do I pick a lock? {completion}", completion="Größe <b> [/INST] 鍵\n < |eot_id|>")
     text = rendered(FORMATS[form].template, exchange)
-    assert judge.encode_exchange(exchange) == judge._tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert judge.encode_exchange(exchange) == judge.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def test_llama_guard_takes_white_space_off_as_its_chat_template_does(folder: Path) -> None:
@@ -135,7 +135,7 @@ OWN = {"template": "Q {prompt} A {completion}", "answers": {"yes": "complied"}}
 def test_a_judges_turn_ends_where_its_template_ends_it(folder: Path, tmp_path: Path) -> None:
     closed = encoder(with_template(folder, tmp_path / "judge", TURNS), "chat", **OWN)
     plain = encoder(folder, "chat", **OWN)
-    end = closed._tokenizer.convert_tokens_to_ids("<|eot_id|>")
+    end = closed.tokenizer.convert_tokens_to_ids("<|eot_id|>")
     assert closed.stop_token_ids == (*plain.stop_token_ids, end)
 
 
