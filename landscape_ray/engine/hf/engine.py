@@ -4,9 +4,8 @@ import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,13 @@ from landscape_ray.engine.hf.drawing import DrawnTokens
 from landscape_ray.engine.hf.greedy import greedy_tokens
 from landscape_ray.engine.hf.layout import Place, checkpoint_places, live_tensors
 from landscape_ray.engine.hf.line_batching import Line
-from landscape_ray.engine.hf.reading import Batch, Reader, batched
+from landscape_ray.engine.hf.reading import Batch, Reader, batched, failures_of_transformers
 from landscape_ray.engine.lines.points import coefficients_of, directions_of, point_digest
 from landscape_ray.engine.protocol import IN_LINES, IN_PLACE, EngineFacts, EngineSpec
 from landscape_ray.engine.stopwatch import Stopwatch
-from landscape_ray.engine.tokens.encoding import PROMPT_TOO_LONG, PromptEncoder
-from landscape_ray.engine.tokens.jobs import Decoded, Job, in_stages
-from landscape_ray.errors import CheckpointError, GenerationError, PlacementError, few_of, in_brief
+from landscape_ray.engine.tokens.encoding import PromptEncoder
+from landscape_ray.engine.tokens.jobs import Decoded, Job
+from landscape_ray.errors import CheckpointError, PlacementError, few_of, in_brief
 from landscape_ray.evaluation import Benchmark, Completion, FirstTokens, LogLikelihood, ScoredText
 from landscape_ray.planning import ORIGIN, Perturbation, VectorSpec, left_out
 from landscape_ray.weights import BaseWeights, Perturber, WeightsDigest, open_endpoint, vector_tensors
@@ -150,28 +149,14 @@ class TransformersEngine:
 
     def generate(self, benchmarks: Sequence[Benchmark]) -> list[tuple[Completion, ...]]:
         """Complete all prompts in batches; see `Engine.generate`."""
-        (completions,) = self._generate(benchmarks, 1, self._decode_alike)
+        jobs = self.encoder.jobs(benchmarks)
+        (completions,) = self.encoder.completions(benchmarks, jobs, 1, self._decode_alike, self.stopwatch)
         return completions
 
     def generate_points(self, benchmarks: Sequence[Benchmark]) -> list[list[tuple[Completion, ...]]]:
         """Complete all prompts at all points in batches; see `LineEngine.generate_points`."""
-        return self._generate(benchmarks, self._points_KP.shape[1], self._decode_at_points)
-
-    def _generate(
-        self, benchmarks: Sequence[Benchmark], num_points: int, decode: Callable[[Sequence[Job]], list[Decoded]]
-    ) -> list[list[tuple[Completion, ...]]]:
-        jobs = [replace(job, point=point) for point in range(num_points) for job in self.encoder.jobs(benchmarks)]
-        fitting = [job for job in jobs if job.max_tokens > 0]
-        found = in_stages(fitting, decode, self.encoder)
-        with self.stopwatch.phase("detokenize"):
-            completed = iter(
-                [
-                    self.encoder.complete(tokens, job, is_cut=is_cut)
-                    for job, (tokens, is_cut) in zip(fitting, found, strict=True)
-                ]
-            )
-        completions = iter([next(completed) if job.max_tokens > 0 else PROMPT_TOO_LONG for job in jobs])
-        return [[tuple(itertools.islice(completions, len(b.prompts))) for b in benchmarks] for _ in range(num_points)]
+        jobs, num_points = self.encoder.jobs(benchmarks), self._points_KP.shape[1]
+        return self.encoder.completions(benchmarks, jobs, num_points, self._decode_at_points, self.stopwatch)
 
     def _decode_alike(self, jobs: Sequence[Job]) -> list[Decoded]:
         """Complete jobs in batches of equal limits, which a batch shares; it runs until its longest output ends."""
@@ -239,19 +224,14 @@ class TransformersEngine:
             return tokens[-1] in job.stop_token_ids or len(tokens) == job.max_tokens or is_cut(row, tokens)
 
         at = self._at([(row, job.point) for row, job in enumerate(jobs)])
-        try:
-            with at, self.stopwatch.phase("decode"):
-                found = greedy_tokens(
-                    self.model,
-                    [job.prompt for job in jobs],
-                    has_ended=has_ended,
-                    pad_token_id=self.encoder.pad_token_id,
-                    on_keep=self._line.keep,
-                )
-        except (RuntimeError, ValueError, IndexError) as error:
-            said = f"{type(error).__name__}: {in_brief(error)}"
-            msg = f"transformers failed while generating {len(jobs)} completions: {said}."
-            raise GenerationError(msg) from error
+        with failures_of_transformers(f"generating {len(jobs)} completions"), at, self.stopwatch.phase("decode"):
+            found = greedy_tokens(
+                self.model,
+                [job.prompt for job in jobs],
+                has_ended=has_ended,
+                pad_token_id=self.encoder.pad_token_id,
+                on_keep=self._line.keep,
+            )
         return [(tokens, is_cut(row, tokens)) for row, tokens in enumerate(found)]
 
     @torch.inference_mode()
@@ -265,22 +245,17 @@ class TransformersEngine:
             ids_BT[row, longest - len(job.prompt) :] = torch.tensor(job.prompt)
             mask_BT[row, longest - len(job.prompt) :] = 1
         stops = jobs[0].stop_token_ids
-        try:
-            with self.stopwatch.phase("decode"):
-                output: Any = self.model.generate(
-                    input_ids=ids_BT.to(self._device),
-                    attention_mask=mask_BT.to(self._device),
-                    do_sample=False,  # of logits with noise, where tokens are drawn
-                    logits_processor=LogitsProcessorList([DrawnTokens(jobs)] if jobs[0].seed is not None else []),
-                    max_new_tokens=jobs[0].max_tokens,
-                    eos_token_id=list(stops),
-                    pad_token_id=self.encoder.pad_token_id,
-                    stopping_criteria=StoppingCriteriaList([until_settled] if jobs[0].stop_strings else []),
-                )
-        except (RuntimeError, ValueError, IndexError) as error:
-            said = f"{type(error).__name__}: {in_brief(error)}"
-            msg = f"transformers failed while generating {len(jobs)} completions: {said}."
-            raise GenerationError(msg) from error
+        with failures_of_transformers(f"generating {len(jobs)} completions"), self.stopwatch.phase("decode"):
+            output: Any = self.model.generate(
+                input_ids=ids_BT.to(self._device),
+                attention_mask=mask_BT.to(self._device),
+                do_sample=False,  # of logits with noise, where tokens are drawn
+                logits_processor=LogitsProcessorList([DrawnTokens(jobs)] if jobs[0].seed is not None else []),
+                max_new_tokens=jobs[0].max_tokens,
+                eos_token_id=list(stops),
+                pad_token_id=self.encoder.pad_token_id,
+                stopping_criteria=StoppingCriteriaList([until_settled] if jobs[0].stop_strings else []),
+            )
         return [
             (self.encoder.until_stop(row[:settled_at], stops), settled_at is not None)
             for row, settled_at in zip(output[:, longest:].tolist(), until_settled.settled_at, strict=True)

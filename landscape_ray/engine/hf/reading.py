@@ -1,7 +1,7 @@
 """Reading with transformers: how likely given texts are, and the first tokens of answers."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeAlias, TypeVar
 
 import torch
@@ -11,7 +11,7 @@ from landscape_ray.engine.tokens.encoding import PromptEncoder
 from landscape_ray.errors import GenerationError, in_brief
 from landscape_ray.evaluation import NUM_TOKENS, Benchmark, FirstTokens, LogLikelihood, ScoredText
 
-__all__ = ["Batch", "Reader", "batched"]
+__all__ = ["Batch", "Reader", "batched", "failures_of_transformers"]
 
 Item = TypeVar("Item")
 Batch: TypeAlias = Sequence[tuple[int, int]]
@@ -89,14 +89,21 @@ class Reader:
         for row, (ids, _) in enumerate(jobs):  # padded on the right, where no scored token looks
             ids_BT[row, : len(ids)] = torch.tensor(ids)
         num_kept = longest - min(first for _, first in jobs) + 1
-        try:
+        with failures_of_transformers(f"scoring {len(jobs)} texts"):
             logits_BSV = self._model(input_ids=ids_BT.to(self._device), logits_to_keep=num_kept).logits
-        except (RuntimeError, ValueError, IndexError) as error:
-            msg = f"transformers failed while scoring {len(jobs)} texts: {type(error).__name__}: {in_brief(error)}."
-            raise GenerationError(msg) from error
         for row, (ids, first) in enumerate(jobs):
             start = first - 1 - (longest - num_kept)  # the token before predicts
             yield logits_BSV[row, start : start + len(ids) - first + 1].float().log_softmax(-1)
+
+
+@contextmanager
+def failures_of_transformers(doing: str) -> Iterator[None]:
+    """Raise what fails in transformers as a GenerationError, which says what was being done."""
+    try:
+        yield
+    except (RuntimeError, ValueError, IndexError) as error:
+        msg = f"transformers failed while {doing}: {type(error).__name__}: {in_brief(error)}."
+        raise GenerationError(msg) from error
 
 
 def batched(items: list[Item], size: int) -> list[list[Item]]:

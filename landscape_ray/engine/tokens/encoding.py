@@ -3,8 +3,9 @@
 import bisect
 import contextlib
 import functools
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 from transformers import AutoTokenizer, GenerationConfig
 
 from landscape_ray.engine.checkpoints.model_config import context_length, read_config, text_config
+from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tokens.chat import ChatTemplate, fixed_clock
-from landscape_ray.engine.tokens.jobs import Job
+from landscape_ray.engine.tokens.jobs import Decoded, Job, in_stages
 from landscape_ray.errors import BenchmarkError, CheckpointError, in_brief
 from landscape_ray.evaluation import Benchmark, Completion, FinishReason, Prompt, Reasoning, ScoredText, stop_strings
 
@@ -209,6 +211,32 @@ class PromptEncoder:
     def spell(self, text: str) -> list[int]:
         """Return the tokens of a text. Templates write special tokens themselves: the tokenizer puts none before it."""
         return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) if text else []
+
+    def completions(
+        self,
+        benchmarks: Sequence[Benchmark],
+        jobs: Sequence[Job],
+        num_points: int,
+        decode: Callable[[Sequence[Job]], list[Decoded]],
+        stopwatch: Stopwatch,
+    ) -> list[list[tuple[Completion, ...]]]:
+        """Have what there is to generate completed at so many points, and return the completions of each benchmark.
+
+        Args:
+            benchmarks: What is asked.
+            jobs: The jobs of these, see `jobs`.
+            num_points: Number of points.
+            decode: Completes jobs that have room for a token.
+            stopwatch: Where it is counted how long tokens take to become text.
+        """
+        everywhere = [replace(job, point=point) for point in range(num_points) for job in jobs]
+        fitting = [job for job in everywhere if job.max_tokens > 0]
+        found = in_stages(fitting, decode, self)
+        with stopwatch.phase("detokenize"):
+            made = [self.complete(tokens, job, is_cut=cut) for job, (tokens, cut) in zip(fitting, found, strict=True)]
+        completed = iter(made)
+        completions = iter([next(completed) if job.max_tokens > 0 else PROMPT_TOO_LONG for job in everywhere])
+        return [[tuple(itertools.islice(completions, len(b.prompts))) for b in benchmarks] for _ in range(num_points)]
 
     def text_in_marks(self, token_ids: Sequence[int]) -> str:
         """Return the text of tokens, special tokens included."""

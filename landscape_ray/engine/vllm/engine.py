@@ -14,8 +14,8 @@ from landscape_ray.engine.checkpoints.resolution import checkpoint_folder
 from landscape_ray.engine.checkpoints.tied_head import check_tied_head
 from landscape_ray.engine.protocol import EngineFacts, EngineSpec
 from landscape_ray.engine.stopwatch import Stopwatch
-from landscape_ray.engine.tokens.encoding import PROMPT_TOO_LONG, PromptEncoder
-from landscape_ray.engine.tokens.jobs import Decoded, Job, in_stages
+from landscape_ray.engine.tokens.encoding import PromptEncoder
+from landscape_ray.engine.tokens.jobs import Decoded, Job
 from landscape_ray.engine.vllm.library import import_vllm, vllm_device
 from landscape_ray.engine.vllm.placing import Placing
 from landscape_ray.engine.vllm.settings import context_needed, memory_settings
@@ -157,14 +157,8 @@ class VllmEngine:
     def generate_points(self, benchmarks: Sequence[Benchmark]) -> list[list[tuple[Completion, ...]]]:
         """Complete all prompts of all benchmarks at all points in one batch; see `LineEngine.generate_points`."""
         with self.stopwatch.phase("prefill"):
-            jobs_of_point = self._encoder.jobs(benchmarks)
-        jobs = [replace(job, point=point) for point in range(len(self._points)) for job in jobs_of_point]
-        outputs = iter(self._complete([job for job in jobs if job.max_tokens > 0]))
-        completions = iter([next(outputs) if job.max_tokens > 0 else PROMPT_TOO_LONG for job in jobs])
-        return [
-            [tuple(itertools.islice(completions, len(benchmark.prompts))) for benchmark in benchmarks]
-            for _ in self._points
-        ]
+            jobs = self._encoder.jobs(benchmarks)
+        return self._encoder.completions(benchmarks, jobs, len(self._points), self._decode, self.stopwatch)
 
     def log_likelihoods(self, texts: Sequence[ScoredText]) -> list[LogLikelihood | None]:
         """Score texts with the weights in place; see `Engine.log_likelihoods`."""
@@ -243,15 +237,6 @@ class VllmEngine:
                 raise GenerationError(msg)
             scores.append([0.0, *(e[token].logprob for token, e in zip(ids[1:], entries[1:], strict=True))])
         return scores
-
-    def _complete(self, jobs: Sequence[Job]) -> list[Completion]:
-        """Complete prompts of token ids, each with its own limits."""
-        found = in_stages(jobs, self._decode, self._encoder)
-        with self.stopwatch.phase("detokenize"):
-            return [
-                self._encoder.complete(tokens, job, is_cut=is_cut)
-                for job, (tokens, is_cut) in zip(jobs, found, strict=True)
-            ]
 
     def _decode(self, jobs: Sequence[Job]) -> list[Decoded]:
         """Generate up to where a job's own limits end it."""
