@@ -27,12 +27,12 @@ from landscape_ray.engine.hf.drawing import DrawnTokens
 from landscape_ray.engine.hf.greedy import greedy_tokens
 from landscape_ray.engine.hf.layout import Place, checkpoint_places, live_tensors
 from landscape_ray.engine.hf.line_batching import Line
-from landscape_ray.engine.hf.reading import Batch, Reader, batched, failures_of_transformers
+from landscape_ray.engine.hf.reading import Batch, Reader, failures_of_transformers
 from landscape_ray.engine.lines.points import coefficients_of, directions_of, point_digest
 from landscape_ray.engine.protocol import IN_LINES, IN_PLACE, EngineFacts, EngineSpec
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tokens.encoding import PromptEncoder
-from landscape_ray.engine.tokens.jobs import Decoded, Job
+from landscape_ray.engine.tokens.jobs import Decoded, Job, batched
 from landscape_ray.errors import CheckpointError, PlacementError, few_of, in_brief
 from landscape_ray.evaluation import Benchmark, Completion, FirstTokens, LogLikelihood, ScoredText
 from landscape_ray.planning import ORIGIN, Perturbation, VectorSpec, left_out

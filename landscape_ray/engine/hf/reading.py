@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import torch
 
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tokens.encoding import PromptEncoder
+from landscape_ray.engine.tokens.jobs import batched
 from landscape_ray.errors import GenerationError, in_brief
 from landscape_ray.evaluation import NUM_TOKENS, Benchmark, FirstTokens, LogLikelihood, ScoredText
 
-__all__ = ["Batch", "Reader", "batched", "failures_of_transformers"]
+__all__ = ["Batch", "Reader", "failures_of_transformers"]
 
-Item = TypeVar("Item")
 Batch: TypeAlias = Sequence[tuple[int, int]]
 """Texts by their numbers, each at a point by its number."""
 
@@ -104,8 +104,3 @@ def failures_of_transformers(doing: str) -> Iterator[None]:
     except (RuntimeError, ValueError, IndexError) as error:
         msg = f"transformers failed while {doing}: {type(error).__name__}: {in_brief(error)}."
         raise GenerationError(msg) from error
-
-
-def batched(items: list[Item], size: int) -> list[list[Item]]:
-    """Return items in lists of so many, the last one of the rest."""
-    return [items[first : first + size] for first in range(0, len(items), size)]

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from landscape_ray.evaluation import Reasoning
 
 if TYPE_CHECKING:
     from landscape_ray.engine.tokens.encoding import PromptEncoder
 
-__all__ = ["Decoded", "Job", "in_stages"]
+__all__ = ["Decoded", "Job", "batched", "in_stages"]
 
+Item = TypeVar("Item")
 Decoded: TypeAlias = tuple[list[int], bool]
 """What was generated for a job: its tokens, and whether it was ended because a stop string occurred."""
 
@@ -50,6 +51,11 @@ class Job:
     def is_staged(self) -> bool:
         """Whether what comes after the thinking is to be generated otherwise than the thinking."""
         return self.reasoning is not None and bool(self.stop_strings or self.max_thinking_tokens)
+
+
+def batched(items: list[Item], size: int) -> list[list[Item]]:
+    """Return items in lists of so many, the last one of the rest."""
+    return [items[first : first + size] for first in range(0, len(items), size)]
 
 
 def in_stages(

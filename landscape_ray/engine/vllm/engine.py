@@ -8,14 +8,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from landscape_ray.engine.checkpoints.resolution import checkpoint_folder
 from landscape_ray.engine.checkpoints.tied_head import check_tied_head
 from landscape_ray.engine.protocol import EngineFacts, EngineSpec
 from landscape_ray.engine.stopwatch import Stopwatch
 from landscape_ray.engine.tokens.encoding import PromptEncoder
-from landscape_ray.engine.tokens.jobs import Decoded, Job
+from landscape_ray.engine.tokens.jobs import Decoded, Job, batched
 from landscape_ray.engine.vllm.library import import_vllm, vllm_device
 from landscape_ray.engine.vllm.placing import Placing
 from landscape_ray.engine.vllm.settings import context_needed, memory_settings
@@ -28,7 +28,6 @@ __all__ = ["LoadedVllm", "VllmEngine"]
 
 # Tokens to score at one place; vLLM takes 128.
 MAX_GROUP = 64
-Item = TypeVar("Item")
 
 
 class VllmEngine:
@@ -178,7 +177,7 @@ class VllmEngine:
         for i, scores in zip(longer, self._token_scores([jobs[i][:2] for i in longer]), strict=True):
             _, ids, first = jobs[i]
             found[i] = LogLikelihood(total=math.fsum(scores[first:]), token_ids=ids[first:])
-        return _batched(found, len(texts)) if texts else [[] for _ in self._points]
+        return batched(found, len(texts)) if texts else [[] for _ in self._points]
 
     def first_tokens(self, benchmark: Benchmark, wanted: Sequence[Sequence[int]] | None) -> list[FirstTokens | None]:
         """Have vLLM say how likely the tokens are; see `Engine.first_tokens`."""
@@ -214,7 +213,7 @@ class VllmEngine:
         by_context: defaultdict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
         for i, (point, ids) in enumerate(texts):
             by_context[point, ids[:-1]].append(i)
-        groups = [(at, group) for at, alike in by_context.items() for group in _batched(alike, MAX_GROUP)]
+        groups = [(at, group) for at, alike in by_context.items() for group in batched(alike, MAX_GROUP)]
         tokens = [[texts[i][1][-1] for i in group] for _, group in groups]
         # Lists of one length: vLLM fills up shorter ones with token 0.
         width = max(map(len, tokens), default=0)
@@ -316,10 +315,6 @@ class LoadedVllm(VllmEngine):
     def _begin_placing(self, spec: EngineSpec, folder: Path) -> str:  # noqa: ARG002
         self._points = [(self._new_salt("as loaded"), {})]
         return ""
-
-
-def _batched(items: list[Item], size: int) -> list[list[Item]]:
-    return [items[first : first + size] for first in range(0, len(items), size)]
 
 
 def _limits(job: Job) -> dict[str, Any]:
