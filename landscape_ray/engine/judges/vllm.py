@@ -6,6 +6,7 @@ from typing import Any
 
 from landscape_ray.engine.checkpoints.resolution import ResolvedModel, checkpoint_folder
 from landscape_ray.engine.judges.encoding import JudgeEncoder
+from landscape_ray.engine.vllm.settings import common_settings
 from landscape_ray.engine.vllm.start import START_ERRORS, start_error
 from landscape_ray.errors import GenerationError, in_brief
 from landscape_ray.evaluation import Verdict
@@ -15,8 +16,6 @@ from landscape_ray.evaluation.judging import Exchange, Judgment, Receive
 
 __all__ = ["VllmJudge"]
 
-GIB = 1 << 30
-CPU_KV_CACHE_GIB = 1.0
 OWN_MAX_NEW_TOKENS = 16
 MAX_CONTEXT = 16_384
 """Judges with longer contexts are held to this: cache for one full context must fit beside the model."""
@@ -40,10 +39,8 @@ class VllmJudge:
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         # Only now, because the variables above are read on import.
         import vllm  # noqa: PLC0415
-        from vllm.platforms import current_platform  # noqa: PLC0415
 
         folder, run = checkpoint_folder(model.location, model.revision), config.run
-        on_cpu = bool(current_platform.is_cpu())
         form = FORMATS.get(config.format)
         self._max_new_tokens = config.max_new_tokens or (form.max_new_tokens if form else OWN_MAX_NEW_TOKENS)
         self._encoder = JudgeEncoder(folder, config)
@@ -56,27 +53,8 @@ class VllmJudge:
             stop_token_ids=list(self._encoder.stop_token_ids),
             detokenize=False,
         )
-        cache_gib = run.kv_cache_gib or (CPU_KV_CACHE_GIB if on_cpu else None)
         try:
-            self._llm: Any = vllm.LLM(
-                model=str(folder),
-                dtype=config.dtype,
-                load_format="safetensors",
-                trust_remote_code=False,
-                tensor_parallel_size=run.tensor_parallel,
-                distributed_executor_backend="uni" if run.tensor_parallel == 1 else "mp",
-                max_model_len=self._context,
-                max_num_seqs=run.max_num_seqs,
-                enforce_eager=run.enforce_eager or on_cpu,
-                generation_config="vllm",
-                seed=0,
-                disable_log_stats=True,
-                **(
-                    {"gpu_memory_utilization": run.gpu_memory_utilization}
-                    if cache_gib is None
-                    else {"kv_cache_memory_bytes": int(cache_gib * GIB)}
-                ),
-            )
+            self._llm: Any = vllm.LLM(**common_settings(folder, dtype=config.dtype, run=run, context=self._context))
         except START_ERRORS as error:
             raise start_error(error, f"the judge {folder}") from error
         self.judged_with = f"vllm {vllm.__version__}"

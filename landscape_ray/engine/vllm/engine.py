@@ -18,7 +18,7 @@ from landscape_ray.engine.tokens.encoding import PromptEncoder
 from landscape_ray.engine.tokens.jobs import Decoded, Job, batched
 from landscape_ray.engine.vllm.library import import_vllm, vllm_device
 from landscape_ray.engine.vllm.placing import Placing
-from landscape_ray.engine.vllm.settings import context_needed, memory_settings
+from landscape_ray.engine.vllm.settings import common_settings, context_needed
 from landscape_ray.engine.vllm.start import START_ERRORS, start_error
 from landscape_ray.errors import GenerationError, PlacementError, ResourceError, in_brief
 from landscape_ray.evaluation import NUM_TOKENS, Benchmark, Completion, FirstTokens, LogLikelihood, ScoredText
@@ -82,28 +82,13 @@ class VllmEngine:
 
     def _settings(self, spec: EngineSpec, folder: Path) -> dict[str, Any]:
         """Return the settings of vLLM that follow from a specification."""
-        from vllm.platforms import current_platform  # noqa: PLC0415 - which is imported by now
+        from landscape_ray.engine.vllm.text import text_settings  # noqa: PLC0415 - imports vLLM
 
-        from landscape_ray.engine.vllm.text import text_settings  # noqa: PLC0415 - imports vLLM, too
-
-        on_cpu = current_platform.is_cpu()
+        context = context_needed(self._encoder, spec.benchmarks)
         return {
-            "model": str(folder),
-            "dtype": spec.dtype,
-            "load_format": "safetensors",
-            "trust_remote_code": False,
-            "tensor_parallel_size": spec.run.tensor_parallel,
-            "distributed_executor_backend": "uni" if spec.run.tensor_parallel == 1 else "mp",
+            **common_settings(folder, dtype=spec.dtype, run=spec.run, context=context, has_base=True),
             "worker_extension_cls": "landscape_ray.engine.vllm.worker.PerturbationWorker",
-            "max_model_len": context_needed(self._encoder, spec.benchmarks),
-            "max_num_seqs": spec.run.max_num_seqs,
-            "enforce_eager": spec.run.enforce_eager or on_cpu,
-            # The checkpoint's sampling defaults must not reach the measurement.
-            "generation_config": "vllm",
-            "seed": 0,
-            "disable_log_stats": True,
             "max_logprobs": NUM_TOKENS,
-            **memory_settings(spec, folder, on_cpu=on_cpu),
             **text_settings(folder),
         }
 

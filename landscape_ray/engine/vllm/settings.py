@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from landscape_ray.engine.protocol import EngineSpec
+from landscape_ray.config import RunConfig
 from landscape_ray.engine.tokens.encoding import PromptEncoder
 from landscape_ray.errors import ResourceError
 from landscape_ray.evaluation import Benchmark, scored_texts
 
-__all__ = ["context_needed", "memory_settings"]
+__all__ = ["common_settings", "context_needed"]
 
 GIB = 1 << 30
 CPU_KV_CACHE_GIB = 1.0
@@ -41,22 +41,48 @@ def _lengths(encoder: PromptEncoder, benchmark: Benchmark) -> Iterator[tuple[int
             yield len(prompt), len(prompt) + benchmark.max_new_tokens
 
 
-def memory_settings(spec: EngineSpec, folder: Path, *, on_cpu: bool) -> dict[str, Any]:
-    """Return the settings that bound vLLM's memory, so that cache and base weights fit side by side.
+def common_settings(
+    folder: Path, *, dtype: str, run: RunConfig, context: int, has_base: bool = False
+) -> dict[str, Any]:
+    """Return the settings that all models have in common which vLLM runs here: those measured, and judges.
+
+    Args:
+        folder: Folder of the model.
+        dtype: Type of weights and computation.
+        run: How it is to be run.
+        context: Longest sequence, in tokens.
+        has_base: Whether a copy of the weights, the base, lies beside the model.
 
     Raises:
-        ResourceError: They do not fit.
+        ResourceError: Cache and base weights do not fit side by side.
     """
-    if spec.run.kv_cache_gib is not None:
-        return {"kv_cache_memory_bytes": int(spec.run.kv_cache_gib * GIB)}
-    if on_cpu:
-        return {"kv_cache_memory_bytes": int(CPU_KV_CACHE_GIB * GIB)}
-    share = spec.run.gpu_memory_utilization
-    if spec.run.base_location == "device":
-        from vllm.platforms import current_platform  # noqa: PLC0415
+    from vllm.platforms import current_platform  # noqa: PLC0415 - which is imported by now
 
+    return {
+        "model": str(folder),
+        "dtype": dtype,
+        "load_format": "safetensors",
+        "trust_remote_code": False,
+        "tensor_parallel_size": run.tensor_parallel,
+        "distributed_executor_backend": "uni" if run.tensor_parallel == 1 else "mp",
+        "max_model_len": context,
+        "max_num_seqs": run.max_num_seqs,
+        "enforce_eager": run.enforce_eager or current_platform.is_cpu(),
+        # The checkpoint's sampling defaults must not reach the measurement.
+        "generation_config": "vllm",
+        "seed": 0,
+        "disable_log_stats": True,
+        **_memory_settings(folder, run, current_platform, has_base=has_base),
+    }
+
+
+def _memory_settings(folder: Path, run: RunConfig, platform: Any, *, has_base: bool) -> dict[str, Any]:
+    if cache_gib := run.kv_cache_gib or (CPU_KV_CACHE_GIB if platform.is_cpu() else None):
+        return {"kv_cache_memory_bytes": int(cache_gib * GIB)}
+    share = run.gpu_memory_utilization
+    if has_base and run.base_location == "device":
         base_bytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-        share -= base_bytes / spec.run.tensor_parallel / current_platform.get_device_total_memory()
+        share -= base_bytes / run.tensor_parallel / platform.get_device_total_memory()
     if share <= 0:
         msg = (
             f"The base weights of {folder} do not fit the GPU beside the model. Keep them in host memory: "
