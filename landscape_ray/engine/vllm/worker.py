@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead, VocabParallelEmbedding
 from vllm.platforms import current_platform
 
 from landscape_ray.engine.checkpoints.model_config import has_tied_head
@@ -125,11 +126,8 @@ class PerturbationWorker:
         Raises:
             PlacementError: See `place_perturbation`.
         """
-        digest = WeightsDigest()
 
-        def cast_tensors() -> Iterator[tuple[str, torch.Tensor]]:
-            nonlocal digest
-            digest = WeightsDigest()
+        def cast_tensors(digest: WeightsDigest) -> Iterator[tuple[str, torch.Tensor]]:
             for name, tensor in vector_tensors(
                 vector, self._perturbation_base, self._perturber.computed, device=self.device, normals=self._normals
             ):
@@ -137,9 +135,9 @@ class PerturbationWorker:
                     digest.update(name, tensor)
                 yield name, tensor.to(self.model_config.dtype)
 
-        self._load(cast_tensors)
+        digest = self._load(cast_tensors)
         self._line.take(k)
-        return digest.hexdigest()
+        return digest
 
     def stand_at(self, coefficients_KP: Sequence[Sequence[float]]) -> None:
         """Let there be P points, each with a coefficient for each of K directions; see `VllmLine.stand_at`."""
@@ -154,7 +152,7 @@ class PerturbationWorker:
         self._line.take(0)
         base = self._perturbation_base
         zeros = {"dtype": self.model_config.dtype, "device": self.device}
-        self._load(lambda: ((name, torch.zeros_like(base.tensor(name), **zeros)) for name in base.names))
+        self._load(lambda _: ((name, torch.zeros_like(base.tensor(name), **zeros)) for name in base.names))
 
     def observe_layout(self) -> Layout:
         """Watch reloading to two points, and return where the live model keeps the checkpoint's tensors."""
@@ -207,22 +205,18 @@ class PerturbationWorker:
 
     def _reload(self, perturbation: Perturbation, trace: LoadingTrace | None = None) -> str:
         """Hand a point's checkpoint tensors to vLLM's reloading."""
-        digest = WeightsDigest()
-
-        def tensors() -> Iterator[tuple[str, torch.Tensor]]:
-            nonlocal digest
-            digest = WeightsDigest()
-            return self._tensors(perturbation, digest)
-
-        self._load(tensors, trace)
-        return digest.hexdigest()
+        return self._load(lambda digest: self._tensors(perturbation, digest), trace)
 
     def _load(
-        self, tensors: Callable[[], Iterator[tuple[str, torch.Tensor]]], trace: LoadingTrace | None = None
-    ) -> None:
-        """Hand checkpoint tensors to vLLM's reloading, and account for each; again where more was to be prepared."""
-        while self._load_once(tensors(), trace).is_to_repeat:
+        self, tensors: Callable[[WeightsDigest], Iterator[tuple[str, torch.Tensor]]], trace: LoadingTrace | None = None
+    ) -> str:
+        """Hand checkpoint tensors to vLLM's reloading, and account for each; again where more was to be prepared.
+
+        What yields them adds each to the digest that is returned.
+        """
+        while self._load_once(tensors(digest := WeightsDigest()), trace).is_to_repeat:
             pass
+        return digest.hexdigest()
 
     def _load_once(self, tensors: Iterator[tuple[str, torch.Tensor]], trace: LoadingTrace | None) -> _Loading:
         model = self.model_runner.get_model()
@@ -311,11 +305,6 @@ def _tied_parameters(model: torch.nn.Module) -> dict[str, str]:
 
 def _has_head_of_its_own(model: torch.nn.Module) -> bool:
     """Tell whether some head's weights are no embedding's; models without a head module use their embedding."""
-    from vllm.model_executor.layers.vocab_parallel_embedding import (  # noqa: PLC0415
-        ParallelLMHead,
-        VocabParallelEmbedding,
-    )
-
     layers = [module for module in model.modules() if isinstance(module, VocabParallelEmbedding)]
     embeddings = {id(layer.weight) for layer in layers if not isinstance(layer, ParallelLMHead)}
     return any(id(layer.weight) not in embeddings for layer in layers if isinstance(layer, ParallelLMHead))
@@ -323,8 +312,6 @@ def _has_head_of_its_own(model: torch.nn.Module) -> bool:
 
 def _num_padding(model: torch.nn.Module, tied: Collection[str]) -> int:
     """Return how many elements the model's vocabulary padding adds to what the checkpoint holds."""
-    from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmbedding  # noqa: PLC0415
-
     return sum(
         (module.num_embeddings_padded - module.org_vocab_size) * module.embedding_dim
         for name, module in model.named_modules()
@@ -351,8 +338,6 @@ def _repack_heads(model: torch.nn.Module) -> None:
 
     There a head computes with a packed copy made at load, and would silently keep the weights it started with.
     """
-    from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmbedding  # noqa: PLC0415
-
     if not current_platform.is_cpu():
         return
     for module in model.modules():
