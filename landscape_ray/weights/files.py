@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from landscape_ray.errors import CheckpointError, few_of
-from landscape_ray.planning import is_scale, left_out
+from landscape_ray.planning import CheckpointDelta, is_scale, left_out
 
-__all__ = ["HEAD", "CheckpointFiles", "TensorSource", "write_checkpoint"]
+__all__ = ["HEAD", "CheckpointFiles", "Endpoints", "TensorSource", "write_checkpoint"]
 
 INDEX_FILE = "model.safetensors.index.json"
 HEAD = "lm_head.weight"
@@ -34,6 +34,10 @@ class TensorSource(Protocol):
     def tensor(self, name: str) -> torch.Tensor:
         """Return one tensor in the checkpoint's dtype. Do not write to it."""
         ...
+
+
+Endpoints: TypeAlias = Mapping[CheckpointDelta, TensorSource]
+"""The checkpoints that differences lead to, and those that directions are computed from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,12 +2,12 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
-from landscape_ray.planning import CheckpointDelta, ComputedVector, RandomVector, VectorSpec
-from landscape_ray.weights.files import TensorSource
+from landscape_ray.planning import ComputedVector, RandomVector, VectorSpec
+from landscape_ray.weights.files import Endpoints, TensorSource
 from landscape_ray.weights.kinds import computed
 from landscape_ray.weights.patterns import check_patterns, is_perturbed
 
@@ -59,9 +59,7 @@ def weights_norm(base: TensorSource) -> float:
     return math.sqrt(math.fsum(square for name in base.names for square in _squares(base.tensor(name))))
 
 
-def direction_norms(
-    vectors: Sequence[VectorSpec], base: TensorSource, endpoints: Mapping[CheckpointDelta, TensorSource]
-) -> tuple[float, ...]:
+def direction_norms(vectors: Sequence[VectorSpec], base: TensorSource, endpoints: Endpoints) -> tuple[float, ...]:
     """Return the Frobenius norm of each vector over all tensors; of a random one that of any draw.
 
     One tensor of each is in memory at a time.
@@ -72,7 +70,7 @@ def direction_norms(
     return tuple(_norm(vector, base, endpoints) for vector in vectors)
 
 
-def _norm(vector: VectorSpec, base: TensorSource, endpoints: Mapping[CheckpointDelta, TensorSource]) -> float:
+def _norm(vector: VectorSpec, base: TensorSource, endpoints: Endpoints) -> float:
     if isinstance(vector, RandomVector):
         return random_norm(base, vector)
     if not isinstance(vector, ComputedVector):

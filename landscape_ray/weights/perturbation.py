@@ -12,13 +12,13 @@ Shape suffixes: R rows, C columns, B rows of one block.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
 
-from landscape_ray.planning import CheckpointDelta, ComputedVector, Perturbation, RandomVector
-from landscape_ray.weights.files import TensorSource
+from landscape_ray.planning import ComputedVector, Perturbation, RandomVector
+from landscape_ray.weights.files import Endpoints, TensorSource
 from landscape_ray.weights.kernels.write import Term
 from landscape_ray.weights.kinds import ComputedTensors
 from landscape_ray.weights.patterns import check_patterns, is_perturbed
@@ -109,7 +109,7 @@ class Perturber:
         *,
         dtype: torch.dtype,
         device: torch.device,
-        endpoints: Mapping[CheckpointDelta, TensorSource] | None = None,
+        endpoints: Endpoints | None = None,
         normals: Callable[..., torch.Tensor] = standard_normals,
     ) -> None:
         """Remember where the weights are; nothing is computed.

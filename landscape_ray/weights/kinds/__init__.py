@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 import torch
 
 from landscape_ray.planning import (
-    CheckpointDelta,
     Complement,
     ComputedVector,
     Gradient,
@@ -23,7 +22,7 @@ from landscape_ray.planning import (
     SingularPart,
     TaskVector,
 )
-from landscape_ray.weights.files import TensorSource
+from landscape_ray.weights.files import Endpoints
 from landscape_ray.weights.kinds.complement import complement
 from landscape_ray.weights.kinds.gradient import gradient
 from landscape_ray.weights.kinds.low_rank import low_rank
@@ -37,7 +36,6 @@ from landscape_ray.weights.patterns import is_perturbed
 
 __all__ = ["ComputedTensors", "computed"]
 
-Endpoints: TypeAlias = Mapping[CheckpointDelta, TensorSource]
 Kind: TypeAlias = Callable[[Any, str, torch.Tensor, Endpoints], torch.Tensor | None]
 
 KINDS: Mapping[type[ComputedVector], Kind] = {

@@ -1,20 +1,16 @@
 """`complement`: random directions without what lies along the difference of a checkpoint."""
 
-from collections.abc import Mapping
-
 import torch
 
-from landscape_ray.planning import CheckpointDelta, Complement
-from landscape_ray.weights.files import TensorSource
+from landscape_ray.planning import Complement
+from landscape_ray.weights.files import Endpoints
 from landscape_ray.weights.kinds.difference import difference
 from landscape_ray.weights.philox import standard_normals, tensor_key
 
 __all__ = ["complement"]
 
 
-def complement(
-    vector: Complement, name: str, weights: torch.Tensor, endpoints: Mapping[CheckpointDelta, TensorSource]
-) -> torch.Tensor:
+def complement(vector: Complement, name: str, weights: torch.Tensor, endpoints: Endpoints) -> torch.Tensor:
     """Return `g - (<g, d> / <d, d>) d` on one tensor: g of standard normals, d the difference; float32.
 
     Where the difference is zero it is g, the normals that a random direction of the same seed has.

@@ -1,18 +1,14 @@
 """`gradient`: against the gradient of the likelihood of refusals, which an engine has computed."""
 
-from collections.abc import Mapping
-
 import torch
 
-from landscape_ray.planning import CheckpointDelta, Gradient
-from landscape_ray.weights.files import TensorSource
+from landscape_ray.planning import Gradient
+from landscape_ray.weights.files import Endpoints
 
 __all__ = ["gradient"]
 
 
-def gradient(
-    vector: Gradient, name: str, _weights: torch.Tensor, endpoints: Mapping[CheckpointDelta, TensorSource]
-) -> torch.Tensor:
+def gradient(vector: Gradient, name: str, _weights: torch.Tensor, endpoints: Endpoints) -> torch.Tensor:
     """Return minus the gradient on one tensor, float32, as it was stored.
 
     Scaled to the norm of each tensor's weights (`layer`), it is the direction along which, of all whose tensors have

@@ -1,17 +1,15 @@
 """`refusal_ablation`: from the weights to what they are when nothing is written along the refusal direction."""
 
-from collections.abc import Mapping
-
 import torch
 
-from landscape_ray.planning import CheckpointDelta, RefusalAblation
-from landscape_ray.weights.files import TensorSource
+from landscape_ray.planning import RefusalAblation
+from landscape_ray.weights.files import Endpoints
 
 __all__ = ["refusal_ablation"]
 
 
 def refusal_ablation(
-    vector: RefusalAblation, name: str, weights: torch.Tensor, endpoints: Mapping[CheckpointDelta, TensorSource]
+    vector: RefusalAblation, name: str, weights: torch.Tensor, endpoints: Endpoints
 ) -> torch.Tensor | None:
     """Return `-r (r' W)` on one tensor that writes to the residual stream, float32; None on one that does not.
 

@@ -1,20 +1,16 @@
 """`svd`: the largest singular components of a difference, or what is left without them."""
 
-from collections.abc import Mapping
-
 import torch
 
 from landscape_ray.errors import CheckpointError
-from landscape_ray.planning import CheckpointDelta, SingularPart
-from landscape_ray.weights.files import TensorSource
+from landscape_ray.planning import SingularPart
+from landscape_ray.weights.files import Endpoints
 from landscape_ray.weights.kinds.difference import difference
 
 __all__ = ["svd"]
 
 
-def svd(
-    vector: SingularPart, name: str, weights: torch.Tensor, endpoints: Mapping[CheckpointDelta, TensorSource]
-) -> torch.Tensor | None:
+def svd(vector: SingularPart, name: str, weights: torch.Tensor, endpoints: Endpoints) -> torch.Tensor | None:
     """Return `sum of s_i u_i v_i'` over the largest components of the difference on one matrix, or the rest; float32.
 
     Components are taken in float64, and no sign is left to choose: `u_i` and `v_i` change theirs together. A tensor of

@@ -1,18 +1,14 @@
 """`task_vector`: what one checkpoint has learnt over another."""
 
-from collections.abc import Mapping
-
 import torch
 
-from landscape_ray.planning import CheckpointDelta, TaskVector
-from landscape_ray.weights.files import TensorSource
+from landscape_ray.planning import TaskVector
+from landscape_ray.weights.files import Endpoints
 
 __all__ = ["task_vector"]
 
 
-def task_vector(
-    vector: TaskVector, name: str, _weights: torch.Tensor, endpoints: Mapping[CheckpointDelta, TensorSource]
-) -> torch.Tensor:
+def task_vector(vector: TaskVector, name: str, _weights: torch.Tensor, endpoints: Endpoints) -> torch.Tensor:
     """Return `plus - minus` on one tensor, in float32.
 
     Source: Ilharco et al. 2023, "Editing Models with Task Arithmetic", Section 2.
