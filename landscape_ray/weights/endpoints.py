@@ -41,7 +41,7 @@ def open_endpoint(folder: Path, base: TensorSource) -> TensorSource:
     if (folder / ADAPTER_CONFIG).is_file():
         return _MergedAdapter.open(folder, base)
     files = CheckpointFiles.open(folder, tied_head=False)
-    if HEAD not in base.names and HEAD in files.names and _has_redundant_head(files):
+    if HEAD not in base.names and HEAD in files.names and files.has_redundant_head:
         files = CheckpointFiles.open(folder, tied_head=True)
     own_names = _own_names(files.names, base.names)
     _check_names(folder, files, base, own_names)
@@ -78,13 +78,6 @@ class _Renamed:
     def tensor(self, name: str) -> torch.Tensor:
         """Return one tensor in the checkpoint's dtype, in host memory. Do not write to it."""
         return self.files.tensor(self.own_names[name])
-
-
-def _has_redundant_head(files: CheckpointFiles) -> bool:
-    """Tell whether the head is a second copy of another tensor, which can only be the embedding."""
-    head = files.tensor(HEAD)
-    twins = (name for name in files.names if name != HEAD and files.shapes[name] == files.shapes[HEAD])
-    return any(torch.equal(head, files.tensor(name)) for name in twins)
 
 
 def _check_names(folder: Path, files: CheckpointFiles, base: TensorSource, own_names: Mapping[str, str]) -> None:

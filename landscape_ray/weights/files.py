@@ -111,6 +111,13 @@ class CheckpointFiles:
         """Checkpoint names of the tensors, layer by layer."""
         return tuple(self.files)
 
+    @property
+    def has_redundant_head(self) -> bool:
+        """Whether the head, which there must be, is a copy of another tensor: that can only be the embedding."""
+        head = self.tensor(HEAD)
+        twins = (name for name in self.names if name != HEAD and self.shapes[name] == self.shapes[HEAD])
+        return any(torch.equal(head, self.tensor(name)) for name in twins)
+
     def all_tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield every tensor by name, file by file; all that are kept share one mapping per file."""
         for file in sorted(set(self.files.values())):
