@@ -116,7 +116,6 @@ def change(data: dict[str, Any], dotted: str, value: Any, *, origin: str) -> Non
     keys = dotted.split(".")
     node: Any = data
     for depth, key in enumerate(keys):
-        last = depth == len(keys) - 1
         if isinstance(node, list):
             if not key.isdigit() or int(key) >= len(node):
                 place = ".".join(keys[:depth])
@@ -128,15 +127,13 @@ def change(data: dict[str, Any], dotted: str, value: Any, *, origin: str) -> Non
         else:
             msg = f"{origin}: {'.'.join(keys[:depth])} is {node!r}, which has no parts."
             raise ConfigError(msg)
-        if last:
+        if depth == len(keys) - 1:
             node[index] = value
-        elif isinstance(node, dict):
-            if node.get(index) is None:
-                if keys[depth + 1].isdigit():
-                    place = ".".join(keys[: depth + 1])
-                    msg = f"{origin}: {place} has no items to change; set the whole list, as in {place}='[...]'."
-                    raise ConfigError(msg)
-                node[index] = {}
-            node = node[index]
-        else:
-            node = node[index]
+            return
+        if isinstance(node, dict) and node.get(index) is None:
+            if keys[depth + 1].isdigit():
+                place = ".".join(keys[: depth + 1])
+                msg = f"{origin}: {place} has no items to change; set the whole list, as in {place}='[...]'."
+                raise ConfigError(msg)
+            node[index] = {}
+        node = node[index]

@@ -63,9 +63,7 @@ class JudgeEncoder(PromptEncoder):
         return text
 
     def _ids(self, exchange: Exchange) -> list[int]:
-        # Templates write the special tokens themselves; the tokenizer must not add a second beginning-of-text.
-        text = rendered(self._template, exchange)
-        return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+        return self.spell(rendered(self._template, exchange))
 
     def _specials(self, ids: list[int]) -> list[int]:
         return [i for i in ids if i in self._special]

@@ -5,13 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from landscape_ray.errors import (
-    ConfigError,
-    GenerationError,
-    LandscapeError,
-    ResourceError,
-    TransientError,
-)
+from landscape_ray.errors import ConfigError, GenerationError, LandscapeError, ResourceError, TransientError
 from landscape_ray.evaluation import Verdict
 from landscape_ray.evaluation.guards import rendered
 from landscape_ray.evaluation.judge_config import EndpointJudgeConfig, reader_of

@@ -25,9 +25,7 @@ class Metrics:
             "landscape_ray_visit_seconds", "Seconds of a visit by phase", SECONDS, tag_keys=("sweep", "phase")
         )
         self._start = Histogram("landscape_ray_engine_start_seconds", "Seconds to start", SECONDS, tag_keys=("sweep",))
-        for metric in (self._points, self._done, self._failed, self._up, self._starting, self._tokens):
-            metric.set_default_tags({"sweep": sweep_id})
-        for metric in (self._visit, self._start):
+        for metric in vars(self).values():
             metric.set_default_tags({"sweep": sweep_id})
 
     def count(self, report: EngineReady | VisitReport | None) -> None:
