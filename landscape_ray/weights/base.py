@@ -51,11 +51,6 @@ class BaseWeights:
         """Return one tensor in the checkpoint's dtype. Do not write to it."""
         return self.tensors[name]
 
-    @property
-    def num_elements(self) -> int:
-        """Number of weights in all tensors."""
-        return sum(tensor.numel() for tensor in self.tensors.values())
-
 
 def moved(tensor: torch.Tensor, location: Literal["device", "host"], device: torch.device) -> torch.Tensor:
     """Return base weights, read from files, where they are to be kept; see `BaseWeights.load`."""

@@ -1,9 +1,8 @@
 """Tensors of a checkpoint folder, read one at a time."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
@@ -52,8 +51,6 @@ class CheckpointFiles:
     """The file of each tensor, by name, layer by layer."""
     shapes: Mapping[str, tuple[int, ...]]
     """The shape of each tensor."""
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    """What else the files hold, by kind, and how many tensors each: see `plan.left_out`."""
 
     @classmethod
     def open(cls, folder: Path, *, tied_head: bool) -> "CheckpointFiles":
@@ -86,15 +83,14 @@ class CheckpointFiles:
         """
         file_of: dict[str, Path] = {}
         shapes: dict[str, tuple[int, ...]] = {}
-        kinds: Counter[str] = Counter()
         strange: list[str] = []
         for file in files:
             with safe_open(file, framework="pt", device="cpu") as reader:
                 for name in reader.keys():  # noqa: SIM118  (safe_open is no mapping)
+                    if left_out(name, config):
+                        continue
                     view: Any = reader.get_slice(name)
-                    if kind := left_out(name, config):
-                        kinds[kind] += 1
-                    elif view.get_dtype() not in FLOATING or is_scale(name):
+                    if view.get_dtype() not in FLOATING or is_scale(name):
                         strange.append(f"{name} ({view.get_dtype()})")
                     elif not (without_head and (name == HEAD or name.endswith(f".{HEAD}"))):
                         file_of[name], shapes[name] = file, tuple(view.get_shape())
@@ -103,7 +99,6 @@ class CheckpointFiles:
         return cls(
             files=MappingProxyType({name: file_of[name] for name in sorted(file_of, key=_natural)}),
             shapes=MappingProxyType(shapes),
-            left_out=MappingProxyType(dict(kinds)),
         )
 
     @property

@@ -40,8 +40,6 @@ from landscape_ray.weights import BaseWeights, Perturber, WeightsDigest, open_en
 
 __all__ = ["TransformersEngine", "transformers_device"]
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
 
 class TransformersEngine:
     """transformers behind the `Engine` protocol; one GPU if there is one, else the CPU."""
@@ -70,7 +68,7 @@ class TransformersEngine:
         try:
             self.model: Any = _class_for(folder).from_pretrained(
                 folder,
-                dtype=DTYPES[spec.dtype],
+                dtype=getattr(torch, spec.dtype),
                 use_safetensors=True,
                 trust_remote_code=False,
                 ignore_mismatched_sizes=True,  # _check_names refuses them, by name
@@ -95,7 +93,7 @@ class TransformersEngine:
         endpoints = {
             delta: open_endpoint(checkpoint_folder(delta.location, delta.revision), base) for delta in spec.deltas
         }
-        self._perturber = Perturber(base, dtype=DTYPES[spec.dtype], device=self._device, endpoints=endpoints)
+        self._perturber = Perturber(base, dtype=getattr(torch, spec.dtype), device=self._device, endpoints=endpoints)
         # Directions are kept beside the weights from one visit to the next, by the digests of their tensors.
         self._line = Line(self.model, [])
         self._directions: dict[VectorSpec, str] = {}

@@ -29,7 +29,6 @@ NATS = {"float32": 1e-4, "bfloat16": 1e-2, "float16": 1e-2}
 """By how much a text's mean log-likelihood a token may differ. Equal weights give equal bits on the engines tried."""
 NATS_IN_LINES = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.05}
 """The same where points are sums of products instead of weights."""
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 KV_CACHE_GIB = 0.25
 
 # In many letters, so that a small vocabulary is used widely.
@@ -176,7 +175,7 @@ def _write_point(
     tied_head = has_tied_head(folder)
     base = CheckpointFiles.open(folder, tied_head=tied_head)
     opened = {delta: open_endpoint(at, base) for delta, at in endpoints.items() if at.exists()}
-    perturber = Perturber(base, dtype=DTYPES[dtype], device=torch.device("cpu"), endpoints=opened)
+    perturber = Perturber(base, dtype=getattr(torch, dtype), device=torch.device("cpu"), endpoints=opened)
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(folder, out, ignore=shutil.ignore_patterns("*.safetensors", "*.safetensors.index.json"))
     write_checkpoint(out, perturber.tensors(point))

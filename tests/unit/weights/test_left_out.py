@@ -7,6 +7,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from landscape_ray.config import ModelConfig
+from landscape_ray.engine.checkpoints.resolution import resolve
+from landscape_ray.engine.checkpoints.tensor_listing import list_tensors
 from landscape_ray.errors import CheckpointError
 from landscape_ray.weights import CheckpointFiles, open_endpoint
 
@@ -48,9 +51,10 @@ def test_scales_are_no_weights(tmp_path: Path) -> None:
 def test_what_no_answer_is_computed_with_is_left_out_and_counted(tmp_path: Path) -> None:
     buffers = {"model.layers.0.attention.bias": torch.ones(2, dtype=torch.uint8)}
     extra = tensors("mtp.fc.weight", "mtp.norm.weight", "model.layers.1.eh_proj.weight")
-    files = open_files(save(tmp_path / "model", tensors(*PLAIN) | extra | buffers, num_nextn_predict_layers=1))
-    assert set(files.names) == set(PLAIN)
-    assert files.left_out == {"buffers": 1, "heads that predict further tokens": 3}
+    folder = save(tmp_path / "model", tensors(*PLAIN) | extra | buffers, num_nextn_predict_layers=1)
+    listing = list_tensors(resolve(ModelConfig(id=str(folder))))
+    assert set(open_files(folder).names) == set(listing.names) == set(PLAIN)
+    assert listing.left_out == {"buffers": 1, "heads that predict further tokens": 3}
 
 
 def test_a_finetune_that_lacks_what_is_left_out_is_comparable(tmp_path: Path) -> None:
