@@ -49,15 +49,12 @@ def has_tied_head(folder: Path) -> bool:
     stated = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config = read_config(folder)
     text = text_config(config)
-    inner = next((part for part in stated.values() if isinstance(part, dict) and _is_of(part, text)), {})
+    parts = (part for part in stated.values() if isinstance(part, dict))
+    inner = next((part for part in parts if part.get("model_type") == text.model_type), {})
     for settings in (stated, inner):
         if isinstance(settings.get("tie_word_embeddings"), bool):
             return bool(settings["tie_word_embeddings"])
     return bool(getattr(config, "tie_word_embeddings", getattr(text, "tie_word_embeddings", False)))
-
-
-def _is_of(settings: dict[str, Any], text: Any) -> bool:
-    return bool(settings.get("model_type") == text.model_type)
 
 
 def context_length(folder: Path, config: Any) -> int:

@@ -97,9 +97,10 @@ class Line:
             self._check_batch(module, inputs)
             self._inside = True
             out: torch.Tensor = plain(inputs)
-            sum_ = out.float()
+            sum_, ones = out.float(), [1] * (out.ndim - 1)
             for k, layer in layers:
-                sum_ = torch.addcmul(sum_, _beside(self._coefficients_KB[k], out), layer.forward(inputs).float())
+                beside = self._coefficients_KB[k].view(-1, *ones)
+                sum_ = torch.addcmul(sum_, beside, layer.forward(inputs).float())
             self._inside = False
             return sum_.to(out.dtype)
 
@@ -179,7 +180,3 @@ class Line:
             self._model(input_ids=torch.zeros(2, 3, dtype=torch.long, device=device), use_cache=False)
         if found:
             raise not_covered(", ".join(sorted(found)[:8]), "which are used outside of their layers")
-
-
-def _beside(coefficients_B: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-    return coefficients_B.view(-1, *[1] * (out.ndim - 1))
