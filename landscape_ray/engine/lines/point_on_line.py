@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from landscape_ray.engine.protocol import EngineFacts, LineEngine
-from landscape_ray.engine.stopwatch import Stopwatch
+from landscape_ray.engine.protocol import LineEngine
 from landscape_ray.evaluation import Benchmark, Completion, FirstTokens, LogLikelihood, ScoredText
 from landscape_ray.planning import Perturbation
 
@@ -15,20 +14,8 @@ class PointOnLine:
 
     def __init__(self, line: LineEngine) -> None:
         self.line = line
-
-    @property
-    def facts(self) -> EngineFacts:
-        """See `Engine.facts`."""
-        return self.line.facts
-
-    @property
-    def stopwatch(self) -> Stopwatch:
-        """See `Engine.stopwatch`."""
-        return self.line.stopwatch
-
-    def admit(self, benchmarks: Sequence[Benchmark]) -> None:
-        """See `Engine.admit`."""
-        self.line.admit(benchmarks)
+        self.facts, self.stopwatch = line.facts, line.stopwatch
+        self.admit, self.close = line.admit, line.close
 
     def place(self, perturbation: Perturbation) -> str:
         """See `Engine.place`."""
@@ -49,7 +36,3 @@ class PointOnLine:
         """See `Engine.first_tokens`."""
         (found,) = self.line.first_tokens_points(benchmark, wanted)
         return found
-
-    def close(self) -> None:
-        """See `Engine.close`."""
-        self.line.close()
