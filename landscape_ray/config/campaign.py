@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,7 @@ def is_campaign(paths: Sequence[Path]) -> bool:
     return bool(more) or (path.is_file() and "models" in read_yaml(path))  # a pipe can be read only once
 
 
-def load_campaign(
-    paths: Sequence[Path], overrides: Sequence[str] = (), environment: Mapping[str, str] | None = None
-) -> tuple[CampaignSweep, ...]:
+def load_campaign(paths: Sequence[Path], overrides: Sequence[str] = ()) -> tuple[CampaignSweep, ...]:
     """Read the sweeps of a campaign, those of one model one after the other: they can share engines.
 
     The first sweep of a model bears the model's name, and a further one that of its file as well, so that folders keep
@@ -47,7 +45,6 @@ def load_campaign(
         paths: YAML files. In place of `model` one may have `models`: a list of ids, or of mappings of changes by dotted
             keys, such as `{model.id: org/name, dtype: float16}`.
         overrides: `key.sub=value` strings for all of them.
-        environment: As for `load_config`.
 
     Raises:
         ConfigError: A file cannot be read, describes no valid sweep, or two sweeps would have one folder.
@@ -55,7 +52,7 @@ def load_campaign(
     found: dict[str, SweepConfig] = {}
     for path in paths:
         for data, origin in _requests(path):
-            config = sweep_of(data, origin, overrides, environment)
+            config = sweep_of(data, origin, overrides)
             if config.sweep_id in {each.sweep_id for each in found.values()}:
                 msg = f"{origin} asks for the sweep of {config.model.id!r} a second time. Leave one of the two out."
                 raise ConfigError(msg)
