@@ -297,10 +297,9 @@ class PromptEncoder:
         text = self.text_in_marks(token_ids[:end]) if in_marks else self._text(token_ids[:end])
         return any(string in text for string in stop_strings)
 
-    def until_stop(self, token_ids: list[int], stops: Sequence[int] | None = None) -> list[int]:
+    def until_stop(self, token_ids: list[int], stops: Sequence[int]) -> list[int]:
         """Cut off what follows the first token that ends a turn."""
-        ends = self.stop_token_ids if stops is None else stops
-        return token_ids[: next((i for i, token in enumerate(token_ids) if token in ends), len(token_ids)) + 1]
+        return token_ids[: next((i for i, token in enumerate(token_ids) if token in stops), len(token_ids)) + 1]
 
     def _text_after(self, token: int, token_ids: Sequence[int]) -> str:
         """Return the text of tokens after another one: where a text begins some tokenizers leave out a space."""

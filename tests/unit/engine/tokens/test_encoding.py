@@ -385,5 +385,5 @@ def test_a_verdict_is_only_settled_by_text_that_cannot_change(byte_fallback: Pro
 def test_a_completion_that_was_cut_says_so(byte_fallback: PromptEncoder) -> None:
     expected = Completion(text="is illegal", token_ids=(3, 2), finish_reason=FinishReason.VERDICT)
     assert byte_fallback.complete([3, 2], is_cut=True) == expected
-    assert byte_fallback.until_stop([3, 1, 0, 0]) == [3, 1]
-    assert byte_fallback.until_stop([3, 2]) == [3, 2]
+    assert byte_fallback.until_stop([3, 1, 0, 0], byte_fallback.stop_token_ids) == [3, 1]
+    assert byte_fallback.until_stop([3, 2], byte_fallback.stop_token_ids) == [3, 2]
