@@ -31,6 +31,7 @@ from landscape_ray.engine.vllm.direct_writes import DirectWrites
 from landscape_ray.engine.vllm.line_engine import VllmLineEngine
 from landscape_ray.errors import PlacementError
 from landscape_ray.planning import ORIGIN
+from landscape_ray.weights import WeightsDigest
 
 ONEDNN = vllm._custom_ops._supports_onednn
 DType: TypeAlias = Literal["float32", "bfloat16"]
@@ -50,8 +51,8 @@ def hand_over(worker: Any, patch: pytest.MonkeyPatch, change: Callable[[str, tor
     """Change tensors on their way into vLLM's loader, behind digests and counts."""
     load = worker._load
 
-    def changed(tensors: Callable[[], Tensors], trace: Any = None) -> None:
-        load(lambda: ((name, change(name, tensor)) for name, tensor in tensors()), trace)
+    def changed(tensors: Callable[[WeightsDigest], Tensors], trace: Any = None) -> Any:
+        return load(lambda digest: ((name, change(name, tensor)) for name, tensor in tensors(digest)), trace)
 
     patch.setattr(worker, "_load", changed)
 
@@ -91,9 +92,10 @@ def a_tied_head_left_packed(worker: Any, patch: pytest.MonkeyPatch) -> None:
     head, load = worker.model_runner.get_model().lm_head, worker._load
     packed = head.cpu_linear
 
-    def load_all_but_head(tensors: Callable[[], Tensors], trace: Any = None) -> None:
-        load(tensors, trace)
+    def load_all_but_head(tensors: Callable[[WeightsDigest], Tensors], trace: Any = None) -> Any:
+        digest = load(tensors, trace)
         head.cpu_linear = packed
+        return digest
 
     patch.setattr(worker, "_load", load_all_but_head)
 
