@@ -124,7 +124,7 @@ def killed_after(
 
     def run(num_parts: int, config: SweepConfig, out: Path) -> None:
         driver, pause = start_driver(config, out), threading.Event()
-        for _ in range(2400):
+        for _ in range(6000):
             if (out / "parts").exists() and len(list((out / "parts").glob("*.parquet"))) >= num_parts:
                 break
             pause.wait(0.02)
