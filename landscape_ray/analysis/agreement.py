@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from landscape_ray.analysis.landscape import FloatArray, IntArray
 from landscape_ray.analysis.proportion import clopper_pearson
@@ -136,7 +136,7 @@ def agreement(first: Sequence[str], second: Sequence[str], *, prompts: Sequence[
     half = None
     if kappa is not None and num_prompts >= MIN_PROMPTS:
         error = clustered_error(counts_CVV, _slopes_of_kappa(counts))
-        half = float(special.stdtrit(num_prompts - 1, (1 + LEVEL) / 2)) * error
+        half = float(scipy.special.stdtrit(num_prompts - 1, (1 + LEVEL) / 2)) * error
     success = [place for place, i in enumerate(scored) if present[i] in SUCCESS]
     return Agreement(
         confusion=tuple(tuple(int(value) for value in row) for row in tables_CVV.sum(axis=0)),
@@ -224,7 +224,7 @@ def _effective(num_C: IntArray, total_C: IntArray) -> float:
     error = clustered_error(counts, np.array([1.0, 0.0])) if num_prompts > 1 else 0.0
     if math.isclose(error, 0, abs_tol=1e-12):
         return num_prompts
-    of_all, of_prompts = special.stdtrit([num - 1, num_prompts - 1], (1 + LEVEL) / 2)
+    of_all, of_prompts = scipy.special.stdtrit([num - 1, num_prompts - 1], (1 + LEVEL) / 2)
     return min(float(num), num / (num - 1) * share * (1 - share) / error**2 * float(of_all / of_prompts) ** 2)
 
 

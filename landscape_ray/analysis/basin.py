@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from landscape_ray.analysis.landscape import BoolArray, FloatArray, Landscape
 from landscape_ray.analysis.proportion import clopper_pearson
@@ -228,8 +228,8 @@ class _Space:
         low, num_axes = asr <= tau_pct, self.distances.ndim
         # Neighbours are those along the axes of the grid; other draws and samples are none.
         neighbours = np.zeros((3,) * low.ndim, dtype=np.bool_)
-        neighbours[(1,) * (low.ndim - num_axes)] = ndimage.generate_binary_structure(num_axes, 1)
-        pieces, _ = ndimage.label(low, neighbours)
+        neighbours[(1,) * (low.ndim - num_axes)] = scipy.ndimage.generate_binary_structure(num_axes, 1)
+        pieces, _ = scipy.ndimage.label(low, neighbours)
         origin = pieces[(..., *(along.start for along in self.start))]
         of_basin = np.where(self._begins(low), origin, -1)  # no piece has this number
         return np.asarray(pieces == np.expand_dims(of_basin, tuple(range(-num_axes, 0))))

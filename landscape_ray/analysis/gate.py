@@ -11,7 +11,7 @@ rises. The bound below rises with no outcome that gets worse.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from landscape_ray.analysis.landscape import FloatArray, Landscape
 from landscape_ray.analysis.means import margin_statistic, trapezoids
@@ -54,7 +54,7 @@ def origin_change(before: Landscape, after: Landscape) -> OriginChange:
     paired = scored_before & scored_after if all(map(len, visits)) else np.zeros((1, 0), dtype=np.bool_)
     num_lost, num_won = (int((paired & one).sum()) if paired.size else 0 for one in (~was & is_now, was & ~is_now))
     num_unlike = num_lost + num_won
-    p_value = float(stats.binomtest(num_lost, num_unlike).pvalue) if num_unlike else 1.0
+    p_value = float(scipy.stats.binomtest(num_lost, num_unlike).pvalue) if num_unlike else 1.0
     floor = noise_floor(before)
     return OriginChange(
         before=None if np.isnan(values[0]) else values[0],

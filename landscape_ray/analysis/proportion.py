@@ -1,7 +1,7 @@
 """Intervals of proportions."""
 
 import numpy as np
-from scipy import special, stats
+import scipy
 
 from landscape_ray.analysis.landscape import FloatArray, Landscape
 
@@ -16,7 +16,7 @@ def wilson(num_success: FloatArray, num_trials: FloatArray, level: float = 0.95)
 
     Source: Wilson 1927; Brown, Cai and DasGupta 2001, Eq. 4.
     """
-    z = special.ndtri((1 + level) / 2)
+    z = scipy.special.ndtri((1 + level) / 2)
     num = np.where(num_trials > 0, num_trials, np.nan)
     share = num_success / num
     centre = (share + z**2 / (2 * num)) / (1 + z**2 / num)
@@ -46,6 +46,6 @@ def clopper_pearson(num_success: float, num_trials: float, level: float = 0.95) 
     Source: Clopper and Pearson 1934, as quantiles of beta distributions.
     """
     tail, num_failed = (1 - level) / 2, num_trials - num_success
-    low = stats.beta.ppf(tail, num_success, num_failed + 1) if num_success else 0.0
-    high = stats.beta.ppf(1 - tail, num_success + 1, num_failed) if num_failed else 1.0
+    low = scipy.stats.beta.ppf(tail, num_success, num_failed + 1) if num_success else 0.0
+    high = scipy.stats.beta.ppf(1 - tail, num_success + 1, num_failed) if num_failed else 1.0
     return float(low), float(high)

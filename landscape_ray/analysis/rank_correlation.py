@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+import scipy
 
 from landscape_ray.analysis.uncertainty import LEVEL
 
@@ -39,12 +39,12 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> RankCor
     num = len(first)
     if num < 2 or len(set(first)) == 1 or len(set(second)) == 1:
         return RankCorrelation(num_models=num, value=None, low=None, high=None)
-    value = float(np.clip(stats.spearmanr(first, second).statistic, -1, 1))
+    value = float(np.clip(scipy.stats.spearmanr(first, second).statistic, -1, 1))
     if num < MIN_PAIRS:
         return RankCorrelation(num_models=num, value=value, low=None, high=None)
     most = 1 - 12 / (num * (num**2 - 1))
     inner = float(np.clip(value, -most, most))
-    half = special.ndtri((1 + LEVEL) / 2) * np.sqrt((1 + inner**2 / 2) / (num - 3))
+    half = scipy.special.ndtri((1 + LEVEL) / 2) * np.sqrt((1 + inner**2 / 2) / (num - 3))
     low, high = np.tanh(np.arctanh(inner) - half), np.tanh(np.arctanh(inner) + half)
     return RankCorrelation(
         num_models=num,

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
-from scipy import special
+import scipy
 
 from landscape_ray.analysis.landscape import BoolArray, FloatArray, IntArray, Landscape
 from landscape_ray.analysis.proportion import wilson
@@ -377,7 +377,7 @@ def _half_width(prompts: FloatArray, draws: FloatArray, num_prompts: int, num_dr
 
     Source: Cochran and Cox 1957, Experimental Designs, section 4.14, for two variances of different freedom.
     """
-    of_prompts, of_draws = special.stdtrit([num_prompts - 1, max(num_draws - 1, 1)], (1 + LEVEL) / 2)
+    of_prompts, of_draws = scipy.special.stdtrit([num_prompts - 1, max(num_draws - 1, 1)], (1 + LEVEL) / 2)
     total = prompts + draws
     half = np.where(np.isnan(total), np.nan, 0.0)
     np.divide(prompts * of_prompts + draws * of_draws, np.sqrt(total), out=half, where=total > 0)

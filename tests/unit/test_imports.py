@@ -36,3 +36,9 @@ def test_planning_and_loading_prompts_need_no_numpy() -> None:
 @pytest.mark.parametrize("module", ["analysis", "store", "report", "engine", "cli"])
 def test_no_layer_of_the_driver_loads_an_engine(module: str) -> None:
     assert loaded_after(f"import landscape_ray.{module}") & (ENGINES | {"ray"}) == set()
+
+
+@pytest.mark.slow
+def test_the_process_of_an_engine_begins_with_what_it_needs() -> None:
+    code = "import sys, landscape_ray.sweep.actor; assert not {'scipy.stats', 'scipy.special'} & set(sys.modules)"
+    assert loaded_after(code) & (ENGINES | {"rich", "grpc", "matplotlib"}) == set()

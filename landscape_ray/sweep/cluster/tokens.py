@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import grpc  # type: ignore[import-untyped]  # comes with ray[default]
 from ray._raylet import Config  # type: ignore[attr-defined]  # of a compiled module
 
 from landscape_ray.errors import ResourceError
@@ -61,6 +60,8 @@ def _asks_for_a_token(address: str) -> bool:
     host, _, port = address.rpartition(":")
     if "/" in address or not host or not port.isdecimal():
         return False
+    import grpc  # type: ignore[import-untyped]  # noqa: PLC0415  (comes with ray[default]; engines need none of it)
+
     with grpc.insecure_channel(address) as channel:
         try:
             channel.unary_unary(QUESTION)(b"", timeout=ASK_WITHIN_S)

@@ -1,4 +1,4 @@
-"""How a sweep is doing, and who shows it: a live table on a terminal, a line now and then elsewhere."""
+"""How a sweep is doing, and who shows it: a line now and then, or a live table, see `live_progress`."""
 
 import math
 import sys
@@ -8,19 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TextIO
 
-from rich.console import Console
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
-
 from landscape_ray.config import Metric
 from landscape_ray.evaluation import Verdict
 from landscape_ray.sweep.events import Event, Requested, StopRequested
 from landscape_ray.sweep.outcome import SweepOutcome
 from landscape_ray.sweep.reports import EngineReady, VisitReport
 
-__all__ = ["LineProgress", "LiveProgress", "Progress", "SilentProgress", "SweepStatus", "Tally", "progress_for"]
+__all__ = ["LineProgress", "Progress", "SilentProgress", "SweepStatus", "Tally", "facts_of", "progress_for"]
 
 LINE_EVERY_S = 30.0
 MAX_EXPONENT = 700.0
@@ -243,26 +237,8 @@ class LineProgress:
         self._write(status)
 
     def _write(self, status: SweepStatus) -> None:
-        facts = _facts(status, self._heading)
+        facts = facts_of(status, self._heading)
         print("; ".join(f"{name}: {value}" for name, value in facts), file=self._stream, flush=True)
-
-
-class LiveProgress:
-    """Keeps a small table up to date on a terminal."""
-
-    def __init__(self, stream: TextIO, *, heading: tuple[str, str] | None = None) -> None:
-        self._heading = heading
-        self._live = Live(console=Console(file=stream), refresh_per_second=4)
-
-    def update(self, status: SweepStatus) -> None:
-        """Show the status at the next refresh."""
-        self._live.start()  # not before: what goes wrong before anything runs is told on a terminal left as it was
-        self._live.update(_table(status, self._heading))
-
-    def close(self, status: SweepStatus) -> None:
-        """Leave the last status on the screen."""
-        self._live.update(_table(status, self._heading), refresh=True)
-        self._live.stop()
 
 
 def progress_for(stream: TextIO = sys.stderr, *, heading: tuple[str, str] | None = None) -> Progress:
@@ -272,10 +248,14 @@ def progress_for(stream: TextIO = sys.stderr, *, heading: tuple[str, str] | None
         stream: Where to.
         heading: A name and a value to show first, such as which sweep of several this is.
     """
-    return LiveProgress(stream, heading=heading) if stream.isatty() else LineProgress(stream, heading=heading)
+    if not stream.isatty():
+        return LineProgress(stream, heading=heading)
+    from landscape_ray.sweep.watching.live_progress import LiveProgress  # noqa: PLC0415  (rich: not for every engine)
+
+    return LiveProgress(stream, heading=heading)
 
 
-def _facts(status: SweepStatus, heading: tuple[str, str] | None) -> list[tuple[str, str]]:
+def facts_of(status: SweepStatus, heading: tuple[str, str] | None) -> list[tuple[str, str]]:
     """Return what there is to say, as names and values."""
     unsettled = status.num_points > status.num_done + status.num_failed
     failed = f", {status.num_failed} failed" if status.num_failed else ""
@@ -306,15 +286,6 @@ def _facts(status: SweepStatus, heading: tuple[str, str] | None) -> list[tuple[s
 def _stages(status: SweepStatus) -> str:
     """Return what the engines that are starting are doing."""
     return ", ".join(f"{num} {stage}" for stage, num in status.starting.items())
-
-
-def _table(status: SweepStatus, heading: tuple[str, str] | None) -> Table:
-    table = Table.grid(padding=(0, 2))
-    settled = status.num_done + status.num_failed
-    table.add_row("", ProgressBar(total=status.num_points, completed=settled, width=40))
-    for name, value in _facts(status, heading):
-        table.add_row(name, Text(value))  # not markup: reasons for a pause are anybody's
-    return table
 
 
 def _duration(seconds: float) -> str:

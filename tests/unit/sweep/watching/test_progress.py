@@ -12,7 +12,8 @@ from landscape_ray.evaluation import Verdict
 from landscape_ray.sweep.events import Requested, StopRequested
 from landscape_ray.sweep.outcome import SweepOutcome
 from landscape_ray.sweep.reports import EngineReady, VisitReport
-from landscape_ray.sweep.watching.progress import LineProgress, LiveProgress, SweepStatus, Tally, progress_for
+from landscape_ray.sweep.watching.live_progress import LiveProgress
+from landscape_ray.sweep.watching.progress import LineProgress, SweepStatus, Tally, progress_for
 
 READY = EngineReady(node="a", facts=EngineFacts(engine="e", torch_version="", device="d"), start_s=5.0)
 
