@@ -19,7 +19,7 @@ from landscape_ray.sweep import run_sweep
 from landscape_ray.sweep.cluster import kept
 from landscape_ray.sweep.cluster.kept import KeptEngines, kept_engines
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cluster")]
 
 MakeConfig = Callable[..., SweepConfig]
 Rows = dict[tuple[Any, ...], str]
@@ -36,9 +36,8 @@ def cluster() -> Iterator[Cluster]:
     started.shutdown()
 
 
-@pytest.fixture(autouse=True)
-def no_engines(cluster: Cluster) -> Iterator[None]:  # noqa: ARG001  (it must be there)
-    yield
+@pytest.fixture
+def no_engines(cluster: Cluster) -> None:  # noqa: ARG001  (it must be there)
     kept_engines(stop=True)
     wait_until(lambda: not engine_names(), "engines are left over")
 
@@ -133,7 +132,7 @@ def test_an_engine_that_a_slow_keeper_hands_out_late_is_taken_over(
     assert (len(names), len(kept_engines(stop=False)), engine_names()) == (2, 2, names)
 
 
-SLOW_S = 12
+SLOW_S = 8
 
 
 def be_slow_to_answer(actor: Any) -> None:
@@ -152,46 +151,11 @@ def be_slow_to_adopt(actor: Any) -> None:
     adopt = actor._adopt
 
     def slowly() -> None:
+        actor._adopt = adopt
         time.sleep(8)
         adopt()
 
     actor._adopt = slowly
-
-
-def test_engines_built_otherwise_make_room(tmp_path: Path, synthetic_config: MakeConfig) -> None:
-    assert run_sweep(synthetic_config(engines=2, keep_engines_s=60), str(tmp_path / "first")).exit_code == 0
-    names = engine_names()
-    other = synthetic_config(engines=2, keep_engines_s=60, cpus_per_engine=2)  # which takes both cores
-    assert run_sweep(other, str(tmp_path / "second")).exit_code == 0
-    assert starts(tmp_path / "second") == [NEW]
-    assert not engine_names() & names
-
-
-def test_a_kept_engine_that_died_is_replaced(tmp_path: Path, synthetic_config: MakeConfig) -> None:
-    config = synthetic_config(keep_engines_s=60)
-    assert run_sweep(config, str(tmp_path / "first")).exit_code == 0
-    (name,) = engine_names()
-    ray.kill(ray.get_actor(name, namespace=kept.NAMESPACE))
-    assert run_sweep(config, str(tmp_path / "second")).exit_code == 0
-    assert starts(tmp_path / "second") == [NEW]
-
-
-def test_an_engine_whose_weights_have_changed_is_replaced(tmp_path: Path, synthetic_config: MakeConfig) -> None:
-    config = synthetic_config(keep_engines_s=60)
-    assert run_sweep(config, str(tmp_path / "first")).exit_code == 0
-    (name,) = engine_names()
-    engine = ray.get_actor(name, namespace=kept.NAMESPACE)
-    ray.get(engine.__ray_call__.remote(lambda actor: setattr(actor, "_origin", "another digest")))
-    assert run_sweep(config, str(tmp_path / "second")).exit_code == 0
-    assert starts(tmp_path / "second") == [NEW]
-    assert name not in engine_names()
-
-
-def test_an_engine_that_nobody_wants_leaves(tmp_path: Path, synthetic_config: MakeConfig) -> None:
-    assert run_sweep(synthetic_config(keep_engines_s=1.5), str(tmp_path)).exit_code == 0
-    assert len(engine_names()) == 1
-    wait_until(lambda: not engine_names(), "the engine did not leave")
-    assert KeptEngines("any", model="", keep_s=0).take() is None
 
 
 def test_two_drivers_share_engines_and_never_one_engine(
@@ -214,7 +178,48 @@ def test_two_drivers_share_engines_and_never_one_engine(
     assert len(kept_engines(stop=False)) == len(engine_names()) == 2
 
 
+@pytest.mark.usefixtures("no_engines")
+def test_engines_built_otherwise_make_room(tmp_path: Path, synthetic_config: MakeConfig) -> None:
+    assert run_sweep(synthetic_config(engines=2, keep_engines_s=60), str(tmp_path / "first")).exit_code == 0
+    names = engine_names()
+    other = synthetic_config(engines=2, keep_engines_s=60, cpus_per_engine=2)  # which takes both cores
+    assert run_sweep(other, str(tmp_path / "second")).exit_code == 0
+    assert starts(tmp_path / "second") == [NEW]
+    assert not engine_names() & names
+
+
+@pytest.mark.usefixtures("no_engines")
+def test_a_kept_engine_that_died_is_replaced(tmp_path: Path, synthetic_config: MakeConfig) -> None:
+    config = synthetic_config(keep_engines_s=60)
+    assert run_sweep(config, str(tmp_path / "first")).exit_code == 0
+    (name,) = engine_names()
+    ray.kill(ray.get_actor(name, namespace=kept.NAMESPACE))
+    assert run_sweep(config, str(tmp_path / "second")).exit_code == 0
+    assert starts(tmp_path / "second") == [NEW]
+
+
+@pytest.mark.usefixtures("no_engines")
+def test_an_engine_whose_weights_have_changed_is_replaced(tmp_path: Path, synthetic_config: MakeConfig) -> None:
+    config = synthetic_config(keep_engines_s=60)
+    assert run_sweep(config, str(tmp_path / "first")).exit_code == 0
+    (name,) = engine_names()
+    engine = ray.get_actor(name, namespace=kept.NAMESPACE)
+    ray.get(engine.__ray_call__.remote(lambda actor: setattr(actor, "_origin", "another digest")))
+    assert run_sweep(config, str(tmp_path / "second")).exit_code == 0
+    assert starts(tmp_path / "second") == [NEW]
+    assert name not in engine_names()
+
+
+@pytest.mark.usefixtures("no_engines")
+def test_an_engine_that_nobody_wants_leaves(tmp_path: Path, synthetic_config: MakeConfig) -> None:
+    assert run_sweep(synthetic_config(keep_engines_s=1.5), str(tmp_path)).exit_code == 0
+    assert len(engine_names()) == 1
+    wait_until(lambda: not engine_names(), "the engine did not leave")
+    assert KeptEngines("any", model="", keep_s=0).take() is None
+
+
 @pytest.mark.long
+@pytest.mark.usefixtures("no_engines")
 def test_a_kept_vllm_engine_measures_what_a_new_one_does(
     tmp_path: Path, letters_config: MakeConfig, measured: Callable[[Path], list[tuple[str, ...]]]
 ) -> None:

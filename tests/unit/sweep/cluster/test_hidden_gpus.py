@@ -39,9 +39,10 @@ print(actor.load())
 def test_gpus_are_hidden_from_engines_on_cpu_cores_before_anything_looks_for_them(
     engine: str, device: str, seen: str
 ) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.endswith("_VISIBLE_DEVICES")}
     said = subprocess.run(  # noqa: S603  (our own interpreter and code)
         [sys.executable, "-c", SCRIPT, engine, device],
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": "3"},
+        env=kept | {"CUDA_VISIBLE_DEVICES": "3"},
         check=False,
         capture_output=True,
         text=True,
