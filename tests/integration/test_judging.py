@@ -59,7 +59,7 @@ def verdict_rows(out: Path, judge: str) -> dict[str, Any]:
 
 def part_times(out: Path, judge: str = "mine") -> dict[str, int]:
     folder = out / "judged" / judge / "parts"
-    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} if folder.exists() else {}
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.parquet")} if folder.exists() else {}
 
 
 def asked_points(endpoint: Any) -> Counter[str]:

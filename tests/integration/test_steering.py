@@ -118,7 +118,7 @@ def test_a_stop_ends_the_run_and_the_next_one_goes_on(
     ctl(out, "set run.engines=1", "others need it")
     ctl(out, "stop", "enough for today")
     assert driver.wait(timeout=60) == 3
-    before = {path.name: path.stat().st_mtime_ns for path in (out / "parts").iterdir()}
+    before = {path.name: path.stat().st_mtime_ns for path in (out / "parts").glob("*.parquet")}
     assert 3 <= len(before) < 122
     assert "requested" in [line["event"] for line in log_of(out)]
 
@@ -127,7 +127,7 @@ def test_a_stop_ends_the_run_and_the_next_one_goes_on(
     name = ResultStore(str(out)).requests.ask(late)  # as if it had come a moment too late
     config = synthetic_config(num=61)
     assert run_sweep(config, str(out)).exit_code == 0
-    after = {path.name: path.stat().st_mtime_ns for path in (out / "parts").iterdir()}
+    after = {path.name: path.stat().st_mtime_ns for path in (out / "parts").glob("*.parquet")}
     assert {part: after[part] for part in before} == before
     assert stored_rows(out) == expected_rows(config)
     answers = {each.name: each.answer for each in ResultStore(str(out)).requests.asked()}

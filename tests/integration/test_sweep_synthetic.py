@@ -56,7 +56,7 @@ def attempts(out: Path) -> dict[str, int]:
 
 
 def parts_with_times(out: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in (out / "parts").iterdir()}
+    return {path.name: path.stat().st_mtime_ns for path in (out / "parts").glob("*.parquet")}
 
 
 def test_rows_are_the_closed_form_and_a_second_run_does_nothing(
