@@ -2,6 +2,9 @@
 
 Letters for array shapes: `D` draws of the direction(s), `G` grid points (one or two grid axes, in the axes' order),
 `P` prompts, `R` repeats of the origin.
+
+SciPy is imported as a whole (`import scipy`), which loads each of its parts when that is first used: an engine's
+process counts verdicts with this package, and would otherwise spend a third of its imports on what it never uses.
 """
 
 from landscape_ray.analysis.adaptive import AdaptiveDesign, design_points, planned_design

@@ -38,6 +38,7 @@ from landscape_ray.report.palette import (
 __all__ = ["caption", "draw", "draw_together", "draw_value_axis", "in_unit", "literal", "near", "save"]
 
 PNG_DPI = 200
+AXIS_TITLES = ("perturbation α", "perturbation β")
 MAX_LABEL = 36
 MAX_CAPTION = 110
 LEVELS_PCT = np.arange(0, 101, 10)
@@ -50,7 +51,7 @@ def draw(
     scores: Sequence[VisageScore],
     *,
     title: str | None = None,
-    axis_titles: Sequence[str] = ("perturbation α", "perturbation β"),
+    axis_titles: Sequence[str] = AXIS_TITLES,
     marks: Sequence[Mark] = (),
 ) -> Figure:
     """Draw a landscape with its scores and sample sizes in the caption.
@@ -87,7 +88,7 @@ def draw_together(
     landscapes: Sequence[Landscape],
     *,
     title: str,
-    axis_titles: Sequence[str] = ("perturbation α", "perturbation β"),
+    axis_titles: Sequence[str] = AXIS_TITLES,
     marks: Sequence[Mark] = (),
 ) -> Figure:
     """Draw the means of all benchmarks: in 1-D on one axis, in 2-D as heat maps side by side.

@@ -26,7 +26,7 @@ class TensorListing:
     names: tuple[str, ...]
     """The weights of its language model."""
     left_out: Mapping[str, int]
-    """What else there is, by kind, and how many tensors each: see `plan.left_out`."""
+    """What else there is, by kind, and how many tensors each: see `planning.left_out`."""
 
 
 def list_tensors(model: ResolvedModel) -> TensorListing:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from landscape_ray.engine.protocol import LineEngine
+from landscape_ray.engine.protocol import EngineFacts, LineEngine
 from landscape_ray.evaluation import Benchmark, Completion, FirstTokens, LogLikelihood, ScoredText
 from landscape_ray.planning import Perturbation
 
@@ -14,8 +14,12 @@ class PointOnLine:
 
     def __init__(self, line: LineEngine) -> None:
         self.line = line
-        self.facts, self.stopwatch = line.facts, line.stopwatch
-        self.admit, self.close = line.admit, line.close
+        self.stopwatch, self.admit, self.close = line.stopwatch, line.admit, line.close
+
+    @property
+    def facts(self) -> EngineFacts:
+        """See `Engine.facts`: those of now, which an engine replaces when it goes over to another way of placing."""
+        return self.line.facts
 
     def place(self, perturbation: Perturbation) -> str:
         """See `Engine.place`."""
