@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import cast
 
+from landscape_ray.engine.importing import without_collections
 from landscape_ray.engine.lines.point_on_line import PointOnLine
 from landscape_ray.engine.protocol import Engine, EngineSpec, LineEngine
 from landscape_ray.errors import ResourceError, in_brief
@@ -58,6 +59,7 @@ def device_name(spec: EngineSpec) -> str:
     return transformers_device()
 
 
+@without_collections()
 def import_engine(spec: EngineSpec) -> Callable[[EngineSpec], Engine]:
     """Import an engine with the libraries it needs, and return what builds it.
 

@@ -29,6 +29,7 @@ StoredRows = Callable[[Path], Rows]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
+    ray.shutdown()  # that of `local_ray`, if there is one
     started = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     ray.init(address=started.address, log_to_driver=False, logging_level="ERROR")
     yield started

@@ -29,6 +29,7 @@ StoredRows = Callable[[Path], Rows]
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Start a head without cores, so that only drivers run there; tests add nodes with pretend GPUs."""
+    ray.shutdown()  # that of `local_ray`, if there is one
     started = Cluster(
         initialize_head=True,
         head_node_args={

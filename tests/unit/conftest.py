@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,13 @@ from landscape_ray.cli import main
 from landscape_ray.evaluation import Completion, FinishReason, PointRecord, Row, Verdict, VisitFacts, judge_named
 from landscape_ray.planning import PlannedPoint
 from landscape_ray.sweep import PreparedSweep
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_ray() -> None:
+    """Shut down what tests of the other folders have left: here, what needs Ray starts its own."""
+    if ray := sys.modules.get("ray"):
+        ray.shutdown()
 
 
 class Clock:

@@ -1,13 +1,13 @@
 """A judge model in vLLM, in this process."""
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 from landscape_ray.engine.checkpoints.resolution import ResolvedModel, checkpoint_folder
 from landscape_ray.engine.judges.encoding import JudgeEncoder
+from landscape_ray.engine.vllm.library import import_vllm
 from landscape_ray.engine.vllm.settings import common_settings
-from landscape_ray.engine.vllm.start import START_ERRORS, start_error
+from landscape_ray.engine.vllm.start import start_vllm, stop_vllm
 from landscape_ray.errors import GenerationError, in_brief
 from landscape_ray.evaluation import Verdict
 from landscape_ray.evaluation.guards import FORMATS
@@ -35,11 +35,7 @@ class VllmJudge:
             GenerationError: vLLM did not start, and does not say whether it ever will.
             CheckpointError: The checkpoint cannot be read.
         """
-        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-        # Only now, because the variables above are read on import.
-        import vllm  # noqa: PLC0415
-
+        vllm = import_vllm(config.run)
         folder, run = checkpoint_folder(model.location, model.revision), config.run
         form = FORMATS.get(config.format)
         self._max_new_tokens = config.max_new_tokens or (form.max_new_tokens if form else OWN_MAX_NEW_TOKENS)
@@ -53,10 +49,8 @@ class VllmJudge:
             stop_token_ids=list(self._encoder.stop_token_ids),
             detokenize=False,
         )
-        try:
-            self._llm: Any = vllm.LLM(**common_settings(folder, dtype=config.dtype, run=run, context=self._context))
-        except START_ERRORS as error:
-            raise start_error(error, f"the judge {folder}") from error
+        settings = common_settings(folder, dtype=config.dtype, run=run, context=self._context)
+        self._llm = start_vllm(settings, f"the judge {folder}")
         self.judged_with = f"vllm {vllm.__version__}"
 
     def judge(self, exchanges: Sequence[Exchange], receive: Receive) -> None:
@@ -82,5 +76,5 @@ class VllmJudge:
 
     def close(self) -> None:
         """Stop vLLM's workers and drop the model."""
-        self._llm.llm_engine.engine_core.shutdown()
+        stop_vllm(self._llm)
         del self._llm

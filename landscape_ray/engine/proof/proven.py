@@ -7,7 +7,6 @@ model itself, see `proof`. What decides it is part of the combination: of landsc
 import contextlib
 import fcntl
 import functools
-import gc
 import hashlib
 import importlib.metadata
 import json
@@ -204,7 +203,6 @@ def prove(spec: EngineSpec, combination: Combination, *, anew: bool = False, ful
 def _made(spec: EngineSpec, combination: Combination, *, full: bool) -> Proof:
     began = time.perf_counter()
     model = checkpoint_folder(spec.model, spec.revision)
-    gc.freeze()  # engines collect garbage as they start, and what was imported is none
     try:
         with tempfile.TemporaryDirectory(prefix="landscape-ray-twin-") as scratch:
             if not full:
@@ -214,9 +212,6 @@ def _made(spec: EngineSpec, combination: Combination, *, full: bool) -> Proof:
         of = f"a small twin of {combination.architecture}" if not full else combination.architecture
         msg = f"While proving on {of} that points are placed rightly: {error}"
         raise type(error)(msg) from error
-    finally:
-        gc.unfreeze()
-        gc.collect()
     return Proof(
         combination=combination,
         on="model" if full else "small twin",

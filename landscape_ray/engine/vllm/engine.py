@@ -19,7 +19,7 @@ from landscape_ray.engine.tokens.jobs import Decoded, Job, batched
 from landscape_ray.engine.vllm.library import import_vllm, vllm_device
 from landscape_ray.engine.vllm.placing import Placing
 from landscape_ray.engine.vllm.settings import common_settings, context_needed
-from landscape_ray.engine.vllm.start import START_ERRORS, start_error
+from landscape_ray.engine.vllm.start import start_vllm, stop_vllm
 from landscape_ray.errors import GenerationError, PlacementError, ResourceError, in_brief
 from landscape_ray.evaluation import NUM_TOKENS, Benchmark, Completion, FirstTokens, LogLikelihood, ScoredText
 from landscape_ray.planning import ORIGIN, Perturbation
@@ -62,10 +62,7 @@ class VllmEngine:
         # Of each point that the engine is at: the salt of its cached blocks, and settings of its requests.
         self._points: list[tuple[str, dict[str, Any]]] = []
         began = time.perf_counter()
-        try:
-            self._llm: Any = vllm.LLM(**{**self._settings(spec, folder), **settings})
-        except START_ERRORS as error:
-            raise start_error(error, str(folder)) from error
+        self._llm = start_vllm({**self._settings(spec, folder), **settings}, str(folder))
         built = time.perf_counter()
         way = self._begin_placing(spec, folder)
         self.facts = EngineFacts(
@@ -290,7 +287,7 @@ class VllmEngine:
 
     def close(self) -> None:
         """Stop vLLM's workers and drop the model."""
-        self._llm.llm_engine.engine_core.shutdown()
+        stop_vllm(self._llm)
         del self._llm
 
 

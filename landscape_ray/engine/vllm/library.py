@@ -5,11 +5,13 @@ from typing import Any
 
 from landscape_ray.config import RunConfig
 from landscape_ray.engine.hardware import cpu_name
+from landscape_ray.engine.importing import without_collections
 from landscape_ray.errors import ResourceError
 
 __all__ = ["import_vllm", "vllm_device"]
 
 
+@without_collections()
 def import_vllm(run: RunConfig) -> Any:
     """Import vLLM with all that its engine needs, and return it; takes most of a small engine's start.
 
@@ -23,9 +25,17 @@ def import_vllm(run: RunConfig) -> Any:
     # Large pages: on a CPU every point of packed weights takes fresh memory, which is slow to map by small ones.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     # Only now, because the variables above are read on import.
+    import torch  # noqa: PLC0415
     import vllm  # noqa: PLC0415
+    from vllm.model_executor.models import registry  # noqa: PLC0415
     from vllm.platforms import current_platform  # noqa: PLC0415
 
+    if current_platform.is_cpu():
+        # What an architecture can do is asked of a process of its own, which takes as long as this import and is for
+        # CUDA only: a process that has begun to use it cannot be forked.
+        registry._run_in_subprocess = lambda ask: ask()  # noqa: SLF001 - there is no setting for it
+        # Models run as they are on CPUs. What else would be compiled counts ranks of tokens, for ten seconds of g++.
+        torch.compiler.set_stance("force_eager")
     if run.strict:
         if current_platform.is_cpu():
             msg = (

@@ -1,13 +1,59 @@
-"""What it means when vLLM does not start."""
+"""How vLLM starts and ends in this process, and what it means when it does not start."""
+
+import contextlib
+import gc
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from landscape_ray.errors import GenerationError, LandscapeError, ResourceError, TransientError, in_brief
 
-__all__ = ["START_ERRORS", "start_error"]
+__all__ = ["start_error", "start_vllm", "stop_vllm"]
 
-START_ERRORS = (ValueError, RuntimeError, AssertionError)
-"""What vLLM raises when it does not start."""
 HELD_BY_OTHERS = ("used by other processes", "other processes sharing", "busy or unavailable")
 """Words of vLLM and CUDA, where another process has memory or the device, and may be about to leave."""
+
+
+def start_vllm(settings: Mapping[str, Any], subject: str) -> Any:
+    """Return a `vllm.LLM`.
+
+    Args:
+        settings: Of vLLM.
+        subject: What it is of, for messages.
+
+    Raises:
+        ResourceError: vLLM found no room for the model, or does not take it.
+        TransientError: Another process holds the memory.
+        GenerationError: vLLM did not start, and does not say whether it ever will.
+    """
+    import vllm  # noqa: PLC0415 - which has been imported with its variables by now
+
+    gc.freeze()
+    try:
+        with _nothing_frozen():
+            return vllm.LLM(**settings)
+    except (ValueError, RuntimeError, AssertionError) as error:
+        raise start_error(error, subject) from error
+
+
+def stop_vllm(llm: Any) -> None:
+    """Stop the workers of a `vllm.LLM`, which drop the model."""
+    with _nothing_frozen():
+        llm.llm_engine.engine_core.shutdown()
+
+
+@contextlib.contextmanager
+def _nothing_frozen() -> Iterator[None]:
+    """Keep vLLM from freezing what it builds, and from unfreezing what was imported.
+
+    It collects garbage five times as it starts and ends, which takes up to a second each with all that it has imported.
+    So that is frozen for good; and what it builds is not, or it would never be collected.
+    """
+    freeze, unfreeze = gc.freeze, gc.unfreeze
+    gc.freeze = gc.unfreeze = lambda: None
+    try:
+        yield
+    finally:
+        gc.freeze, gc.unfreeze = freeze, unfreeze
 
 
 def start_error(error: Exception, subject: str) -> LandscapeError:
