@@ -49,7 +49,6 @@ def test_two_workers_place_and_write_what_one_does(  # noqa: PLR0917  (by name)
         input=pickle.dumps(job),
         capture_output=True,
         check=False,
-        timeout=280,
     )
     assert done.returncode == 0, done.stderr.decode()
     answers: Any = pickle.loads((tmp_path / "answers").read_bytes())  # noqa: S301  (of the script)

@@ -18,7 +18,9 @@ from landscape_ray.sweep import prepare, run_sweep
 
 RECIPES = Path(__file__).parents[2] / "jobs" / "configs" / "directions"
 # That of all kinds runs each of the others' directions, but for those that an engine computes.
-LONG_RECIPES = {"complement", "gradient", "low-rank", "pruning", "quantization", "svd", "task-vector"}
+LONG_RECIPES = {
+    *("complement", "gradient", "low-rank", "pruning", "quantization", "refusal-ablation", "svd", "task-vector"),
+}
 
 
 def named(path: Path) -> Any:

@@ -499,7 +499,7 @@ class Cluster:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seeds", [range(12_000), pytest.param(range(12_000, 200_000), marks=LONG)], ids=len)
+@pytest.mark.parametrize("seeds", [range(4000), pytest.param(range(4000, 200_000), marks=LONG)], ids=len)
 def test_promises_hold_in_every_schedule(seeds: range) -> None:
     seen: Counter[str] = Counter()
     for seed in seeds:
@@ -525,9 +525,9 @@ def test_promises_hold_in_every_schedule(seeds: range) -> None:
             *("given up", "repeated", "stopped", "all done", "rounds"),
             *("out of engines", "never up", "the same twice", "lasting error"),
         ),
-        100,
+        30,
     )
-    assert {name: count for name, count in seen.items() if count < least.get(name, 10_000)} == {}
+    assert {name: count for name, count in seen.items() if count < least.get(name, 3000)} == {}
 
 
 class LinesCluster(Cluster):

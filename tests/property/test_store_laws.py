@@ -102,6 +102,7 @@ class StoreUnderCrashes(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="store-"))
         self.acknowledged: set[int] = set()
         self.may_be_there: set[int] = set()
+        self.copy_of: dict[int, int] = {}
 
     @property
     def store(self) -> ResultStore:
@@ -119,6 +120,7 @@ class StoreUnderCrashes(RuleBasedStateMachine):
     def publish(self, index: int, attempt: int) -> None:
         self.store.publish(record_of(index, outcome_of(index), attempt), key=KEYS[index], sweep_id=SWEEP_ID)
         self.acknowledged.add(index)
+        self.copy_of.pop(index, None)
 
     @rule(
         index=st.sampled_from(range(len(POINTS))),
@@ -162,6 +164,9 @@ class StoreUnderCrashes(RuleBasedStateMachine):
     def copy_a_part_to_another_point(self, copied: int, renamed: int) -> None:
         if self.part(copied).exists() and not self.part(renamed).exists():
             shutil.copy(self.part(copied), self.part(renamed))
+            self.copy_of[renamed] = self.copy_of.get(copied, copied)
+            if self.copy_of[renamed] == renamed:  # a copy of it comes back from under another name
+                self.may_be_there.add(renamed)
 
     @rule()
     def sweep_up(self) -> None:
@@ -192,6 +197,17 @@ class StoreUnderCrashes(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         shutil.rmtree(self.folder)
+
+
+def test_a_copy_comes_back_from_under_another_name() -> None:
+    machine = StoreUnderCrashes()
+    machine.publish(index=3, attempt=1)
+    machine.copy_a_part_to_another_point(copied=3, renamed=0)
+    machine.rot(index=3, share=0.0, bit=0)
+    machine.copy_a_part_to_another_point(copied=0, renamed=3)
+    machine.an_acknowledged_point_is_there_and_counts_once_with_its_own_rows()
+    assert set(machine.store.parts()) == {KEYS[3]}
+    machine.teardown()
 
 
 StoreUnderCrashes.TestCase.settings = settings(max_examples=20, stateful_step_count=25, deadline=None)
