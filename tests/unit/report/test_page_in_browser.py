@@ -95,7 +95,12 @@ def click_at(page: Page, plot: str, x: float, y: float) -> None:
         [x, y],
     )
     box.hover(position=at)
+    # A click is on what the mouse is over, which the figure finds out a moment after the mouse is there.
+    page.wait_for_function(
+        "([plot, x]) => (document.querySelector(plot)._hoverdata ?? []).some(point => point.x === x)", arg=[plot, x]
+    )
     box.click(position=at)
+    page.locator("#point").wait_for()
 
 
 @pytest.fixture(scope="module")
