@@ -11,6 +11,9 @@ BIN := $(VENV)/bin
 BUILD ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 INSTALLED := $(VENV)/.installed-$(BUILD)
 
+# Set in many containers. Each of a sweep's processes, and each of the tests', would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # vLLM's CPU build needs torch's +cpu wheel: from a folder in PIP_FIND_LINKS, else from PyTorch's own CPU index.
 # It also asks for torchvision, torchaudio and torchcodec, whose usual builds do not match that torch and make `import
 # transformers` fail; text models need none of them, so an impossible marker leaves them out.
@@ -43,8 +46,7 @@ help:
 
 install: $(INSTALLED)
 
-# Bytecode is compiled here and not by the first import, because where PYTHONDONTWRITEBYTECODE is set, as in many
-# containers, each process would compile the thousands of files behind vLLM and Ray anew.
+# Bytecode is compiled here and not by the first import, which would be by several processes at once.
 $(INSTALLED): pyproject.toml Makefile
 	@echo "Setting up $(VENV) with the $(BUILD) build (once; a few minutes when packages must be downloaded) ..."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -84,6 +84,7 @@ def test_a_sweep_that_stopped_decides_what_all_its_draws_would_have() -> None:
     assert num_saved > 2000
 
 
+@pytest.mark.slow
 def test_the_table_of_the_documentation_is_what_comes_out() -> None:
     lines = []
     for num_draws in PLANS:

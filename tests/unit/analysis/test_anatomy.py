@@ -175,6 +175,7 @@ def test_an_adaptive_anatomy_finds_the_walls_and_losses_of_the_full_one(
     assert anatomy(partly, along) is None  # without its design, points are missing
 
 
+@pytest.mark.slow
 def test_losses_of_adaptive_sweeps_are_right_on_the_average_over_samples(
     landscape_from_counts: LandscapeFromCounts,
 ) -> None:

@@ -133,6 +133,7 @@ def simulated(rng: np.random.Generator, num_draws: int, num_prompts: int) -> Lan
     )
 
 
+@pytest.mark.slow
 def test_measured_components_predict_sweeps_of_other_sizes() -> None:
     """Against brute force: the spread of the scores of 300 simulated sweeps of each size."""
     rng = np.random.default_rng(3)

@@ -88,6 +88,7 @@ def test_prompts_that_agree_leave_the_t_interval_of_the_draws(
     assert score.interval.over == "prompts and draws"
 
 
+@pytest.mark.slow
 def test_the_parts_of_the_variance_are_those_that_were_planted(
     landscape_of: Callable[[FloatArray], Landscape],
 ) -> None:

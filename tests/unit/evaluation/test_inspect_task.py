@@ -107,6 +107,7 @@ def run_in_inspect(task: Task, answers: list[str], folder: Path) -> EvalLog:
     return log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "answers"),
     [

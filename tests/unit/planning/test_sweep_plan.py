@@ -94,6 +94,7 @@ def test_labels_are_readable() -> None:
     assert [point.label for point in plan([{}, {"num": 11}]).points[:3]] == ["origin-r0", "origin-r1", "d0_a-0.5_b-0.5"]
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_points_are_planned() -> None:
     points = plan([{"num": 317}, {"num": 317}], draws=1).points
     assert len(points) == 317 * 317 - 1 + 2

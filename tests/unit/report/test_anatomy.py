@@ -96,6 +96,7 @@ def test_the_command_line_tells_them_in_words(folder: Path) -> None:
     assert "≥ 0.250 (" in text
 
 
+@pytest.mark.slow
 def test_the_report_has_heat_maps_and_a_table_with_a_button_for_each_cell(folder: Path) -> None:
     written = write_report(str(folder), folder / "report")
     names = {path.name for path in written.files}
@@ -161,6 +162,7 @@ def test_an_unfinished_anatomy_is_shown_without_its_scores(
     assert not any("anatomy" in path.name for path in written.files)
 
 
+@pytest.mark.slow
 def test_one_draw_of_each_group_is_told_to_be_one(tmp_path: Path, make_config: MakeConfig, publish: Publish) -> None:
     written = anatomy(make_config(names=("harmful",)))
     for draws, told in ((1, True), (2, False)):
@@ -179,6 +181,7 @@ def test_one_draw_of_each_group_is_told_to_be_one(tmp_path: Path, make_config: M
         assert found.groups[0].loss.interval.over == ("prompts" if told else "prompts and draws")
 
 
+@pytest.mark.slow
 def test_where_nothing_is_lost_the_report_says_so(tmp_path: Path, make_config: MakeConfig, publish: Publish) -> None:
     config = anatomy(make_config(names=("harmful",)))
     publish(tmp_path, config, lambda *_: Verdict.REFUSED, num_prompts=8, geometry=geometry(config))

@@ -143,6 +143,7 @@ def test_one_prompt_has_a_curve_without_a_band(landscape_from_counts: Callable[.
     assert line(axes, "ASR").get_ydata().tolist() == [100.0, 0.0, 100.0]
 
 
+@pytest.mark.slow
 def test_files_are_the_same_each_time_and_sharp_enough_for_print(curve: Landscape, tmp_path: Path) -> None:
     first, second = (save(figure_of(curve), tmp_path, stem) for stem in "ab")
     assert [path.name for path in first] == ["a.png", "a.svg", "a.pdf"]

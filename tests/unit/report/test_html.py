@@ -138,6 +138,7 @@ def test_json_in_a_script_is_the_same_value_without_markup(value: Any) -> None:
     assert not set(text) & set("<>&\u2028\u2029")
 
 
+@pytest.mark.slow
 def test_a_certificate_and_what_safety_costs_are_on_the_page(
     tmp_path: Path, certifying: Callable[[Path], None]
 ) -> None:

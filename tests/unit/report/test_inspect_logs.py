@@ -59,6 +59,7 @@ def point_of(log: EvalLog) -> str:
     return str((log.eval.metadata or {})["point"])
 
 
+@pytest.mark.slow
 def test_every_sample_is_a_stored_row(out: str, tmp_path: Path) -> None:
     assert export_logs(out, tmp_path / "logs") == 2 * 9
     rows = ResultStore(out).rows(ResultStore(out).parts()).to_pylist()
@@ -145,6 +146,7 @@ def test_perplexity_and_first_tokens_are_in_their_own_units(
     assert value_of("first_token_kl", kl=lambda point: point.distance) == (0.5, [0.5] * 4)
 
 
+@pytest.mark.slow
 def test_an_export_takes_the_place_of_an_earlier_one_and_of_nothing_else(out: str, tmp_path: Path) -> None:
     folder = tmp_path / "logs"
     export_logs(out, folder)

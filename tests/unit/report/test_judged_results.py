@@ -112,6 +112,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
     raise AssertionError(arguments)
 
 
+@pytest.mark.slow
 def test_score_and_report_say_whose_verdicts_count(
     judged: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

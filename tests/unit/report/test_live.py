@@ -262,6 +262,7 @@ def test_an_address_that_is_taken_is_told() -> None:
         LiveServer(Fixed, "no.such.host.invalid", 0)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_the_command_serves_until_it_is_interrupted(tmp_path: Path, add: Callable[[float], None]) -> None:
     add(0.3)
     command = [

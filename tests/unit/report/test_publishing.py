@@ -229,6 +229,7 @@ def test_texts_go_where_they_are_asked_for_and_the_card_warns(publish: Callable[
     assert "unfiltered" in card.text
 
 
+@pytest.mark.slow
 def test_the_card_says_what_was_scored_and_where_its_tables_are(publish: Callable[[str], Any], hub: FakeHub) -> None:
     assert publish("--space hf://spaces/me/y --license cc-by-4.0").code == 0
     dataset = hub.commits["datasets/me/x"][0]

@@ -122,6 +122,7 @@ def test_counters_come_every_few_seconds_and_at_the_end(record: Callable[[], lis
     assert record()[-1] == ["end", "incomplete", {}, []]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tracker", "why"),
     [
@@ -161,6 +162,7 @@ def test_a_sweep_does_not_end_with_its_tracker(
     assert record() == []
 
 
+@pytest.mark.slow
 def test_what_a_slow_tracker_has_no_room_for_is_dropped_in_whole_lines(
     record: Callable[[], list[Any]], clock: Any
 ) -> None:
