@@ -25,12 +25,13 @@ def import_vllm(run: RunConfig) -> Any:
     # Large pages: on a CPU every point of packed weights takes fresh memory, which is slow to map by small ones.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     # Only now, because the variables above are read on import.
-    import torch  # noqa: PLC0415
     import vllm  # noqa: PLC0415
-    from vllm.model_executor.models import registry  # noqa: PLC0415
     from vllm.platforms import current_platform  # noqa: PLC0415
 
     if current_platform.is_cpu():
+        import torch  # noqa: PLC0415 - after vLLM, which sets variables for it
+        from vllm.model_executor.models import registry  # noqa: PLC0415
+
         # What an architecture can do is asked of a process of its own, which takes as long as this import and is for
         # CUDA only: a process that has begun to use it cannot be forked.
         registry._run_in_subprocess = lambda ask: ask()  # noqa: SLF001 - there is no setting for it

@@ -1,9 +1,14 @@
+import gc
 import importlib.util
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from landscape_ray.engine.vllm.start import HELD_BY_OTHERS, start_error
+from landscape_ray.engine.vllm.start import HELD_BY_OTHERS, start_error, start_vllm, stop_vllm
 from landscape_ray.errors import GenerationError, LandscapeError, ResourceError, TransientError
 
 GPU = (
@@ -43,3 +48,46 @@ def test_the_installed_vllm_still_says_so_in_these_words() -> None:
     # Broken into lines as the source has them.
     for words in HELD_BY_OTHERS[:2]:
         assert words in source.replace('" "', "").replace('" f"', "")
+
+
+@pytest.fixture
+def num_frozen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Stand in for vLLM, which freezes what it has built and unfreezes all as it ends; what is frozen is counted."""
+    counts: list[int] = []
+
+    def shutdown() -> None:
+        gc.unfreeze()
+        counts.append(gc.get_freeze_count())
+
+    def start(**settings: Any) -> Any:
+        before = gc.get_freeze_count()
+        built = [[] for _ in range(1000)]  # type: ignore[var-annotated]
+        gc.freeze()
+        counts.extend([before, gc.get_freeze_count()])
+        if settings:
+            raise ValueError(settings)
+        return SimpleNamespace(built=built, llm_engine=SimpleNamespace(engine_core=SimpleNamespace(shutdown=shutdown)))
+
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=start))
+    yield counts
+    gc.unfreeze()
+
+
+def test_what_was_imported_stays_frozen_and_what_vllm_builds_does_not(num_frozen: list[int]) -> None:
+    gc.unfreeze()
+    stop_vllm(start_vllm({}, "a model"))
+    before, built, ended = num_frozen
+    assert before > 10_000
+    assert before - 100 < built <= before  # a few of them have gone meanwhile
+    assert before - 100 < ended <= before
+    # What others freeze and unfreeze is theirs again.
+    gc.unfreeze()
+    assert gc.get_freeze_count() == 0
+
+
+def test_a_failed_start_leaves_the_collector_as_it_was(num_frozen: list[int]) -> None:
+    with pytest.raises(ResourceError, match="a model"):
+        start_vllm({"unknown": 1}, "a model")
+    assert num_frozen[0] > 10_000
+    gc.unfreeze()
+    assert gc.get_freeze_count() == 0
