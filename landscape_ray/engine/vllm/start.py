@@ -27,6 +27,8 @@ def start_vllm(settings: Mapping[str, Any], subject: str) -> Any:
     """
     import vllm  # noqa: PLC0415 - which has been imported with its variables by now
 
+    if gc.get_freeze_count():
+        gc.collect()  # what an engine before has left, which would be frozen, too
     gc.freeze()
     try:
         with _nothing_frozen():

@@ -1,6 +1,7 @@
 import gc
 import importlib.util
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -83,6 +84,20 @@ def test_what_was_imported_stays_frozen_and_what_vllm_builds_does_not(num_frozen
     # What others freeze and unfreeze is theirs again.
     gc.unfreeze()
     assert gc.get_freeze_count() == 0
+
+
+def test_an_engine_that_has_ended_is_not_frozen_with_the_next_ones_imports(num_frozen: list[int]) -> None:
+    class Engine:
+        """Refers to itself, as vLLM's do, so that only the collector finds it."""
+
+    stop_vllm(start_vllm({}, "a model"))
+    left = Engine()
+    left.itself = left  # type: ignore[attr-defined]
+    gone = weakref.ref(left)
+    del left
+    stop_vllm(start_vllm({}, "the next"))
+    assert gone() is None
+    assert len(num_frozen) == 6
 
 
 def test_a_failed_start_leaves_the_collector_as_it_was(num_frozen: list[int]) -> None:
