@@ -199,6 +199,10 @@ class StoreUnderCrashes(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
+StoreUnderCrashes.TestCase.settings = settings(max_examples=20, stateful_step_count=25, deadline=None)
+TestStoreUnderCrashes = StoreUnderCrashes.TestCase
+
+
 def test_a_copy_comes_back_from_under_another_name() -> None:
     machine = StoreUnderCrashes()
     machine.publish(index=3, attempt=1)
@@ -208,10 +212,6 @@ def test_a_copy_comes_back_from_under_another_name() -> None:
     machine.an_acknowledged_point_is_there_and_counts_once_with_its_own_rows()
     assert set(machine.store.parts()) == {KEYS[3]}
     machine.teardown()
-
-
-StoreUnderCrashes.TestCase.settings = settings(max_examples=20, stateful_step_count=25, deadline=None)
-TestStoreUnderCrashes = StoreUnderCrashes.TestCase
 
 
 any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

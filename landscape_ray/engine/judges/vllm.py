@@ -30,7 +30,7 @@ class VllmJudge:
         """Start vLLM; takes tens of seconds.
 
         Raises:
-            ResourceError: vLLM found no room for the model.
+            ResourceError: vLLM found no room for the model, or has no kernels for `run.strict` here.
             TransientError: Another process holds the memory.
             GenerationError: vLLM did not start, and does not say whether it ever will.
             CheckpointError: The checkpoint cannot be read.

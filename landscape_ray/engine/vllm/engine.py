@@ -45,7 +45,7 @@ class VllmEngine:
             **settings: Of vLLM, in place of those that follow from the specification.
 
         Raises:
-            ResourceError: vLLM found no room for the model.
+            ResourceError: vLLM found no room for the model, or has no kernels for `run.strict` here.
             TransientError: Another process holds the memory.
             GenerationError: vLLM did not start, and does not say whether it ever will.
             CheckpointError: The checkpoint cannot be read.
