@@ -1,6 +1,6 @@
 # make demo    a real safety basin, from nothing to a figure
 # make test    the whole test-suite
-# make test-quick  its tests without engines, Ray and a browser, in 90 seconds
+# make test-quick  its tests without engines, Ray and a browser, in a minute
 # make check   ruff, mypy, import-linter, the site of docs/, then the test-suite
 # make help    the other targets
 

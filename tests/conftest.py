@@ -1,4 +1,4 @@
-"""Fixtures that several folders of tests share: landscapes, rows of the store, checkpoints. And how a run ends."""
+"""Fixtures that several folders of tests share: landscapes, rows of the store, checkpoints."""
 
 import atexit
 import http.server
@@ -21,24 +21,13 @@ from landscape_ray.config import AxisConfig, SweepConfig
 from landscape_ray.evaluation import Benchmark, Prompt, Verdict
 from landscape_ray.planning import Axis, Grid, PlannedPoint, SweepPlan
 
-EXIT_STATUS = pytest.StashKey[int]()
-
-
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    session.config.stash[EXIT_STATUS] = int(exitstatus)
-
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave without tearing libraries down, once all is reported.
-
-    Threads of Ray and gRPC run on after `ray.shutdown()`. Once in many runs a thread, one of these by all signs, called
-    what was destroyed already, and a suite that had passed ended with a segmentation fault.
-    """
-    if EXIT_STATUS in config.stash and "ray" in sys.modules:
+    """Let workers, which have reported all by now, leave before Triton writes a page on what it has leaked."""
+    if hasattr(config, "workerinput") and "triton" in sys.modules:
         atexit._run_exitfuncs()
-        config.get_terminal_writer().flush()
-        os._exit(config.stash[EXIT_STATUS])
+        os._exit(0)
 
 
 class LandscapeFromCounts(Protocol):

@@ -8,6 +8,7 @@ chances of all its ends are summed exactly.
 
 import math
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ PLANS = (59, 93, 124, 200)
 SHARES = (0.8, 0.9, 0.95 - 1e-9, 0.97, 0.98, 0.99)
 
 
+@cache
 def chosen_after(num_draws: int, num_measured: int, num_failed: int) -> tuple[int, bool]:
     """Ask the plan what follows so many measured draws; failures come last, so that no earlier round has ended it."""
     measured = np.arange(num_draws) < num_measured

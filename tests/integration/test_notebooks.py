@@ -68,7 +68,7 @@ def test_the_first_basin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert [b"<svg" in figure for figure in figures(outputs)] == [True]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("local_ray")
 def test_what_a_finetune_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results, outputs = executed("compare-a-finetune", tmp_path, monkeypatch)

@@ -44,11 +44,25 @@ def stored_in(out: Path) -> list[str]:
     return sorted(path.name for path in (out / "directions").iterdir())
 
 
+@pytest.fixture(scope="module")
+def computed_once(tmp_path_factory: pytest.TempPathFactory, untied_checkpoint: Path, local_ray: None) -> Path:  # noqa: ARG001
+    """Prepare a sweep along both directions, for which an engine is started and computes them."""
+    folder = tmp_path_factory.mktemp("once") / "out"
+    prepared = prepare(sweep(untied_checkpoint, ABLATION, GRADIENT), str(folder))
+    prepared.store.write_manifest(prepared.manifest)
+    return folder
+
+
+@pytest.fixture
+def out(computed_once: Path, tmp_path: Path) -> Path:
+    """A folder of the prepared sweep for one test alone."""
+    return Path(shutil.copytree(computed_once, tmp_path / "out"))
+
+
 def test_what_is_stored_is_found_again_and_what_has_gone_comes_out_the_same(
-    untied_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    out: Path, untied_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, config = tmp_path / "out", sweep(untied_checkpoint, ABLATION, GRADIENT)
-    assert run_sweep(config, str(out)).exit_code == 0
+    config = sweep(untied_checkpoint, ABLATION, GRADIENT)
     first = prepare(config, str(out))
     assert first.manifest.geometry is not None
     ablation, gradient = first.manifest.geometry.computed
@@ -66,32 +80,32 @@ def test_what_is_stored_is_found_again_and_what_has_gone_comes_out_the_same(
 
 
 def test_what_comes_out_otherwise_is_refused(
-    untied_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    out: Path, untied_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = sweep(untied_checkpoint, GRADIENT)
-    first = prepare(config, str(tmp_path))
-    first.store.write_manifest(first.manifest)
-    (digest,) = stored_in(tmp_path)
-    file = tmp_path / "directions" / digest / "tensors.safetensors"
+    config = sweep(untied_checkpoint, ABLATION, GRADIENT)
+    geometry = prepare(config, str(out)).manifest.geometry
+    assert geometry is not None
+    digest = geometry.computed[1]
+    file = out / "directions" / digest / "tensors.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"0")
     with pytest.raises(OutputError, match="is damaged"):
-        prepare(config, str(tmp_path))
+        prepare(config, str(out))
     file.unlink()
     monkeypatch.setattr(computed, "_computed", lambda *_: ("f" * 64,))
     with pytest.raises(OutputError, match=rf"directions/{digest}, and it came out otherwise .*, as f{{64}}: other"):
-        prepare(config, str(tmp_path))
+        prepare(config, str(out))
 
 
-def test_keys_depend_on_what_was_computed(untied_checkpoint: Path, tmp_path: Path) -> None:
-    one, other = (prepare(sweep(untied_checkpoint, GRADIENT, limit=n), str(tmp_path / str(n))) for n in (1, 2))
-    assert stored_in(tmp_path / "1") != stored_in(tmp_path / "2")
+def test_keys_depend_on_what_was_computed(out: Path, untied_checkpoint: Path, tmp_path: Path) -> None:
+    one = prepare(sweep(untied_checkpoint, ABLATION, GRADIENT, limit=1), str(tmp_path / "1"))
+    other = prepare(sweep(untied_checkpoint, ABLATION, GRADIENT, limit=2), str(out))
+    assert not set(stored_in(tmp_path / "1")) & set(stored_in(out))
     assert one.plan.points[1].perturbation != other.plan.points[1].perturbation
     # Another run has begun in the meantime, with a direction of its own.
-    other.store.write_manifest(other.manifest)
     check_folder(other)
     changed = other.manifest.geometry
     assert changed is not None
-    theirs = replace(other.manifest, geometry=replace(changed, computed=("f" * 64,)))
+    theirs = replace(other.manifest, geometry=replace(changed, computed=("f" * 64, changed.computed[1])))
     other.store.write_manifest(theirs)
     with pytest.raises(OutputError, match=r"Another run into .* has computed the directions of this sweep"):
         check_folder(other)

@@ -26,8 +26,9 @@ def columns_of(out: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("engine", ["vllm", pytest.param("transformers", marks=pytest.mark.long)])
 def test_rows_of_the_embedded_model_are_those_of_single_visits(
-    tmp_path: Path, measured: Callable[[Path], list[tuple[str, ...]]]
+    engine: str, tmp_path: Path, measured: Callable[[Path], list[tuple[str, ...]]]
 ) -> None:
     config = SweepConfig.model_validate(
         {
@@ -49,12 +50,10 @@ def test_rows_of_the_embedded_model_are_those_of_single_visits(
         }
     )
     assert run_sweep(config, str(tmp_path / "points")).exit_code == 0
-    lines = in_lines(config, max_num_seqs=40)
-    for engine in ("transformers", "vllm"):
-        out = tmp_path / engine
-        assert run_sweep(lines.model_copy(update={"engine": engine}), str(out)).exit_code == 0
-        found, expected = ([row[:-1] for row in measured(folder)] for folder in (out, tmp_path / "points"))
-        assert found == expected  # but for the digest of weights that a line does not place
+    lines, out = in_lines(config, max_num_seqs=40).model_copy(update={"engine": engine}), tmp_path / "lines"
+    assert run_sweep(lines, str(out)).exit_code == 0
+    found, expected = ([row[:-1] for row in measured(folder)] for folder in (out, tmp_path / "points"))
+    assert found == expected  # but for the digest of weights that a line does not place
     columns = columns_of(out)
     verdicts = Counter(columns["verdict"])
     assert min(verdicts["refused"], verdicts["complied"]) > 0  # on both sides of the wall

@@ -1,4 +1,4 @@
-"""A sweep with the real vLLM engine whose process is killed in the middle of a visit."""
+"""A sweep with the real vLLM engine whose process is killed in the middle of a visit, against transformers."""
 
 import contextlib
 import json
@@ -59,7 +59,8 @@ def test_an_engine_killed_in_mid_visit_changes_no_row(
 ) -> None:
     config = letters_config(num=5, directions=[{"kind": kind, **rest} for kind, rest in KINDS.items()])
     num_points = 1 + 4 * len(KINDS)
-    assert run_sweep(config, str(tmp_path / "undisturbed")).exit_code == 0
+    oracle = config.model_copy(update={"engine": "transformers"})
+    assert run_sweep(oracle, str(tmp_path / "undisturbed")).exit_code == 0
     killer = Killer(num_points)
     assert run_sweep(config, str(tmp_path / "disturbed"), progress=killer).exit_code == 0
     assert len(killer.killed) == 1

@@ -499,6 +499,7 @@ def test_run_on_a_finished_folder_scores_it_and_says_what_is_next(cli: CLI, fini
     assert f"landscape-ray run {finished} --out out --set directions.draws=4" in shown.out
 
 
+@pytest.mark.slow
 def test_what_is_next_can_be_pasted_into_a_shell_and_names_the_file_that_was_submitted(
     cli: CLI, finished: Path, tmp_path: Path
 ) -> None:
@@ -520,6 +521,7 @@ def test_run_prints_one_line_at_start_and_one_at_the_end_for_scripts(cli: CLI, f
     assert end["scores"]["benchmarks"]["mine"]["visage"]["value"] == pytest.approx(VISAGE)
 
 
+@pytest.mark.slow
 def test_run_with_points_given_up_says_so_and_how_to_go_on(cli: CLI, unfinished: Path) -> None:
     give_up(unfinished, "No.")
     shown = cli(f"run {unfinished} --out out")
@@ -551,6 +553,7 @@ def test_the_report_of_results_at_a_url_is_written_here(cli: CLI, sweep: Path, m
     assert (sweep.parent / "results" / "small" / "report" / "mine.png").exists()
 
 
+@pytest.mark.slow
 def test_the_job_is_the_same_as_run(
     cli: CLI, finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -566,6 +569,7 @@ def test_the_job_is_the_same_as_run(
 # --- the library under it ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "told"),
     [

@@ -137,6 +137,7 @@ def test_plan_says_when_it_ends(cli: CLI, sweep: Path) -> None:
     assert "takes 59 draws even if all are basins" in shown.err
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_what_is_certified(cli: CLI, sweep: Path, measure: Measure) -> None:
     options = "--set certify.share=0.2 --set certify.confidence=0.9"
     measure(sweep, "certify={radius: 0.1, share: 0.2, confidence: 0.9}")

@@ -36,6 +36,7 @@ def driver(out: str, shard: Shard | None = None) -> Iterator[None]:
             thread.join()
 
 
+@pytest.mark.slow
 def test_ask_and_list(cli: CLI) -> None:
     with driver("out"):
         paused = cli("ctl out pause --why 'too hot'")

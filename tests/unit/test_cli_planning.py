@@ -104,6 +104,7 @@ def test_plan_counts_the_visits_of_an_adaptive_sweep(cli: CLI, sweep: Path) -> N
     assert "37 of 81 grid points per draw" in cli(f"plan {sweep} --adaptive").out
 
 
+@pytest.mark.slow
 def test_status_and_score_of_an_unfinished_adaptive_sweep(cli: CLI, sweep: Path, measure: Measure) -> None:
     measure(sweep, rounds=1)
     status = cli("status out")
@@ -118,6 +119,7 @@ def test_status_and_score_of_an_unfinished_adaptive_sweep(cli: CLI, sweep: Path,
     assert "are missing" in partly.out
 
 
+@pytest.mark.slow
 def test_score_of_an_adaptive_sweep_is_labelled(cli: CLI, sweep: Path, measure: Measure) -> None:
     measure(sweep, rounds=4)
     assert cli("status out").code == 0

@@ -37,6 +37,7 @@ def import_vllm(run: RunConfig) -> Any:
         registry._run_in_subprocess = lambda ask: ask()  # noqa: SLF001 - there is no setting for it
         # Models run as they are on CPUs. What else would be compiled counts ranks of tokens, for ten seconds of g++.
         torch.compiler.set_stance("force_eager")
+        os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")  # the same for workers of tensor parallelism
     if run.strict:
         if current_platform.is_cpu():
             msg = (

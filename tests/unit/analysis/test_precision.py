@@ -34,6 +34,7 @@ def test_the_fewest_draws_are_the_first_that_do(target: float, num_prompts: int)
     assert found == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "num_draws"), [(8.0, 5), (4.5, 12), (3.0, 40), (7.0, 3)])
 def test_the_fewest_prompts_are_the_first_that_do_to_a_hundredth(target: float, num_draws: int) -> None:
     found = num_prompts_for(COMPONENTS, target, num_draws)

@@ -152,6 +152,7 @@ def test_layers_by_modules_are_crossed(tmp_path: Path, make_config: MakeConfig, 
     assert cells(figure)[1] == ["0.07", "0.19", "≥ 0.25"]
 
 
+@pytest.mark.slow
 def test_an_unfinished_anatomy_is_shown_without_its_scores(
     tmp_path: Path, make_config: MakeConfig, publish: Publish
 ) -> None:

@@ -91,6 +91,7 @@ def test_every_sample_is_a_stored_row(out: str, tmp_path: Path) -> None:
     assert not stored
 
 
+@pytest.mark.slow
 def test_values_are_our_own_and_inspect_agrees(out: str, tmp_path: Path) -> None:
     export_logs(out, tmp_path / "logs")
     landscape = load_results(out).landscapes["other"]

@@ -195,6 +195,7 @@ def header(card: Any) -> dict[str, Any]:
     return read
 
 
+@pytest.mark.slow
 def test_no_text_and_no_name_of_a_machine_leaves_unless_asked_for(publish: Callable[[str], Any], hub: FakeHub) -> None:
     ran = publish("--space hf://spaces/me/y")
     assert ran.code == 0, ran.err
@@ -217,6 +218,7 @@ def test_no_text_and_no_name_of_a_machine_leaves_unless_asked_for(publish: Calla
     }
 
 
+@pytest.mark.slow
 def test_texts_go_where_they_are_asked_for_and_the_card_warns(publish: Callable[[str], Any], hub: FakeHub) -> None:
     assert publish("--space hf://spaces/me/y --with-answers --public").code == 0
     assert hub.private == {"datasets/me/x": False, "spaces/me/y": False}
@@ -266,6 +268,7 @@ def test_a_repository_that_is_public_takes_nothing_unless_that_is_wanted(
     assert "is public already" in ran.err
 
 
+@pytest.mark.slow
 def test_evaluation_results_are_read_by_the_hubs_own_client(publish: Callable[[str], Any], hub: FakeHub) -> None:
     from huggingface_hub import parse_eval_result_entries  # noqa: PLC0415
 
@@ -287,6 +290,7 @@ def test_evaluation_results_are_read_by_the_hubs_own_client(publish: Callable[[s
     assert "10 prompts, 2 draws on [-0.5, 0.5], judge keyword/1" in entry.notes
 
 
+@pytest.mark.slow
 def test_an_unfinished_sweep_is_published_only_if_that_is_wanted(
     cli: Callable[[str], Any], config: Path, hub: FakeHub
 ) -> None:
@@ -325,6 +329,7 @@ def test_without_a_token_it_says_what_to_do(
     assert "hf auth login" in ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "code", "why"),
     [(403, 2, "The Hub refuses "), (503, 1, "The Hub did not take ")],

@@ -203,6 +203,7 @@ def test_a_run_that_fails_is_told_as_failed_once_it_was_begun(record: Callable[[
     assert [line[:2] for line in record()] == [["begin", "0123"], ["update", counters(STATUS)], ["end", "failed"]]
 
 
+@pytest.mark.slow
 def test_a_driver_that_dies_has_failed(record: Callable[[], list[Any]]) -> None:
     script = (
         "import os; from tests_of import RUN, STATUS\n"

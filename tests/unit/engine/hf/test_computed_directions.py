@@ -258,6 +258,7 @@ def log_likelihood(model: Any, folder: Path, benchmark: Benchmark) -> float:
     return total
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_finite_differences(folder: Path, benchmarks: tuple[Benchmark, Benchmark]) -> None:
     descent = tensors_of(folder, GRADIENT, benchmarks)
     model = in_float64(folder)

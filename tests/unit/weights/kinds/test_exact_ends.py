@@ -41,6 +41,7 @@ def bits(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.contiguous().view(torch.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number_format", get_args(Format))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @settings(max_examples=60, deadline=None)
