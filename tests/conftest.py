@@ -21,6 +21,9 @@ from landscape_ray.config import AxisConfig, SweepConfig
 from landscape_ray.evaluation import Benchmark, Prompt, Verdict
 from landscape_ray.planning import Axis, Grid, PlannedPoint, SweepPlan
 
+# Ray gives way to all others by default: its engines would stand still while other tests compute.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -82,7 +82,7 @@ def test_what_a_finetune_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(figures(outputs)) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("local_ray")
 def test_a_judge_and_prompts_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results, outputs = executed("own-judge-and-benchmark", tmp_path, monkeypatch)
