@@ -9,7 +9,8 @@ layers that nothing came for are given memory, and the model is loaded again.
 from collections.abc import Collection, Iterator
 
 import torch
-from vllm.model_executor.layers.attention import is_deferred_attention_layer
+from vllm.model_executor.layers.attention import MMEncoderAttention
+from vllm.model_executor.layers.attention_layer_base import AttentionLayerBase
 from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 from vllm.model_executor.model_loader.reload.meta import materialize_layer
 
@@ -59,5 +60,11 @@ class DirectWrites:
         for name, layer in model.named_modules():
             info = get_layerwise_info(layer)
             own = [key for key, _ in layer.named_parameters(recurse=False) if f"{name}.{key}" not in self._tied]
-            if own and info.can_load() and not info.load_numel and not is_deferred_attention_layer(layer):
+            if own and info.can_load() and not info.load_numel and not _is_deferred(layer):
                 yield name, layer
+
+
+def _is_deferred(layer: torch.nn.Module) -> bool:
+    """Tell whether vLLM processes a layer after all others: of attention, whose scales no checkpoint need have."""
+    is_attention = isinstance(layer, AttentionLayerBase | MMEncoderAttention)
+    return is_attention and callable(getattr(layer, "process_weights_after_loading", None))
