@@ -136,7 +136,7 @@ def server(tmp_path: Path) -> Iterator[str]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # Compiling a helper takes longer than all the rest, see `import_vllm`.
+            # The server compiles no helper, as engines do not: see `import_vllm`.
             env={**os.environ, "HF_HUB_OFFLINE": "1", "TORCH_COMPILE_DISABLE": "1"},
         )
         try:

@@ -18,6 +18,8 @@ from landscape_ray.sweep import SweepStatus, run_sweep
 
 pytestmark = pytest.mark.slow
 
+LONG = (pytest.mark.long, pytest.mark.timeout(1200))
+
 MakeConfig = Callable[..., SweepConfig]
 Rows = dict[tuple[Any, ...], str]
 ExpectedRows = Callable[[SweepConfig], Rows]
@@ -154,12 +156,17 @@ class Replenish:
         """Nothing is left to do."""
 
 
-@pytest.mark.long
-@pytest.mark.timeout(1200)
-def test_rays_own_chaos_killer_changes_no_row(
-    tmp_path: Path, cluster: Cluster, synthetic_config: MakeConfig, expected_rows: ExpectedRows, stored_rows: StoredRows
+@pytest.mark.parametrize(("num", "num_kills"), [(31, 4), pytest.param(151, 20, marks=LONG)])
+def test_rays_own_chaos_killer_changes_no_row(  # noqa: PLR0917  (pytest passes them by name)
+    num: int,
+    num_kills: int,
+    tmp_path: Path,
+    cluster: Cluster,
+    synthetic_config: MakeConfig,
+    expected_rows: ExpectedRows,
+    stored_rows: StoredRows,
 ) -> None:
-    num, num_kills, replenish = 151, 20, Replenish(cluster)
+    replenish = Replenish(cluster)
     config = synthetic_config(
         num=num, engines=3, accelerator="gpu", faults={"delay_s": 0.7}, max_attempts=9, max_engine_restarts=99
     )

@@ -136,14 +136,14 @@ def test_each_recipe_runs_at_small_scale(recipe: Path, tmp_path: Path) -> None:
 def test_directions_are_added_at_the_end_of_the_list_and_nowhere_else(
     all_kinds: list[dict[str, Any]], sweep_along: MakeKinds, tmp_path: Path
 ) -> None:
-    out, (random, low_rank, *_, pruning, _, _) = tmp_path / "out", all_kinds
+    out, (random, low_rank, *_, pruning, _, gradient) = tmp_path / "out", all_kinds
     assert run_sweep(sweep_along([random, low_rank]), str(out)).exit_code == 0
     parts = {path.name: path.stat().st_mtime_ns for path in (out / "parts").glob("*.parquet")}
-    more = sweep_along([random, low_rank | {"draws": 2}, all_kinds[3], pruning])
-    assert run_sweep(more, str(out)).num_points == 1 + 6 * 4
+    more = sweep_along([random, low_rank | {"draws": 2}, all_kinds[3], pruning, gradient])
+    assert run_sweep(more, str(out)).num_points == 1 + 7 * 4
     after = {path.name: path.stat().st_mtime_ns for path in (out / "parts").glob("*.parquet")}
     assert {name: after[name] for name in parts} == parts
-    assert len(after) == 2 * (1 + 6 * 4)
+    assert len(after) == 2 * (1 + 7 * 4)
     landscape = load_results(str(out)).landscapes["b"]
     assert not np.asarray(landscape.missing).any()
     for changed in ([random | {"draws": 3}, low_rank], [low_rank, random], [random, pruning]):
